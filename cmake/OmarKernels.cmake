@@ -1,0 +1,34 @@
+# omar_add_kernels(TARGET file...): compiles each file once per instruction level and adds the objects to TARGET.
+# A kernel file includes no torch header and no standard container: everything it defines sits in the inline
+# namespace omar::OMAR_LEVEL, so that code for a newer CPU is never picked by the linker for an older one.
+# -ffp-contract=off keeps the arithmetic the same at every level; omar_add_kernels(... CONTRACT ...) lets
+# the compiler use fused multiply-add.
+
+set(OMAR_LEVELS base)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64" AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  list(APPEND OMAR_LEVELS avx2 avx512)
+endif()
+set(OMAR_LEVEL_FLAGS_base "")
+set(OMAR_LEVEL_FLAGS_avx2 -march=x86-64-v3 -mtune=generic)
+set(OMAR_LEVEL_FLAGS_avx512 -march=x86-64-v4 -mtune=generic -mprefer-vector-width=512)
+set(OMAR_LEVEL_FLAGS_bf16 -march=x86-64-v4 -mavx512bf16 -mtune=generic -mprefer-vector-width=512)
+
+function(omar_add_kernels target)
+  cmake_parse_arguments(ARG "CONTRACT" "" "EXTRA_LEVELS;SOURCES" ${ARGN})
+  foreach(source IN LISTS ARG_SOURCES)
+    get_filename_component(name "${source}" NAME_WE)
+    foreach(level IN LISTS OMAR_LEVELS ARG_EXTRA_LEVELS)
+      set(object "${target}_${name}_${level}")
+      add_library(${object} OBJECT "${source}")
+      target_include_directories(${object} PRIVATE "${PROJECT_SOURCE_DIR}/cpp/include" "${PROJECT_SOURCE_DIR}/cpp/src")
+      target_compile_features(${object} PRIVATE cxx_std_20)
+      target_compile_definitions(${object} PRIVATE OMAR_LEVEL=${level} OMAR_BUILDING)
+      set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                                                 VISIBILITY_INLINES_HIDDEN ON)
+      target_compile_options(
+        ${object} PRIVATE ${OMAR_LEVEL_FLAGS_${level}} ${OMAR_WARNINGS} ${OMAR_SANITIZE_FLAGS} -fno-math-errno -fno-trapping-math
+                          $<$<NOT:$<CONFIG:Debug>>:-O3> $<IF:$<BOOL:${ARG_CONTRACT}>,-ffp-contract=fast,-ffp-contract=off>)
+      target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
+    endforeach()
+  endforeach()
+endfunction()

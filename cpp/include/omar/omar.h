@@ -1,0 +1,9 @@
+#pragma once
+/// All of omar: offline multi-agent reinforcement learning with actor rectification.
+
+#include <omar/cem/cem.h>
+#include <omar/core/cpu_level.h>
+#include <omar/core/rng.h>
+#include <omar/nn/stacked_mlp.h>
+#include <omar/particle/particle_env.h>
+#include <omar/replay/replay_buffer.h>

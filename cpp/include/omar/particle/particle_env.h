@@ -1,0 +1,98 @@
+#pragma once
+/// Batched multi-agent particle environments: simple_spread, simple_tag and simple_world as changed by the authors of
+/// OMAR (Pan et al. 2022) from Lowe et al. 2017. E worlds of A agents are stepped together.
+
+#include <omar/core/host_device.h>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace omar::particle {
+
+/// Reward variants: `omar` is the paper's; `lowe` the one of the original simple_spread (simple_spread only).
+enum class Reward { omar, lowe };
+
+struct ParticleEnvOptions {
+  std::string scenario = "simple_spread";  ///< a name of scenario_names()
+  int64_t num_envs = 1;                    ///< E >= 1
+  std::uint64_t seed = 0;                  ///< key of the start states
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;  ///< float32 or float64
+  Reward reward = Reward::omar;
+  int64_t num_agents = 3;  ///< simple_spread only: agents and targets, 1..10
+};
+
+/// What one step of all worlds gives.
+struct Step {
+  at::Tensor observations;        ///< [E, A, max obs size], zero padded on the right; after auto-reset
+  at::Tensor rewards;             ///< [E, A]
+  at::Tensor truncated;           ///< [E], bool: the episode was cut at its last step and a new one began
+  at::Tensor final_observations;  ///< like observations, before auto-reset; only rows where `truncated` are written
+};
+
+/// The full state of all worlds.
+struct State {
+  at::Tensor positions;   ///< [E, A, 2]
+  at::Tensor velocities;  ///< [E, A, 2]
+  at::Tensor landmarks;   ///< [E, L, 2]
+  at::Tensor steps;       ///< [E], int64: steps since the episode began
+};
+
+/// Names of all scenarios, in the order of scenarios.def.
+OMAR_API std::vector<std::string> scenario_names();
+
+/// E worlds of one scenario. The state lives in structure-of-arrays storage inside; a world's start states are a
+/// function of (seed, world, episode number), so results do not depend on E, on threads or on the device.
+class OMAR_API ParticleEnv {
+ public:
+  /// \throws c10::ValueError unknown scenario, E < 1, dtype or device that is not supported
+  explicit ParticleEnv(const ParticleEnvOptions& options);
+  ~ParticleEnv();
+  ParticleEnv(ParticleEnv&&) noexcept;
+  ParticleEnv& operator=(ParticleEnv&&) noexcept;
+
+  const ParticleEnvOptions& options() const;
+  int64_t num_envs() const;
+  int64_t num_agents() const;    ///< A, the prey included
+  int64_t num_learners() const;  ///< agents that learn; they come first
+  int64_t num_landmarks() const;
+  int64_t episode_length() const;              ///< 25
+  int64_t action_size() const;                 ///< 2
+  const std::vector<int64_t>& obs_sizes() const;  ///< observation size per agent
+
+  /// Starts new episodes in all worlds; a seed restarts the random streams. \return observations [E, A, max obs size]
+  at::Tensor reset(std::optional<std::uint64_t> seed = std::nullopt);
+
+  /// One step of all worlds; `actions` [E, A, 2] in the environment's dtype, |u| > 1 gives more force.
+  /// \throws c10::ValueError wrong shape, device, or an action that is NaN or infinite (the state is then unchanged)
+  /// \throws c10::TypeError wrong dtype
+  Step step(const at::Tensor& actions);
+
+  /// The same into tensors of the caller (contiguous, from `make_step` or alike): no allocation.
+  void step_into(const at::Tensor& actions, Step& out);
+
+  /// Tensors of the right shapes, dtype and device for step_into.
+  Step make_step() const;
+
+  /// Observations of the current state, [E, A, max obs size].
+  at::Tensor observe() const;
+
+  State state() const;
+
+  /// Replaces the state; tensors as in State, `steps` defaults to zeros. \throws like step; also steps outside 0..24
+  void set_state(const at::Tensor& positions, const at::Tensor& velocities, const at::Tensor& landmarks,
+                 const std::optional<at::Tensor>& steps = std::nullopt);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace omar::particle

@@ -1,0 +1,1 @@
+"""Offline multi-agent reinforcement learning with actor rectification (OMAR)."""
