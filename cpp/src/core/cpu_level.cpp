@@ -16,11 +16,10 @@ CpuLevel choose() {
   if (asked == nullptr || *asked == '\0') return available.back();
   const auto* level =
       std::find_if(std::begin(kLevels), std::end(kLevels), [&](CpuLevel l) { return to_string(l) == asked; });
-  TORCH_CHECK_VALUE(level != std::end(kLevels),
-                    "OMAR_CPU_LEVEL must be base, avx2, avx512 or bf16, got \"", asked, "\"");
-  TORCH_CHECK_VALUE(std::find(available.begin(), available.end(), *level) != available.end(),
-                    "OMAR_CPU_LEVEL=", asked, ", but the best level of this CPU and build is ",
-                    to_string(available.back()));
+  TORCH_CHECK_VALUE(level != std::end(kLevels), "OMAR_CPU_LEVEL must be base, avx2, avx512 or bf16, got \"", asked,
+                    "\"");
+  TORCH_CHECK_VALUE(std::find(available.begin(), available.end(), *level) != available.end(), "OMAR_CPU_LEVEL=", asked,
+                    ", but the best level of this CPU and build is ", to_string(available.back()));
   return *level;
 }
 

@@ -21,8 +21,8 @@ enum class Refit {
 enum class Precision { float32, bf16 };
 
 struct CemOptions {
-  int64_t rounds = 3;   ///< J >= 1
-  int64_t samples = 10; ///< K >= 1 (elite refit: K >= 2)
+  int64_t rounds = 3;    ///< J >= 1
+  int64_t samples = 10;  ///< K >= 1 (elite refit: K >= 2)
   Refit refit = Refit::softmax;
   int64_t elites = 5;  ///< elite refit only: 2..K
   double mu = 0.0;     ///< first mean
@@ -50,8 +50,8 @@ OMAR_API void check(const CemOptions& options);
 /// is a function of (seed, step, round, m, b, k, d) alone.
 OMAR_API at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, int64_t round);
 
-/// The next distribution from actions [M, B, K, A] with scores q [M, B, K]. NaN and infinite scores weigh nothing; a state
-/// whose scores are all of that kind keeps its distribution (hence `previous`).
+/// The next distribution from actions [M, B, K, A] with scores q [M, B, K]. NaN and infinite scores weigh nothing; a
+/// state whose scores are all of that kind keeps its distribution (hence `previous`).
 OMAR_API Distribution refit(const Distribution& previous, const at::Tensor& actions, const at::Tensor& q,
                             const CemOptions& options);
 
@@ -62,13 +62,15 @@ OMAR_API std::pair<at::Tensor, at::Tensor> best(const at::Tensor& actions, const
 /// Scores of candidates: [M, B, K, A] -> [M, B, K].
 using Scorer = std::function<at::Tensor(const at::Tensor&)>;
 
-/// The whole search for any scorer: J rounds, then the best of the last round's samples (elite refit: of the pool) or the
-/// policy's action [M, B, A], whichever scores higher. \return actions [M, B, A] and their values [M, B], not differentiable
+/// The whole search for any scorer: J rounds, then the best of the last round's samples (elite refit: of the pool) or
+/// the policy's action [M, B, A], whichever scores higher. \return actions [M, B, A] and their values [M, B], not
+/// differentiable
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const at::Tensor& policy_actions,
                                                     const CemOptions& options, Draw draw);
 
 /// The same with a StackedMlp critic of M networks on (o, a), obs [M, B, O].
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
-                                                    const at::Tensor& policy_actions, const CemOptions& options, Draw draw);
+                                                    const at::Tensor& policy_actions, const CemOptions& options,
+                                                    Draw draw);
 
 }  // namespace omar::cem

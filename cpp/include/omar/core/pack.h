@@ -1,6 +1,7 @@
 #pragma once
 /// Pack<T, W>: W worlds (or columns) side by side, with the arithmetic of one T. Kernels are written once against a
-/// generic arithmetic type: Pack on the CPU, plain T in a CUDA thread (the free functions at the end are overloaded for both).
+/// generic arithmetic type: Pack on the CPU, plain T in a CUDA thread (the free functions at the end are overloaded for
+/// both).
 
 #include <omar/core/host_device.h>
 
@@ -67,9 +68,18 @@ struct Pack {
   friend OMAR_INLINE Pack operator*(Pack a, Pack b) { return Pack(a.v * b.v); }
   friend OMAR_INLINE Pack operator/(Pack a, Pack b) { return Pack(a.v / b.v); }
   friend OMAR_INLINE Pack operator-(Pack a) { return Pack(-a.v); }
-  OMAR_INLINE Pack& operator+=(Pack b) { v += b.v; return *this; }
-  OMAR_INLINE Pack& operator-=(Pack b) { v -= b.v; return *this; }
-  OMAR_INLINE Pack& operator*=(Pack b) { v *= b.v; return *this; }
+  OMAR_INLINE Pack& operator+=(Pack b) {
+    v += b.v;
+    return *this;
+  }
+  OMAR_INLINE Pack& operator-=(Pack b) {
+    v -= b.v;
+    return *this;
+  }
+  OMAR_INLINE Pack& operator*=(Pack b) {
+    v *= b.v;
+    return *this;
+  }
   friend OMAR_INLINE Mask operator<(Pack a, Pack b) { return {a.v < b.v}; }
   friend OMAR_INLINE Mask operator<=(Pack a, Pack b) { return {a.v <= b.v}; }
   friend OMAR_INLINE Mask operator>(Pack a, Pack b) { return {a.v > b.v}; }

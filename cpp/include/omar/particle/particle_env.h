@@ -63,8 +63,8 @@ class OMAR_API ParticleEnv {
   int64_t num_agents() const;    ///< A, the prey included
   int64_t num_learners() const;  ///< agents that learn; they come first
   int64_t num_landmarks() const;
-  int64_t episode_length() const;              ///< 25
-  int64_t action_size() const;                 ///< 2
+  int64_t episode_length() const;                 ///< 25
+  int64_t action_size() const;                    ///< 2
   const std::vector<int64_t>& obs_sizes() const;  ///< observation size per agent
 
   /// Starts new episodes in all worlds; a seed restarts the random streams. \return observations [E, A, max obs size]

@@ -1,5 +1,6 @@
 #pragma once
-/// Replay storage for offline learning: one packed row per transition, S independent datasets, minibatches for M members.
+/// Replay storage for offline learning: one packed row per transition, S independent datasets, minibatches for M
+/// members.
 
 #include <omar/core/host_device.h>
 
@@ -24,10 +25,10 @@ struct Field {
 using Columns = std::vector<std::pair<std::string, at::Tensor>>;
 
 struct SampleOptions {
-  int64_t batch_size = 0;       ///< B rows for each member
-  int64_t members = 1;          ///< M, a multiple of the number of datasets S; member m draws from dataset m / (M / S)
-  std::uint64_t seed = 0;       ///< key of the draw
-  std::int64_t step = 0;        ///< counter of the draw: the update's number
+  int64_t batch_size = 0;  ///< B rows for each member
+  int64_t members = 1;     ///< M, a multiple of the number of datasets S; member m draws from dataset m / (M / S)
+  std::uint64_t seed = 0;  ///< key of the draw
+  std::int64_t step = 0;   ///< counter of the draw: the update's number
   std::optional<int64_t> agents;  ///< N: every field's first axis is N and member m receives only slice m % N
 };
 
@@ -42,7 +43,8 @@ class OMAR_API ReplayBuffer {
   int64_t size(int64_t dataset = 0) const;  ///< valid rows
   const std::vector<Field>& fields() const;
   at::Device device() const;
-  int64_t row_bytes() const;  ///< bytes of a packed row, padded to a multiple of 64 (a cache line) or less than one line
+  int64_t row_bytes()
+      const;  ///< bytes of a packed row, padded to a multiple of 64 (a cache line) or less than one line
 
   /// Appends rows: every field once, [n, ...]; overwrites the oldest when full.
   /// \throws c10::ValueError missing or unknown field, wrong shape, n differs between fields, NaN is allowed
