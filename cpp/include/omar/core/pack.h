@@ -31,13 +31,19 @@ OMAR_HD OMAR_INLINE bool any(bool mask) { return mask; }
 
 // ---- W lanes: GCC and Clang vector extensions ----------------------------------------------------------------------
 
+/// A vector of W values of T; a struct of its own, since GCC ignores the attribute on a dependent alias inside Pack.
+template <class T, int W>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(sizeof(T) * W)));
+};
+
 template <class T, int W>
 struct Pack {
   using Scalar = T;
   static constexpr int width = W;
-  typedef T Vector __attribute__((vector_size(sizeof(T) * W)));
+  using Vector = typename VectorOf<T, W>::type;
   using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  typedef Bits BitVector __attribute__((vector_size(sizeof(T) * W)));
+  using BitVector = typename VectorOf<Bits, W>::type;
 
   /// All bits of a lane set where a comparison holds.
   struct Mask {

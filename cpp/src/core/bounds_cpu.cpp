@@ -1,0 +1,77 @@
+#include "core/bounds_kernels.h"
+
+#include <omar/core/pack.h>
+
+#include <cstring>
+
+namespace omar::bounds::OMAR_LEVEL {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+#elif defined(__AVX2__)
+constexpr int kWidth = 8;
+#else
+constexpr int kWidth = 4;
+#endif
+constexpr int kChains = 12;  // enough independent sums to hide the latency of two units
+constexpr int kSteps = 64;
+
+using Floats = Pack<float, kWidth>;
+
+float fma(std::int64_t repeats) {
+  Floats sums[kChains];
+  for (auto& sum : sums) sum = Floats(1.0f);
+  Floats scale(0.999f);
+  const Floats offset(1e-3f);
+  for (std::int64_t r = 0; r < repeats; ++r) {
+    for (int step = 0; step < kSteps; ++step) {
+      for (auto& sum : sums) sum = sum * scale + offset;
+      asm volatile("" : "+x"(scale.v));  // keeps the compiler from folding steps together
+    }
+  }
+  float total = 0.0f;
+  for (auto& sum : sums) total += sum[0];
+  return total;
+}
+
+void particle(float* state, const float* actions, float* out, std::int64_t n, std::int64_t agents,
+              std::int64_t outputs) {
+  for (std::int64_t a = 0; a < agents; ++a) {
+    for (int axis = 0; axis < 2; ++axis) {
+      float* p = state + (4 * a + axis) * n;
+      float* v = state + (4 * a + 2 + axis) * n;
+      const float* u = actions + (2 * a + axis) * n;
+      for (std::int64_t i = 0; i < n; i += kWidth) {
+        const Floats speed = Floats::load(v + i) * Floats(0.75f) + Floats::load(u + i) * Floats(0.5f);
+        speed.store(v + i);
+        (Floats::load(p + i) + speed * Floats(0.1f)).store(p + i);
+      }
+    }
+  }
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    const float* from = state + (o % (4 * agents)) * n;
+    const float* other = state + ((o + 5) % (4 * agents)) * n;
+    for (std::int64_t i = 0; i < n; i += kWidth)
+      (Floats::load(from + i) - Floats::load(other + i)).store(out + o * n + i);
+  }
+}
+
+void gather(const char* table, const std::int64_t* index, char* dst, std::int64_t n, std::int64_t row_bytes) {
+  constexpr std::int64_t kAhead = 16;
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (i + kAhead < n) {
+      const char* next = table + index[i + kAhead] * row_bytes;
+      for (std::int64_t line = 0; line < row_bytes; line += 64) __builtin_prefetch(next + line);
+    }
+    std::memcpy(dst + i * row_bytes, table + index[i] * row_bytes, static_cast<std::size_t>(row_bytes));
+  }
+}
+
+}  // namespace
+
+Kernels kernels() {
+  return Kernels{&fma, static_cast<std::int64_t>(kSteps) * kChains * kWidth * 2, &particle, &gather};
+}
+
+}  // namespace omar::bounds::OMAR_LEVEL
