@@ -1,0 +1,51 @@
+"""The prey of simple_tag and simple_world: who moves the agent that does not learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..tasks import References
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prey:
+    """A prey: a frozen deterministic network, or uniform actions when it has no layers.
+
+    Layers are stacked with one member, [1, in, out] and [1, out], ReLU between them and tanh at the end.
+    """
+
+    source: str  # "uniform", "shipped" or the file's name
+    weights: tuple[Tensor, ...] = ()
+    biases: tuple[Tensor, ...] = ()
+    sha256: str = ""  # of the weights
+    references: References | None = None  # S_random and S_expert against this prey; the paper's when None
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the prey acts uniformly at random instead of through a network."""
+        return not self.weights
+
+    def recipe(self) -> dict[str, Any]:
+        """What of the prey decides a dataset's bytes."""
+        return {"source": "uniform"} if self.is_uniform else {"source": "network", "sha256": self.sha256}
+
+    def act(self, observations: Tensor) -> Tensor:
+        """Actions [E, 2] of a network prey for its observations [E, O]."""
+        x = observations
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = torch.relu(torch.addmm(bias[0], x, weight[0]))
+        return torch.tanh(torch.addmm(self.biases[-1][0], x, self.weights[-1][0]))
+
+
+UNIFORM_PREY = Prey("uniform")
+
+
+def shipped_prey(task: str) -> Prey:
+    """The prey that comes with the package for a task; uniform actions until one is trained."""
+    return UNIFORM_PREY

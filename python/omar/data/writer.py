@@ -1,0 +1,284 @@
+"""Writing datasets: streamed in chunks, and either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ..tasks import TASKS, References
+from .dataset import COLUMNS, FLAG_COLUMNS, STATE_COLUMNS, Dataset, check_finite, episode_returns
+from .errors import DatasetError
+from .manifest import MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+DISK_MARGIN = 64 * 2**20  # bytes that stay free beyond the dataset itself
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """What a dataset will be: known before its first row is written."""
+
+    task: str
+    quality: str
+    transitions: int
+    num_learners: int
+    obs_size: int
+    action_size: int
+    episode_length: int
+    recipe: Mapping[str, Any]
+    references: References | None = None  # of the prey; the paper's when None
+    state_size: int = 0  # of the optional global states
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every column."""
+        n, learners = self.transitions, self.num_learners
+        shapes: dict[str, tuple[int, ...]] = {
+            "observations": (n, learners, self.obs_size),
+            "actions": (n, learners, self.action_size),
+            "rewards": (n, learners),
+            "next_observations": (n, learners, self.obs_size),
+            "terminated": (n,),
+            "truncated": (n,),
+        }
+        if self.state_size:
+            shapes |= dict.fromkeys(STATE_COLUMNS, (n, self.state_size))
+        return shapes
+
+
+@dataclass(slots=True)
+class _ColumnFile:
+    """A .npy file that grows by chunks; its checksum is taken on the way."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    file: IO[bytes] = field(init=False)
+    digest: Any = field(init=False)
+    rows: int = 0
+    size: int = 0  # bytes written
+
+    def __post_init__(self) -> None:
+        self.file = self.path.open("wb")
+        self.digest = hashlib.sha256()
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
+        )
+        self._write(header.getvalue())
+
+    def append(self, chunk: npt.NDArray[Any]) -> None:
+        self._write(np.ascontiguousarray(chunk).data.cast("B"))
+        self.rows += len(chunk)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self.file.write(data)
+        self.digest.update(data)
+        self.size += len(data)
+
+    def close(self) -> ColumnInfo:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        return ColumnInfo(self.shape, self.dtype.str, self.size, self.digest.hexdigest())
+
+
+class DatasetWriter:
+    """Writes a dataset into a temporary folder beside its final place and renames it when it is whole.
+
+    Used as a context manager: leaving it without `finish` (an error, Ctrl-C) removes the temporary folder. A
+    killed process leaves the temporary folder, which no reader takes for a dataset.
+    """
+
+    def __init__(self, path: Path, spec: DatasetSpec) -> None:
+        """Creates the temporary folder and the column files.
+
+        Raises:
+            DatasetError: `path` exists, its folder cannot be written, or the disk lacks space.
+        """
+        if path.exists():
+            raise DatasetError(f"{path} exists already: remove it or choose another place")
+        self._path = path
+        self._spec = spec
+        self._temporary = temporary_folder(path)
+        self._rewards: list[npt.NDArray[np.float64]] = []
+        self._ends: list[npt.NDArray[np.bool_]] = []
+        self._files: dict[str, _ColumnFile] = {}
+        shapes = spec.shapes()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _check_space(path.parent, shapes)
+            self._temporary.mkdir()
+            for name, shape in shapes.items():
+                dtype = np.dtype(np.bool_ if name in FLAG_COLUMNS else np.float32)
+                self._files[name] = _ColumnFile(self._temporary / f"{name}.npy", shape, dtype)
+        except OSError as error:
+            self._discard()
+            raise DatasetError(
+                f"cannot write a dataset to {path.parent}: {error.strerror or error}"
+            ) from None
+
+    def append(self, chunk: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Appends rows: every column of the dataset once, [rows, ...].
+
+        Raises:
+            DatasetError: A missing or unknown column, a wrong shape or dtype, a value that is not finite, too
+                many rows, or a disk that filled up.
+        """
+        if chunk.keys() != self._files.keys():
+            raise DatasetError(f"expected the columns {', '.join(self._files)}, got {', '.join(chunk)}")
+        rows = len(chunk["rewards"])
+        for name, file in self._files.items():
+            _check_chunk(name, chunk[name], file, rows)
+        if self._files["rewards"].rows + rows > self._spec.transitions:
+            raise DatasetError(f"more rows than the {self._spec.transitions} that were announced")
+        try:
+            for name, file in self._files.items():
+                file.append(chunk[name])
+        except OSError as error:
+            raise DatasetError(f"cannot write a dataset to {self._path}: {error.strerror or error}") from None
+        self._rewards.append(chunk["rewards"].mean(axis=1, dtype=np.float64))
+        self._ends.append(chunk["terminated"] | chunk["truncated"])
+
+    def finish(self) -> Dataset:
+        """Writes the manifest, syncs everything to disk and moves the dataset to its place.
+
+        Raises:
+            DatasetError: Fewer rows than announced, or the disk refused.
+        """
+        spec = self._spec
+        rows = self._files["rewards"].rows
+        if rows != spec.transitions:
+            raise DatasetError(f"{rows} rows were written, {spec.transitions} were announced")
+        try:
+            columns = {name: file.close() for name, file in self._files.items()}
+            manifest = self._manifest(columns)
+            target = self._temporary / MANIFEST
+            with target.open("w", encoding="utf-8") as file:
+                file.write(manifest.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(self._temporary)
+            self._temporary.rename(self._path)
+            _sync_folder(self._path.parent)
+        except OSError as error:
+            raise DatasetError(f"cannot write a dataset to {self._path}: {error.strerror or error}") from None
+        return Dataset.open(self._path)
+
+    def _manifest(self, columns: Mapping[str, ColumnInfo]) -> Manifest:
+        spec = self._spec
+        rewards = np.concatenate([np.zeros(0), *self._rewards])
+        ends = np.concatenate([np.zeros(0, dtype=np.bool_), *self._ends])
+        if not len(rewards):
+            raise DatasetError("a dataset needs at least one transition")
+        ends[-1] = True
+        returns = episode_returns(rewards[:, None].astype(np.float64), ends)
+        references = spec.references or TASKS[spec.task].references
+        return Manifest(
+            task=spec.task,
+            quality=spec.quality,
+            transitions=spec.transitions,
+            episodes=len(returns),
+            episode_length=spec.episode_length,
+            columns=columns,
+            sha256=whole_sha256(columns),
+            returns=Returns(
+                float(returns.mean()), float(returns.std()), float(returns.min()), float(returns.max())
+            ),
+            recipe=spec.recipe,
+            references={
+                "random": references.random,
+                "expert": references.expert,
+                "source": references.source,
+            },
+            versions=current_versions(),
+        )
+
+    def _discard(self) -> None:
+        for file in self._files.values():
+            with suppress(OSError):
+                file.file.close()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """The writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Removes what is not finished."""
+        if self._temporary.exists():
+            self._discard()
+
+
+def temporary_folder(path: Path) -> Path:
+    """Where a dataset grows before it is moved to `path`: hidden, beside it, its own for each process."""
+    return path.parent / f".{path.name}.partial-{os.getpid()}"
+
+
+def remove_partial(path: Path) -> None:
+    """Removes what killed processes left of `path`; only while no other process can be writing there."""
+    for left in path.parent.glob(f".{path.name}.partial-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _check_chunk(name: str, chunk: npt.NDArray[Any], file: _ColumnFile, rows: int) -> None:
+    if chunk.dtype != file.dtype:
+        raise DatasetError(f"column {name!r} must be {file.dtype}, got {chunk.dtype}")
+    if chunk.shape != (rows, *file.shape[1:]):
+        expected = ", ".join(map(str, (rows, *file.shape[1:])))
+        raise DatasetError(f"column {name!r} must be [{expected}], got {list(chunk.shape)}")
+    check_finite(name, chunk)
+
+
+def _check_space(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    needed = DISK_MARGIN
+    for name, shape in shapes.items():
+        needed += int(np.prod(shape)) * (1 if name in FLAG_COLUMNS else 4)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DatasetError(
+            f"not enough disk space in {folder}: the dataset needs {needed / 2**20:.0f} MiB, "
+            f"{free / 2**20:.0f} MiB are free (OMAR_HOME chooses another place)"
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_dataset(
+    path: Path, spec: DatasetSpec, columns: Mapping[str, npt.NDArray[Any]], rows: int = 50_000
+) -> Dataset:
+    """Writes whole columns, a chunk of rows at a time."""
+    expected = set(spec.shapes())
+    if columns.keys() != expected:
+        raise DatasetError(
+            f"expected the columns {', '.join(sorted(expected))}, got {', '.join(sorted(columns))}"
+        )
+    with DatasetWriter(path, spec) as writer:
+        for start in range(0, spec.transitions, rows):
+            writer.append(
+                {name: np.asarray(column[start : start + rows]) for name, column in columns.items()}
+            )
+        return writer.finish()
+
+
+__all__ = ["COLUMNS", "DatasetSpec", "DatasetWriter", "remove_partial", "temporary_folder", "write_dataset"]
