@@ -1,1 +1,180 @@
-// to come
+#include <omar/core/check.h>
+#include <omar/core/rng.h>
+#include <omar/nn/stacked_mlp.h>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/baddbmm.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/relu.h>
+
+#include <cmath>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace omar::nn {
+namespace {
+
+/// Index of each member among those of its seed: what makes a member's weights independent of the stack around it.
+std::vector<std::uint32_t> ranks(const std::vector<std::uint64_t>& seeds) {
+  std::unordered_map<std::uint64_t, std::uint32_t> seen;
+  std::vector<std::uint32_t> result;
+  result.reserve(seeds.size());
+  for (const std::uint64_t seed : seeds) result.push_back(seen[seed]++);
+  return result;
+}
+
+/// One member's numbers of one layer in [-1, 1): the weights row by row, then the biases.
+std::vector<float> draw_layer(std::uint64_t seed, std::uint32_t rank, std::uint32_t step, int64_t count) {
+  std::vector<float> numbers(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; i += 4) {
+    const rng::Block block =
+        rng::words(seed, static_cast<std::uint32_t>(Stream::init), rank, step, static_cast<std::uint32_t>(i / 4));
+    const std::uint32_t words[] = {block.x0, block.x1, block.x2, block.x3};
+    for (int64_t j = i; j < count && j < i + 4; ++j)
+      numbers[static_cast<size_t>(j)] = rng::uniform(words[j - i], -1.0f, 1.0f);
+  }
+  return numbers;
+}
+
+template <class T>
+void fill_layer(const at::Tensor& weight, const at::Tensor& bias, const InitOptions& options, std::uint32_t layer,
+                T bound) {
+  const int64_t in_out = weight.size(1) * weight.size(2);
+  const int64_t out = bias.size(1);
+  const std::vector<std::uint32_t> rank = ranks(options.seeds);
+  const std::uint32_t step = layer + (static_cast<std::uint32_t>(options.network) << 16);
+  for (int64_t m = 0; m < weight.size(0); ++m) {
+    const size_t i = static_cast<size_t>(m);
+    const std::vector<float> numbers = draw_layer(options.seeds[i], rank[i], step, in_out + out);
+    T* w = weight.mutable_data_ptr<T>() + m * in_out;
+    T* b = bias.mutable_data_ptr<T>() + m * out;
+    for (int64_t j = 0; j < in_out; ++j) w[j] = bound * static_cast<T>(numbers[static_cast<size_t>(j)]);
+    for (int64_t j = 0; j < out; ++j) b[j] = bound * static_cast<T>(numbers[static_cast<size_t>(in_out + j)]);
+  }
+}
+
+void check(const InitOptions& options) {
+  constexpr const char* op = "nn::init";
+  TORCH_CHECK_VALUE(options.sizes.size() >= 2, "[", op, "] `sizes` must hold at least the input and output size, got ",
+                    check::shape_text(options.sizes));
+  TORCH_CHECK_VALUE(options.sizes.size() < 65536, "[", op, "] `sizes` must hold fewer than 65536 layers");
+  for (const int64_t size : options.sizes) check::at_least(op, "sizes", size, 1);
+  TORCH_CHECK_VALUE(!options.seeds.empty(), "[", op, "] `seeds` must name at least one member");
+  TORCH_CHECK_VALUE(options.network >= 0 && options.network < 65536, "[", op, "] `network` must be in 0..65535, got ",
+                    options.network);
+  check::finite(op, "last_layer_scale", options.last_layer_scale);
+  TORCH_CHECK_TYPE(options.dtype == at::kFloat || options.dtype == at::kDouble, "[", op,
+                   "] `dtype` must be float32 or float64, got ", options.dtype);
+}
+
+void check_like(std::string_view op, std::string_view name, const at::Tensor& tensor, const at::Tensor& like) {
+  check::dtype(op, name, tensor, like.scalar_type());
+  check::device(op, name, tensor, like.device());
+}
+
+/// Hidden and output layers from the activations [N, R, in] of the first one, before its ReLU.
+at::Tensor finish(const StackedMlp& mlp, at::Tensor x) {
+  for (size_t i = 1; i < mlp.weights.size(); ++i) {
+    x = at::baddbmm(mlp.biases[i].unsqueeze(1), at::relu(x), mlp.weights[i]);
+  }
+  return x;
+}
+
+}  // namespace
+
+void check(const StackedMlp& mlp) {
+  constexpr const char* op = "nn::StackedMlp";
+  TORCH_CHECK_VALUE(!mlp.weights.empty(), "[", op, "] needs at least one layer");
+  TORCH_CHECK_VALUE(mlp.weights.size() == mlp.biases.size(), "[", op, "] needs one bias per weight, got ",
+                    mlp.weights.size(), " weights and ", mlp.biases.size(), " biases");
+  const at::Tensor& front = mlp.weights.front();
+  check::shape(op, "weights[0]", front, {-1, -1, -1}, "[M, in, out]");
+  TORCH_CHECK_TYPE(front.scalar_type() == at::kFloat || front.scalar_type() == at::kDouble, "[", op,
+                   "] `weights[0]` must be float32 or float64, got ", front.scalar_type());
+  int64_t in = front.size(1);
+  for (size_t i = 0; i < mlp.weights.size(); ++i) {
+    const std::string weight = "weights[" + std::to_string(i) + "]";
+    const std::string bias = "biases[" + std::to_string(i) + "]";
+    check::shape(op, weight, mlp.weights[i], {front.size(0), in, -1}, "[M, in, out]");
+    check_like(op, weight, mlp.weights[i], front);
+    in = mlp.weights[i].size(2);
+    check::shape(op, bias, mlp.biases[i], {front.size(0), in}, "[M, out]");
+    check_like(op, bias, mlp.biases[i], front);
+  }
+}
+
+StackedMlp init(const InitOptions& options) {
+  check(options);
+  const int64_t members = static_cast<int64_t>(options.seeds.size());
+  StackedMlp mlp;
+  for (size_t i = 0; i + 1 < options.sizes.size(); ++i) {
+    const int64_t in = options.sizes[i];
+    const int64_t out = options.sizes[i + 1];
+    mlp.weights.push_back(at::empty({members, in, out}, options.dtype));
+    mlp.biases.push_back(at::empty({members, out}, options.dtype));
+    const bool last = i + 2 == options.sizes.size();
+    const double bound = (last ? options.last_layer_scale : 1.0) / std::sqrt(static_cast<double>(in));
+    const std::uint32_t layer = static_cast<std::uint32_t>(i);
+    if (options.dtype == at::kFloat) {
+      fill_layer<float>(mlp.weights[i], mlp.biases[i], options, layer, static_cast<float>(bound));
+    } else {
+      fill_layer<double>(mlp.weights[i], mlp.biases[i], options, layer, bound);
+    }
+  }
+  return mlp;
+}
+
+StackedMlp first(const StackedMlp& mlp, int64_t count) {
+  TORCH_CHECK_VALUE(count >= 1 && count <= mlp.members(), "[nn::first] `count` must be in 1..", mlp.members(), ", got ",
+                    count);
+  StackedMlp part;
+  for (const at::Tensor& weight : mlp.weights) part.weights.push_back(weight.narrow(0, 0, count));
+  for (const at::Tensor& bias : mlp.biases) part.biases.push_back(bias.narrow(0, 0, count));
+  return part;
+}
+
+at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x) {
+  constexpr const char* op = "nn::forward";
+  check(mlp);
+  check::shape(op, "x", x, {mlp.members(), -1, mlp.in_features()}, "[M, B, in]");
+  check_like(op, "x", x, mlp.weights.front());
+  return finish(mlp, at::baddbmm(mlp.biases.front().unsqueeze(1), x, mlp.weights.front()));
+}
+
+at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions) {
+  constexpr const char* op = "nn::candidate_values";
+  check(critic);
+  check::shape(op, "obs", obs, {-1, -1, -1}, "[M, B, O]");
+  const int64_t members = obs.size(0);
+  const int64_t batch = obs.size(1);
+  const int64_t obs_size = obs.size(2);
+  check::shape(op, "actions", actions, {members, batch, -1, -1}, "[M, B, K, A]");
+  const int64_t samples = actions.size(2);
+  const int64_t action_size = actions.size(3);
+  TORCH_CHECK_VALUE(obs_size + action_size == critic.in_features(), "[", op, "] `critic` takes ", critic.in_features(),
+                    " inputs, but O + A = ", obs_size, " + ", action_size);
+  TORCH_CHECK_VALUE(critic.out_features() == 1, "[", op, "] `critic` must have one output, got ",
+                    critic.out_features());
+  TORCH_CHECK_VALUE(members > 0 && critic.members() % members == 0, "[", op, "] `critic` has ", critic.members(),
+                    " networks, which is no multiple of M = ", members);
+  check_like(op, "obs", obs, critic.weights.front());
+  check_like(op, "actions", actions, critic.weights.front());
+
+  const int64_t twins = critic.members() / members;
+  const int64_t networks = critic.members();
+  const at::Tensor& weight = critic.weights.front();
+  const int64_t hidden = weight.size(2);
+  // The same inputs for each twin.
+  const auto repeat = [&](const at::Tensor& x, int64_t rows) {
+    return x.unsqueeze(0).expand({twins, members, batch, x.size(2), x.size(3)}).reshape({networks, rows, x.size(3)});
+  };
+  const at::Tensor base =
+      at::baddbmm(critic.biases.front().unsqueeze(1), repeat(obs.unsqueeze(2), batch), weight.narrow(1, 0, obs_size));
+  const at::Tensor part = at::bmm(repeat(actions, batch * samples), weight.narrow(1, obs_size, action_size));
+  const at::Tensor x = base.unsqueeze(2) + part.view({networks, batch, samples, hidden});
+  return finish(critic, x.view({networks, batch * samples, hidden})).view({twins, members, batch, samples});
+}
+
+}  // namespace omar::nn

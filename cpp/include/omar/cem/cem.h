@@ -21,8 +21,8 @@ enum class Refit {
 enum class Precision { float32, bf16 };
 
 struct CemOptions {
-  int64_t rounds = 3;    ///< J >= 1
-  int64_t samples = 10;  ///< K >= 1 (elite refit: K >= 2)
+  int64_t rounds = 3;    ///< J in 1..48
+  int64_t samples = 10;  ///< K in 1..1024
   Refit refit = Refit::softmax;
   int64_t elites = 5;  ///< elite refit only: 2..K
   double mu = 0.0;     ///< first mean
@@ -31,13 +31,20 @@ struct CemOptions {
   Precision precision = Precision::float32;
 };
 
-/// The search distribution and what is carried between rounds.
+/// The search distribution.
 struct Distribution {
   at::Tensor mu;     ///< [M, B, A]
   at::Tensor sigma;  ///< [M, B, A]
 };
 
-/// Counter of a draw: seed and update number.
+/// Scored candidates. K is the number of samples in the first round and with the softmax refit; with the elite refit
+/// later pools hold the samples followed by the elites carried over.
+struct Pool {
+  at::Tensor actions;  ///< [M, B, K, A]
+  at::Tensor q;        ///< [M, B, K]
+};
+
+/// Counter of a draw: seed and update number (its low 32 bits count).
 struct Draw {
   std::uint64_t seed = 0;
   std::int64_t step = 0;
@@ -46,18 +53,27 @@ struct Draw {
 /// \throws c10::ValueError an option out of range
 OMAR_API void check(const CemOptions& options);
 
-/// Candidates a ~ N(mu, sigma), clamped to [-1, 1]: [M, B, K, A]. Normal k of action dimension d of state b of member m
-/// is a function of (seed, step, round, m, b, k, d) alone.
+/// Standard normals [M, B, K, A], float32 on the CPU. Number (m, b, k, d) is word k % 4 of the Philox block with
+/// counter (b + 2^24 floor(k / 4), step, m, Stream::cem + round + 2^8 d), words 0 and 1, 2 and 3 paired by
+/// rng::normal_pair: a function of (seed, step, round, m, b, k, d) alone. \throws c10::ValueError B > 2^24, K > 1024,
+/// round not in 0..47
+OMAR_API at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round);
+
+/// Candidates a ~ N(mu, sigma), clamped to [-1, 1]: [M, B, K, A], from `normals`.
 OMAR_API at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, int64_t round);
 
-/// The next distribution from actions [M, B, K, A] with scores q [M, B, K]. NaN and infinite scores weigh nothing; a
-/// state whose scores are all of that kind keeps its distribution (hence `previous`).
-OMAR_API Distribution refit(const Distribution& previous, const at::Tensor& actions, const at::Tensor& q,
-                            const CemOptions& options);
+/// The next distribution from scored candidates. NaN and infinite scores weigh nothing; a state whose scores are all of
+/// that kind keeps its distribution (hence `previous`), and one with a single elite keeps its sigma.
+OMAR_API Distribution refit(const Distribution& previous, const Pool& pool, const CemOptions& options);
 
-/// The best of K: actions [M, B, K, A], q [M, B, K] -> actions [M, B, A], values [M, B]. NaN and infinite scores lose;
-/// the first of equals wins.
-OMAR_API std::pair<at::Tensor, at::Tensor> best(const at::Tensor& actions, const at::Tensor& q);
+/// The `count` best candidates in falling order, the first of equals first; NaN and infinite scores come last.
+OMAR_API Pool elites(const Pool& pool, int64_t count);
+
+/// New candidates followed by carried ones.
+OMAR_API Pool merge(const Pool& fresh, const Pool& carried);
+
+/// The best of K: actions [M, B, A], values [M, B]. NaN and infinite scores lose; the first of equals wins.
+OMAR_API std::pair<at::Tensor, at::Tensor> best(const Pool& pool);
 
 /// Scores of candidates: [M, B, K, A] -> [M, B, K].
 using Scorer = std::function<at::Tensor(const at::Tensor&)>;
@@ -68,7 +84,7 @@ using Scorer = std::function<at::Tensor(const at::Tensor&)>;
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const at::Tensor& policy_actions,
                                                     const CemOptions& options, Draw draw);
 
-/// The same with a StackedMlp critic of M networks on (o, a), obs [M, B, O].
+/// The same with a StackedMlp critic of T * M networks on (o, a), obs [M, B, O]; the first M (Q^1 of twins) score.
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
                                                     const at::Tensor& policy_actions, const CemOptions& options,
                                                     Draw draw);

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 namespace omar::nn {
@@ -19,8 +20,24 @@ struct StackedMlp {
   int64_t out_features() const { return weights.empty() ? 0 : weights.back().size(2); }
 };
 
+/// How the first weights are drawn.
+struct InitOptions {
+  std::vector<int64_t> sizes;        ///< in, hidden..., out: at least two
+  std::vector<std::uint64_t> seeds;  ///< one per member
+  std::int64_t network = 0;          ///< tells apart networks of one seed (such as actor and critic), 0..65535
+  double last_layer_scale = 1.0;     ///< factor on the last layer's weights and biases
+  at::ScalarType dtype = at::kFloat;
+};
+
 /// Shapes, dtypes and devices of all layers agree. \throws c10::ValueError, c10::TypeError
 OMAR_API void check(const StackedMlp& mlp);
+
+/// New weights on the CPU, uniform in +-1/sqrt(in) for weights and biases alike. The n-th member of a seed gets the
+/// same values in a stack of any size, whatever the other seeds are. \throws c10::ValueError, c10::TypeError
+OMAR_API StackedMlp init(const InitOptions& options);
+
+/// Members [0, count) as views. \throws c10::ValueError
+OMAR_API StackedMlp first(const StackedMlp& mlp, int64_t count);
 
 /// x [M, B, in] -> [M, B, out]. Differentiable LibTorch ops, any device.
 OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x);

@@ -1,0 +1,150 @@
+"""The search for high-value actions (Pan et al. 2022, section 3.2): rounds of sampling, scoring, refitting.
+
+Shapes: M members, B states, K samples, O observation size, A action size. Actions live in [-1, 1]^A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from omar import _core
+from omar.nets import StackedMlp
+
+if TYPE_CHECKING:
+    import torch
+
+Scorer = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+"""Any critic: obs [M, B, O] and actions [M, B, K, A] -> scores [M, B, K]."""
+
+
+@dataclass(frozen=True, slots=True)
+class CemOptions:
+    """Options of the search. The defaults are the paper's for the particle tasks."""
+
+    rounds: int = 3
+    """J: rounds of sampling, 1..48."""
+    samples: int = 10
+    """K: samples per round, 1..1024."""
+    refit: Literal["softmax", "elite"] = "softmax"
+    """softmax: the paper. elite: the cross-entropy method, as in the released code on HalfCheetah."""
+    elites: int = 5
+    """Elite refit only: how many candidates the refit takes; they stay in the pool."""
+    mu: float = 0.0
+    """First mean."""
+    sigma: float = 2.0
+    """First standard deviation."""
+    beta: float = 1.0
+    """Softmax refit only: inverse temperature."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Products of the scoring pass."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where an option is out of range."""
+        if self.refit not in ("softmax", "elite"):
+            raise ValueError(f"[cem.CemOptions] `refit` must be 'softmax' or 'elite', got {self.refit!r}")
+        if self.precision not in ("float32", "bf16"):
+            raise ValueError(
+                f"[cem.CemOptions] `precision` must be 'float32' or 'bf16', got {self.precision!r}"
+            )
+        _core.cem_check(_native(self))
+
+
+def _native(options: CemOptions) -> _core.CemOptions:
+    return _core.CemOptions(
+        rounds=options.rounds,
+        samples=options.samples,
+        refit=getattr(_core.CemRefit, options.refit),
+        elites=options.elites,
+        mu=options.mu,
+        sigma=options.sigma,
+        beta=options.beta,
+        precision=getattr(_core.CemPrecision, options.precision),
+    )
+
+
+def _check_draw(op: str, seed: int, step: int) -> None:
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"[{op}] `seed` must be in 0..2^64-1, got {seed}")
+    if not 0 <= step < 2**32:
+        raise ValueError(f"[{op}] `step` must be in 0..2^32-1, got {step}")
+
+
+def sample(
+    mu: torch.Tensor, sigma: torch.Tensor, samples: int, *, seed: int, step: int, round: int = 0
+) -> torch.Tensor:
+    """Candidate actions from N(mu, sigma), clamped to [-1, 1].
+
+    Args:
+        mu: means [M, B, A].
+        sigma: standard deviations [M, B, A].
+        samples: K.
+        seed: of the random numbers.
+        step: update number.
+        round: round of the search, from 0.
+
+    Returns:
+        Actions [M, B, K, A]; each follows from (seed, step, round, m, b, k), its mean and deviation alone.
+    """
+    _check_draw("cem.sample", seed, step)
+    return _core.cem_sample(mu, sigma, samples, seed, step, round)
+
+
+def refit(
+    mu: torch.Tensor, sigma: torch.Tensor, actions: torch.Tensor, q: torch.Tensor, options: CemOptions
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next mean and standard deviation [M, B, A].
+
+    NaN and infinite scores weigh nothing; a state whose scores are all of that kind keeps mu and sigma.
+
+    Args:
+        mu: means [M, B, A] that the actions were drawn from.
+        sigma: their standard deviations [M, B, A].
+        actions: candidates [M, B, K, A] (elite refit: with the carried elites).
+        q: their scores [M, B, K].
+        options: which refit, with its parameters.
+    """
+    return _core.cem_refit(mu, sigma, actions, q, _native(options))
+
+
+def elites(actions: torch.Tensor, q: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `count` best candidates [M, B, count, A] and their scores [M, B, count] in falling order."""
+    return _core.cem_elites(actions, q, count)
+
+
+def best(actions: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best candidate [M, B, A] and its score [M, B]; NaN and infinity lose, the first of equals wins."""
+    return _core.cem_best(actions, q)
+
+
+def maximize(
+    critic: StackedMlp | Scorer,
+    obs: torch.Tensor,
+    policy_actions: torch.Tensor,
+    options: CemOptions,
+    *,
+    seed: int,
+    step: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The action of highest value that the search finds, or the policy's where that one scores higher.
+
+    Args:
+        critic: T * M stacked critics on (o, a), of which the first M score (Q^1 of twins), or any callable
+            that maps obs and actions [M, B, K, A] to scores [M, B, K].
+        obs: [M, B, O].
+        policy_actions: [M, B, A].
+        options: rounds, samples, refit.
+        seed: of the random numbers.
+        step: update number.
+
+    Returns:
+        Actions [M, B, A] and their values [M, B]; gradients do not flow through them.
+    """
+    _check_draw("cem.maximize", seed, step)
+    native, draw = _native(options), _core.CemDraw(seed, step)
+    if isinstance(critic, StackedMlp):
+        return _core.cem_maximize(
+            list(critic.weights), list(critic.biases), obs, policy_actions, native, draw
+        )
+    return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, draw)

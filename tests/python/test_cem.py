@@ -1,0 +1,363 @@
+"""The search: numpy oracles for each step, properties, the whole search on known functions, errors."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omar import cem
+from omar.cem import CemOptions
+from omar.nets import StackedMlp
+from oracles import philox
+
+STREAM = 16
+SOFTMAX = CemOptions(beta=0.7)
+ELITE = CemOptions(refit="elite", rounds=2, samples=20, elites=5)
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).to(dtype)
+
+
+def scored(members=2, batch=5, samples=20, actions=3, seed=0):
+    rng = np.random.default_rng(seed)
+    a = np.clip(2.0 * rng.normal(size=(members, batch, samples, actions)), -1.0, 1.0)
+    q = 3.0 * rng.normal(size=(members, batch, samples))
+    return torch.from_numpy(a), torch.from_numpy(q)
+
+
+def spread(a):
+    return torch.zeros_like(a[:, :, 0]) + 0.25, torch.full_like(a[:, :, 0], 1.5)
+
+
+# ---- sampling ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("samples", [1, 2, 10, 21])
+def test_sample_is_philox_and_box_muller(samples):
+    mu, sigma = normal(3, 70, 2, seed=1), normal(3, 70, 2, seed=2).abs() * 0.2
+    got = cem.sample(mu, sigma, samples, seed=2**40 + 7, step=11, round=2)
+    z = philox.normals(2**40 + 7, STREAM + 2, 11, (3, 70, samples, 2))
+    wanted = np.clip(mu.numpy()[:, :, None] + sigma.numpy()[:, :, None] * z, -1.0, 1.0)
+    np.testing.assert_allclose(got.numpy(), wanted, atol=2e-6)
+
+
+def test_sample_moments():
+    got = cem.sample(torch.zeros(2, 4096, 3), torch.full((2, 4096, 3), 0.1), 40, seed=5, step=0)
+    z = got.double() / 0.1
+    n = z.numel()
+    assert abs(z.mean()) < 5 / n**0.5
+    assert abs((z**2).mean() - 1) < 5 * (2 / n) ** 0.5
+    assert abs((z**4).mean() - 3) < 5 * (96 / n) ** 0.5
+    flat = z.movedim(3, 0).reshape(3, -1)
+    assert torch.corrcoef(flat).triu(1).abs().max() < 0.01
+    neighbours = torch.corrcoef(z.movedim(2, 0).reshape(40, -1)).triu(1).abs().max()
+    assert neighbours < 0.04
+
+
+def test_sample_clamps():
+    got = cem.sample(torch.zeros(1, 100, 2), torch.full((1, 100, 2), 2.0), 10, seed=0, step=0)
+    assert got.abs().max() == 1.0
+    assert 0.5 < (got.abs() == 1.0).double().mean() < 0.7  # P(|z| > 1/2) = 0.617
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(1, 4), st.integers(1, 80), st.integers(1, 30), st.integers(1, 4), st.integers(0, 2**64 - 1)
+)
+def test_sample_does_not_depend_on_the_batch_around(members, batch, samples, actions, seed):
+    mu, sigma = torch.zeros(5, 90, 4), torch.full((5, 90, 4), 0.3)
+    full = cem.sample(mu, sigma, 32, seed=seed, step=3)
+    part = cem.sample(
+        mu[:members, :batch, :actions], sigma[:members, :batch, :actions], samples, seed=seed, step=3
+    )
+    assert torch.equal(part, full[:members, :batch, :samples, :actions])
+
+
+def test_sample_changes_with_seed_step_and_round():
+    mu, sigma = torch.zeros(1, 4, 2), torch.ones(1, 4, 2)
+    draws = [
+        cem.sample(mu, sigma, 10, seed=seed, step=step, round=r)
+        for seed in (0, 1)
+        for step in (0, 1)
+        for r in (0, 1)
+    ]
+    assert all(not torch.equal(draws[i], draws[j]) for i in range(8) for j in range(i))
+    assert torch.equal(draws[0], cem.sample(mu, sigma, 10, seed=0, step=0, round=0))
+
+
+# ---- refit ---------------------------------------------------------------------------------------
+
+
+def refit_oracle(mu, sigma, actions, q, options):
+    mu, sigma = mu.numpy().copy(), sigma.numpy().copy()
+    for m, b in np.ndindex(q.shape[:2]):
+        keep = np.isfinite(q[m, b].numpy())
+        a, s = actions[m, b].numpy()[keep], q[m, b].numpy()[keep]
+        if options.refit == "softmax" and len(s) > 0:
+            w = np.exp(options.beta * (s - s.max()))
+            mu[m, b] = (w / w.sum()) @ a
+            sigma[m, b] = np.sqrt(np.mean((a - mu[m, b]) ** 2, axis=0))
+        if options.refit == "elite" and len(s) > 0:
+            top = a[np.argsort(-s, kind="stable")[: options.elites]]
+            mu[m, b] = top.mean(axis=0)
+            if len(top) > 1:
+                sigma[m, b] = top.std(axis=0, ddof=1)
+    return mu, sigma
+
+
+@pytest.mark.parametrize("options", [SOFTMAX, ELITE], ids=["softmax", "elite"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_refit_matches_oracle(options, dtype):
+    a, q = scored()
+    q[0, 0] = float("nan")  # nothing is known: the distribution stays
+    q[0, 1, 1:] = float("inf")  # a single score
+    q[0, 2, ::2] = -float("inf")
+    q[1, 0, 3:] = float("nan")
+    a, q = a.to(dtype), q.to(dtype)
+    mu, sigma = spread(a)
+    got = cem.refit(mu, sigma, a, q, options)
+    wanted = refit_oracle(mu, sigma, a, q, options)
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-6
+    np.testing.assert_allclose(got[0].numpy(), wanted[0], atol=tolerance)
+    np.testing.assert_allclose(got[1].numpy(), wanted[1], atol=tolerance)
+    assert got[0].dtype == got[1].dtype == dtype
+
+
+@pytest.mark.parametrize("options", [SOFTMAX, ELITE], ids=["softmax", "elite"])
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_refit_follows_a_permutation_of_states(options, seed):
+    a, q = scored(seed=seed)
+    mu, sigma = spread(a)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(5))
+    straight = cem.refit(mu, sigma, a, q, options)
+    permuted = cem.refit(mu[:, order], sigma[:, order], a[:, order], q[:, order], options)
+    assert torch.equal(straight[0][:, order], permuted[0])
+    assert torch.equal(straight[1][:, order], permuted[1])
+
+
+def test_softmax_refit_of_huge_scores_is_finite():
+    a, q = scored()
+    mu, sigma = cem.refit(*spread(a), a, q * 1e300, SOFTMAX)
+    assert torch.isfinite(mu).all()
+    assert torch.isfinite(sigma).all()
+
+
+def test_elites_are_the_best_candidates():
+    a, q = scored()
+    q[0, 0, 4] = float("nan")
+    q[0, 1, 0] = float("inf")
+    actions, values = cem.elites(a, q, 5)
+    for m, b in np.ndindex(q.shape[:2]):
+        s = np.where(np.isfinite(q.numpy()[m, b]), q.numpy()[m, b], -np.inf)
+        top = np.argsort(-s, kind="stable")[:5].copy()
+        assert torch.equal(actions[m, b], a[m, b, top])
+        assert torch.equal(values[m, b], q[m, b, top])
+
+
+def test_best_skips_nan_and_infinity_and_takes_the_first_of_equals():
+    a, q = scored(members=1, batch=4, samples=6)
+    q[0, 0, 2] = float("nan")
+    q[0, 1, 0] = float("inf")
+    q[0, 2, :] = 1.0
+    q[0, 3, :] = float("nan")
+    actions, values = cem.best(a, q)
+    for b in range(4):
+        s = np.where(np.isfinite(q.numpy()[0, b]), q.numpy()[0, b], -np.inf)
+        i = int(s.argmax())
+        assert torch.equal(actions[0, b], a[0, b, i])
+        assert torch.equal(values[0, b], q[0, b, i]) or b == 3
+    assert torch.equal(actions[0, 2], a[0, 2, 0])
+
+
+# ---- the whole search ----------------------------------------------------------------------------
+
+
+def maximize_oracle(score, policy, options, seed, step):
+    mu, sigma = np.full(policy.shape, options.mu), np.full(policy.shape, options.sigma)
+    pool_a, pool_q = None, None
+    for r in range(options.rounds):
+        shape = (*policy.shape[:2], options.samples, policy.shape[2])
+        z = philox.normals(seed, STREAM + r, step, shape)
+        a = np.clip(mu[:, :, None] + sigma[:, :, None] * z, -1.0, 1.0)
+        q = score(a)
+        if options.refit == "elite" and r > 0:
+            top = np.argsort(-pool_q, axis=-1, kind="stable")[..., : options.elites]
+            a = np.concatenate([a, np.take_along_axis(pool_a, top[..., None], 2)], axis=2)
+            q = np.concatenate([q, np.take_along_axis(pool_q, top, 2)], axis=2)
+        pool_a, pool_q = a, q
+        mu, sigma = refit_oracle(*map(torch.from_numpy, (mu, sigma, a, q)), options)
+    i = pool_q.argmax(-1)[..., None]
+    best_q, best_a = (
+        np.take_along_axis(pool_q, i, 2)[..., 0],
+        np.take_along_axis(pool_a, i[..., None], 2)[:, :, 0],
+    )
+    policy_q = score(policy[:, :, None])[..., 0]
+    wins = best_q > policy_q
+    return np.where(wins[..., None], best_a, policy), np.where(wins, best_q, policy_q)
+
+
+@pytest.mark.parametrize("options", [SOFTMAX, ELITE], ids=["softmax", "elite"])
+def test_maximize_matches_oracle(options):
+    goal = normal(2, 30, 3, seed=3).clamp(-1.5, 1.5)
+    policy = normal(2, 30, 3, seed=4).clamp(-1, 1)
+    score = lambda a: -((a - goal.numpy()[:, :, None]) ** 2).sum(-1)  # noqa: E731
+    got = cem.maximize(
+        lambda _, a: -((a - goal[:, :, None]) ** 2).sum(-1),
+        torch.empty(2, 30, 0),
+        policy,
+        options,
+        seed=9,
+        step=4,
+    )
+    wanted = maximize_oracle(score, policy.numpy(), options, 9, 4)
+    np.testing.assert_allclose(got[0].numpy(), wanted[0], atol=1e-5)
+    np.testing.assert_allclose(got[1].numpy(), wanted[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [CemOptions(10, 200, beta=100.0), CemOptions(10, 200, "elite", elites=20)]
+)
+def test_maximize_finds_the_optimum_of_a_concave_score(options):
+    goal = normal(2, 30, 2, seed=5).clamp(-1.0, 1.0)
+    actions, values = cem.maximize(
+        lambda _, a: -((a - goal[:, :, None]) ** 2).sum(-1),
+        goal,
+        torch.zeros_like(goal),
+        options,
+        seed=0,
+        step=0,
+    )
+    assert (actions - goal).abs().max() < 0.1
+    assert values.min() > -0.01
+
+
+@pytest.mark.parametrize("options", [SOFTMAX, ELITE], ids=["softmax", "elite"])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 100))
+def test_maximize_is_never_below_the_policy(options, seed):
+    critic = StackedMlp(4, (5 + 2, 16, 16, 1), seed=seed)
+    obs, policy = (
+        normal(2, 9, 5, seed=seed, dtype=torch.float32),
+        torch.tanh(normal(2, 9, 2, dtype=torch.float32)),
+    )
+    actions, values = cem.maximize(critic, obs, policy, options, seed=seed, step=1)
+    first = lambda a: critic(torch.cat([obs, a], -1).repeat(2, 1, 1))[:2, :, 0]  # noqa: E731
+    assert (values >= first(policy) - 1e-6).all()
+    torch.testing.assert_close(values, first(actions))
+    assert not values.requires_grad
+    assert actions.abs().max() <= 1.0
+
+
+def test_maximize_splits_over_members():
+    critic = StackedMlp(3, (5 + 2, 16, 16, 1), seed=1, dtype=torch.float64)
+    obs, policy = normal(3, 9, 5), torch.tanh(normal(3, 9, 2))
+    actions, _ = cem.maximize(critic, obs, policy, SOFTMAX, seed=3, step=1)
+    alone = StackedMlp(1, (5 + 2, 16, 16, 1), seed=1, dtype=torch.float64)
+    first, _ = cem.maximize(alone, obs[:1], policy[:1], SOFTMAX, seed=3, step=1)
+    torch.testing.assert_close(first, actions[:1], rtol=0, atol=1e-12)
+    some, _ = cem.maximize(critic, obs[:, :4], policy[:, :4], SOFTMAX, seed=3, step=1)
+    torch.testing.assert_close(some, actions[:, :4], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("options", [SOFTMAX, ELITE], ids=["softmax", "elite"])
+def test_bad_scores_never_win(options, bad):
+    policy = torch.full((1, 50, 2), -0.5)
+
+    def score(_, a):
+        return torch.where(a[..., 0] > 0, bad, a.sum(-1))
+
+    actions, values = cem.maximize(score, policy, policy, options, seed=0, step=0)
+    assert (actions[..., 0] <= 0).all()
+    assert torch.isfinite(values).all()
+    actions, values = cem.maximize(lambda _, a: a.sum(-1) * bad, policy, policy, options, seed=0, step=0)
+    assert torch.equal(actions, policy)
+
+
+# ---- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rounds": 0}, r"`rounds` must be in 1..48, got 0"),
+        ({"rounds": 49}, r"`rounds` must be in 1..48, got 49"),
+        ({"samples": 0}, r"`samples` must be in 1..1024, got 0"),
+        ({"refit": "median"}, r"`refit` must be 'softmax' or 'elite', got 'median'"),
+        ({"refit": "elite", "elites": 1}, r"`elites` must be in 2..samples = 2..10, got 1"),
+        ({"refit": "elite", "elites": 11}, r"`elites` must be in 2..samples = 2..10, got 11"),
+        ({"mu": float("nan")}, r"`mu` must be finite"),
+        ({"sigma": 0.0}, r"`sigma` must be positive and finite, got 0"),
+        ({"beta": -1.0}, r"`beta` must be finite and not negative, got -1"),
+        ({"precision": "fp8"}, r"`precision` must be 'float32' or 'bf16', got 'fp8'"),
+    ],
+)
+def test_options_out_of_range(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CemOptions(**changes)
+
+
+def test_wrong_shapes_and_types():
+    a, q = scored()
+    mu, sigma = spread(a)
+    with pytest.raises(
+        ValueError, match=r"\[cem::refit\] `q` must be \[M, B, K\] = \[2, 5, 20\], got \[2, 5\]"
+    ):
+        cem.refit(mu, sigma, a, q[..., 0], SOFTMAX)
+    with pytest.raises(
+        ValueError, match=r"\[cem::refit\] `mu` must be \[M, B, A\] = \[2, 5, 3\], got \[2, 5, 2\]"
+    ):
+        cem.refit(mu[..., :2], sigma[..., :2], a, q, SOFTMAX)
+    with pytest.raises(
+        ValueError, match=r"\[cem::refit\] `sigma` must be \[M, B, A\] = \[2, 5, 3\], got \[2, 1, 3\]"
+    ):
+        cem.refit(mu, sigma[:, :1], a, q, SOFTMAX)
+    with pytest.raises(TypeError, match=r"\[cem::refit\] `q` must be Double, got Float"):
+        cem.refit(mu, sigma, a, q.float(), SOFTMAX)
+    with pytest.raises(
+        ValueError, match=r"\[cem::best\] `actions` must be \[M, B, K, A\] = .*, got \[2, 5, 20\]"
+    ):
+        cem.best(q, q)
+    with pytest.raises(ValueError, match=r"\[cem::elites\] `count` must be in 1..K = 1..20, got 21"):
+        cem.elites(a, q, 21)
+    with pytest.raises(ValueError, match=r"\[cem::sample\] `samples` must be at least 1, got 0"):
+        cem.sample(mu, sigma, 0, seed=0, step=0)
+    with pytest.raises(ValueError, match=r"K must be at most 1024, got 1025"):
+        cem.sample(mu, sigma, 1025, seed=0, step=0)
+    with pytest.raises(ValueError, match=r"`round` must be in 0..47, got 48"):
+        cem.sample(mu, sigma, 10, seed=0, step=0, round=48)
+    with pytest.raises(TypeError, match=r"\[cem::sample\] `mu` must be float32 or float64, got Long"):
+        cem.sample(mu.long(), sigma, 10, seed=0, step=0)
+
+
+def test_wrong_arguments_of_maximize():
+    critic = StackedMlp(4, (5 + 2, 8, 1))
+    obs, policy = torch.zeros(2, 9, 5), torch.zeros(2, 9, 2)
+
+    def run(critic=critic, obs=obs, policy=policy, seed=0, step=0):
+        return cem.maximize(critic, obs, policy, SOFTMAX, seed=seed, step=step)
+
+    with pytest.raises(ValueError, match=r"\[cem::maximize\] `obs` must be \[M, B, O\] = .*, got \[9, 5\]"):
+        run(obs=obs[0])
+    with pytest.raises(
+        ValueError, match=r"`policy_actions` must be \[M, B, A\] = \[2, 9, any\], got \[2, 8, 2\]"
+    ):
+        run(policy=policy[:, :8])
+    with pytest.raises(ValueError, match=r"`critic` has 4 networks, which is no multiple of M = 3"):
+        run(obs=torch.zeros(3, 9, 5), policy=torch.zeros(3, 9, 2))
+    with pytest.raises(ValueError, match=r"`critic` takes 7 inputs, but O \+ A = 5 \+ 1"):
+        run(policy=policy[..., :1])
+    with pytest.raises(TypeError, match=r"`actions` must be Float, got Double"):
+        run(policy=policy.double())
+    with pytest.raises(ValueError, match=r"`seed` must be in 0..2\^64-1, got -1"):
+        run(seed=-1)
+    with pytest.raises(ValueError, match=r"`step` must be in 0..2\^32-1, got -1"):
+        run(step=-1)
+    with pytest.raises(
+        ValueError, match=r"`scorer's result` must be \[M, B, K\] = \[2, 9, 10\], got \[2, 9\]"
+    ):
+        run(critic=lambda _, a: a[:, :, 0, 0])
+    with pytest.raises(ZeroDivisionError):
+        run(critic=lambda _, a: 1 // 0)
