@@ -1,7 +1,92 @@
+#include <omar/replay/replay_buffer.h>
+
+#include <ATen/ops/from_blob.h>
+#include <c10/util/Exception.h>
+
+#include <pybind11/numpy.h>
+
+#include <variant>
+
 #include "bindings.h"
 
 namespace omar::bindings {
+namespace {
 
-void bind_replay(py::module_& m) { (void)m; }
+using replay::ReplayBuffer;
+
+// numpy's memory as a tensor, read-only arrays and memory maps included; valid while the array lives.
+at::Tensor view(const std::string& name, const std::variant<at::Tensor, py::array>& column) {
+  if (const auto* tensor = std::get_if<at::Tensor>(&column)) return *tensor;
+  const auto& array = std::get<py::array>(column);
+  TORCH_CHECK_TYPE(py::isinstance<py::array_t<float>>(array), "[replay::extend] `", name,
+                   "` must be float32 in this machine's byte order, got ", std::string(py::str(array.dtype())));
+  std::vector<int64_t> sizes(array.shape(), array.shape() + array.ndim());
+  std::vector<int64_t> strides;
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+    TORCH_CHECK_VALUE(array.strides(i) >= 0 && array.strides(i) % static_cast<py::ssize_t>(sizeof(float)) == 0,
+                      "[replay::extend] `", name, "` has strides that tensors cannot have; pass a copy");
+    strides.push_back(array.strides(i) / static_cast<py::ssize_t>(sizeof(float)));
+  }
+  return at::from_blob(const_cast<void*>(array.data()), sizes, strides, at::TensorOptions(at::kFloat));
+}
+
+void extend(ReplayBuffer& buffer,
+            const std::vector<std::pair<std::string, std::variant<at::Tensor, py::array>>>& columns, int64_t dataset) {
+  replay::Columns views;
+  for (const auto& [name, column] : columns) views.emplace_back(name, view(name, column));
+  const py::gil_scoped_release release;
+  buffer.extend(views, dataset);
+}
+
+replay::SampleOptions options(int64_t batch_size, int64_t members, std::uint64_t seed, int64_t step,
+                              std::optional<int64_t> agents) {
+  return {batch_size, members, seed, step, agents};
+}
+
+}  // namespace
+
+void bind_replay(py::module_& m) {
+  using Fields = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+  using Release = py::call_guard<py::gil_scoped_release>;
+  py::class_<ReplayBuffer>(m, "ReplayBuffer", "Packed ring buffer of float32 rows; see omar.ReplayBuffer.")
+      .def(py::init([](int64_t capacity, const Fields& named, at::Device device, int64_t datasets) {
+             std::vector<replay::Field> fields;
+             for (const auto& [name, shape] : named) fields.push_back({name, shape});
+             return ReplayBuffer(capacity, std::move(fields), device, datasets);
+           }),
+           py::arg("capacity"), py::arg("fields"), py::arg("device"), py::arg("datasets"),
+           "Empty storage of `datasets` rings of `capacity` rows.")
+      .def_property_readonly("capacity", &ReplayBuffer::capacity, "Rows that each dataset can hold.")
+      .def_property_readonly("datasets", &ReplayBuffer::datasets, "Number of datasets S.")
+      .def_property_readonly("device", &ReplayBuffer::device, "Device of the rows.")
+      .def_property_readonly("row_bytes", &ReplayBuffer::row_bytes, "Bytes of a stored row.")
+      .def_property_readonly(
+          "fields",
+          [](const ReplayBuffer& buffer) {
+            Fields fields;
+            for (const auto& field : buffer.fields()) fields.emplace_back(field.name, field.shape);
+            return fields;
+          },
+          "Names and shapes of the fields, in order.")
+      .def("size", &ReplayBuffer::size, py::arg("dataset") = 0, "Valid rows of a dataset.")
+      .def("extend", &extend, py::arg("columns"), py::arg("dataset") = 0, "Appends rows from [n, ...] columns.")
+      .def(
+          "sample",
+          [](const ReplayBuffer& buffer, int64_t batch_size, int64_t members, std::uint64_t seed, int64_t step,
+             std::optional<int64_t> agents) { return buffer.sample(options(batch_size, members, seed, step, agents)); },
+          py::arg("batch_size"), py::arg("members"), py::arg("seed"), py::arg("step"), py::arg("agents") = py::none(),
+          Release(), "Minibatches [M, B, ...] of every field.")
+      .def(
+          "sample_indices",
+          [](const ReplayBuffer& buffer, int64_t batch_size, int64_t members, std::uint64_t seed, int64_t step) {
+            return buffer.sample_indices(options(batch_size, members, seed, step, std::nullopt));
+          },
+          py::arg("batch_size"), py::arg("members"), py::arg("seed"), py::arg("step"), Release(),
+          "Rows [M, B] that sample takes.")
+      .def("columns", &ReplayBuffer::columns, py::arg("dataset") = 0, Release(), "All rows, oldest first.")
+      .def("save", &ReplayBuffer::save, py::arg("path"), Release(), "Writes one file, atomically.")
+      .def_static("load", &ReplayBuffer::load, py::arg("path"), py::arg("device"), Release(),
+                  "Reads a file that save wrote.");
+}
 
 }  // namespace omar::bindings

@@ -1,1 +1,5 @@
 """Offline multi-agent reinforcement learning with actor rectification (OMAR)."""
+
+from omar.replay import ReplayBuffer
+
+__all__ = ["ReplayBuffer"]

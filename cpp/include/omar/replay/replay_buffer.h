@@ -32,10 +32,13 @@ struct SampleOptions {
   std::optional<int64_t> agents;  ///< N: every field's first axis is N and member m receives only slice m % N
 };
 
-/// Packed ring buffer of float32 rows. All datasets have the same capacity; each fills and wraps on its own.
+/// Packed ring buffer of float32 rows. All datasets have the same capacity; each fills and wraps on its own. Row i is
+/// the i-th that was written, until the ring wraps and the newest rows take the places of the oldest.
+/// Concurrent calls of const members are safe.
 class OMAR_API ReplayBuffer {
  public:
-  /// \throws c10::ValueError capacity < 1, no field, a field twice, a negative size, datasets < 1
+  /// \throws c10::ValueError capacity < 1, no field, a field twice or without a name, a size < 1, datasets < 1, no
+  /// such device
   ReplayBuffer(int64_t capacity, std::vector<Field> fields, at::Device device = at::kCPU, int64_t datasets = 1);
 
   int64_t capacity() const;
@@ -43,34 +46,44 @@ class OMAR_API ReplayBuffer {
   int64_t size(int64_t dataset = 0) const;  ///< valid rows
   const std::vector<Field>& fields() const;
   at::Device device() const;
-  int64_t row_bytes()
-      const;  ///< bytes of a packed row, padded to a multiple of 64 (a cache line) or less than one line
+  /// Bytes of a packed row: a multiple of 64 (a cache line), or 4, 8, 16 or 32, so that no short row straddles a line.
+  int64_t row_bytes() const;
 
   /// Appends rows: every field once, [n, ...]; overwrites the oldest when full.
-  /// \throws c10::ValueError missing or unknown field, wrong shape, n differs between fields, NaN is allowed
+  /// \throws c10::ValueError missing, unknown or repeated field, wrong shape, n differs between fields, no such
+  /// dataset (NaN is data like any other)
   /// \throws c10::TypeError not float32
   void extend(const Columns& columns, int64_t dataset = 0);
 
   /// M x B rows without replacement within a member, [M, B, ...] for each field. O(B) each: a keyed permutation of
   /// [0, size) of which the first B values are taken, so a draw is a function of (seed, step, member) alone.
-  /// \throws c10::ValueError B < 1, B > size, empty dataset, M not a multiple of S
+  /// \throws c10::ValueError B < 1, B > size, empty dataset, M not a multiple of S, step outside [0, 2^32),
+  /// `agents` does not divide M or is not the first axis of every field
   Columns sample(const SampleOptions& options) const;
 
-  /// The rows that `sample` takes, int64 [M, B].
+  /// The rows that `sample` takes, int64 [M, B] on the CPU.
   at::Tensor sample_indices(const SampleOptions& options) const;
 
-  /// Rows in order of age, oldest first, [size, ...] for each field.
+  /// Rows in order of age, oldest first, [size, ...] for each field, on the buffer's device.
   Columns columns(int64_t dataset = 0) const;
 
-  /// Writes all datasets to one file, atomically (a temporary beside it, then a rename). \throws std::runtime_error
+  /// Writes all datasets to one file, atomically (a temporary beside it, fsync, then a rename).
+  /// \throws std::system_error
   void save(const std::string& path) const;
-  /// Reads what `save` wrote. \throws c10::ValueError a file that is not one, truncated or damaged
+  /// Reads what `save` wrote. \throws c10::ValueError a file that is not one, truncated or damaged;
+  /// std::system_error one that cannot be read
   static ReplayBuffer load(const std::string& path, at::Device device = at::kCPU);
 
  private:
+  struct Slice;
+
+  std::vector<Slice> slices(std::optional<int64_t> agents, int64_t member) const;
+  void check_draw(const char* op, const SampleOptions& options) const;
+
   int64_t capacity_;
   std::vector<Field> fields_;
   std::vector<int64_t> offsets_;  // first float of each field in a row
+  std::vector<int64_t> counts_;   // floats of each field in a row
   std::vector<int64_t> heads_;    // next row to write, per dataset
   std::vector<int64_t> sizes_;
   at::Tensor rows_;  // [S, capacity, row floats]
