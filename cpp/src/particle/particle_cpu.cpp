@@ -1,1 +1,270 @@
-// to come
+/// CPU kernels of the particle worlds: W worlds side by side in vector registers. Compiled once per instruction level.
+
+#include "particle/kernels.h"
+#include "particle/scenarios/scenarios.h"
+#include "particle/transpose.h"
+
+namespace omar::particle {
+inline namespace OMAR_LEVEL {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+/// W worlds inside a block, and where their rows lie in the tensors.
+template <class S, class T>
+struct Group {
+  static constexpr int width = kVectorBytes / static_cast<int>(sizeof(T));
+  using V = Pack<T, width>;
+  static constexpr int row = S::agents * S::max_obs;
+
+  T* state;  ///< field f at state[f * kBlock]
+  std::int32_t* steps;
+  std::uint32_t* episodes;
+  std::uint32_t world;  ///< index of the first world
+  const T* actions;
+  T* observations;
+  T* rewards;
+  bool* truncated;
+  T* final_observations;
+
+  OMAR_INLINE Group(const WorldArgs& args, std::int64_t first) {
+    constexpr int fields = 4 * S::agents + 2 * S::landmarks;
+    state = static_cast<T*>(args.state) + first / kBlock * (fields * kBlock) + first % kBlock;
+    steps = args.steps + first;
+    episodes = args.episodes + first;
+    world = static_cast<std::uint32_t>(first);
+    actions = static_cast<const T*>(args.actions) + first * (2 * S::agents);
+    observations = static_cast<T*>(args.observations) + first * row;
+    rewards = static_cast<T*>(args.rewards) + first * S::agents;
+    truncated = args.truncated + first;
+    final_observations = static_cast<T*>(args.final_observations) + first * row;
+  }
+
+  OMAR_INLINE World<S, V> load() const {
+    World<S, V> w;
+    const T* p = state;
+    const auto next = [&p] {
+      const V v = V::load(p);
+      p += kBlock;
+      return v;
+    };
+    for (int i = 0; i < S::agents; ++i) {
+      w.x[i] = next();
+      w.y[i] = next();
+    }
+    for (int i = 0; i < S::agents; ++i) {
+      w.vx[i] = next();
+      w.vy[i] = next();
+    }
+    for (int l = 0; l < S::landmarks; ++l) {
+      w.lx[l] = next();
+      w.ly[l] = next();
+    }
+    return w;
+  }
+
+  OMAR_INLINE T* store_agents(const World<S, V>& w) const {
+    T* p = state;
+    const auto put = [&p](V v) {
+      v.store(p);
+      p += kBlock;
+    };
+    for (int i = 0; i < S::agents; ++i) {
+      put(w.x[i]);
+      put(w.y[i]);
+    }
+    for (int i = 0; i < S::agents; ++i) {
+      put(w.vx[i]);
+      put(w.vy[i]);
+    }
+    return p;
+  }
+
+  void store_all(const World<S, V>& w) const {
+    T* p = store_agents(w);
+    for (int l = 0; l < S::landmarks; ++l) {
+      w.lx[l].store(p);
+      w.ly[l].store(p + kBlock);
+      p += 2 * kBlock;
+    }
+  }
+};
+
+template <class S, class T>
+OMAR_INLINE void store_observations(const World<S, typename Group<S, T>::V>& w, T* rows) {
+  using G = Group<S, T>;
+  typename G::V columns[G::row];
+  observe_all(w, columns);
+  store_rows<G::row>(columns, rows, G::row);
+}
+
+/// Worlds at the end of their episode: their last observations go out, and a new episode starts in each.
+template <class S, class T>
+__attribute__((noinline)) void restart(const Group<S, T>& g, const WorldArgs& args,
+                                       World<S, typename Group<S, T>::V>& w) {
+  using G = Group<S, T>;
+  T rows[G::width * G::row];
+  store_observations<S, T>(w, rows);
+  T lanes[G::width];
+  for (int i = 0; i < G::width; ++i) {
+    const bool ends = g.steps[i] >= kEpisodeLength;
+    lanes[i] = static_cast<T>(ends);
+    if (!ends) continue;
+    std::memcpy(g.final_observations + i * G::row, rows + i * G::row, sizeof(T) * G::row);
+    g.steps[i] = 0;
+    g.episodes[i] += 1;
+  }
+  const auto fresh = start<S, typename G::V>(args.seed, g.world, g.episodes);
+  const auto ends = G::V::load(lanes) > typename G::V(T(0));
+  for (int i = 0; i < S::agents; ++i) {
+    w.x[i] = select(ends, fresh.x[i], w.x[i]);
+    w.y[i] = select(ends, fresh.y[i], w.y[i]);
+    w.vx[i] = select(ends, fresh.vx[i], w.vx[i]);
+    w.vy[i] = select(ends, fresh.vy[i], w.vy[i]);
+  }
+  for (int l = 0; l < S::landmarks; ++l) {
+    w.lx[l] = select(ends, fresh.lx[l], w.lx[l]);
+    w.ly[l] = select(ends, fresh.ly[l], w.ly[l]);
+  }
+  g.store_all(w);
+}
+
+template <class S, class T>
+OMAR_INLINE void step_group(const Group<S, T>& g, const WorldArgs& args) {
+  using G = Group<S, T>;
+  using V = typename G::V;
+  World<S, V> w = g.load();
+  V u[2 * S::agents];
+  load_columns<2 * S::agents>(g.actions, 2 * S::agents, u);
+  advance(w, u);
+
+  V rewards[S::agents];
+  S::rewards(w, args.reward, rewards);
+  store_rows<S::agents>(rewards, g.rewards, S::agents);
+
+  bool any_ends = false;
+  for (int i = 0; i < G::width; ++i) {
+    g.steps[i] += 1;
+    const bool ends = g.steps[i] >= kEpisodeLength;
+    g.truncated[i] = ends;
+    any_ends |= ends;
+  }
+  if (any_ends) {
+    restart<S, T>(g, args, w);
+  } else {
+    g.store_agents(w);
+  }
+  store_observations<S, T>(w, g.observations);
+}
+
+/// Runs `body(group)` on every group of the blocks. The last group may hold fewer worlds than lanes: then it
+/// works on rows of its own, and only those of real worlds are copied.
+template <class S, class T, class Body>
+OMAR_INLINE void for_groups(const WorldArgs& args, std::int64_t begin, std::int64_t end, Body&& body) {
+  using G = Group<S, T>;
+  const std::int64_t last = end * kBlock < args.num_envs ? end * kBlock : args.num_envs;
+  std::int64_t first = begin * kBlock;
+  for (; first + G::width <= last; first += G::width) body(G(args, first));
+  if (first >= last) return;
+
+  const G real(args, first);
+  const auto n = static_cast<std::size_t>(last - first);
+  T actions[G::width * 2 * S::agents] = {};
+  T observations[G::width * G::row];
+  T rewards[G::width * S::agents];
+  bool truncated[G::width];
+  T final_observations[G::width * G::row];
+  G copy = real;
+  copy.actions = actions;
+  copy.observations = observations;
+  copy.rewards = rewards;
+  copy.truncated = truncated;
+  copy.final_observations = final_observations;
+  if (args.actions != nullptr) std::memcpy(actions, real.actions, n * sizeof(T) * 2 * S::agents);
+  body(copy);
+  if (args.observations != nullptr) std::memcpy(real.observations, observations, n * sizeof(T) * G::row);
+  if (args.actions == nullptr) return;
+  std::memcpy(real.rewards, rewards, n * sizeof(T) * S::agents);
+  std::memcpy(real.truncated, truncated, n);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!truncated[i]) continue;
+    std::memcpy(real.final_observations + i * G::row, final_observations + i * G::row, sizeof(T) * G::row);
+  }
+}
+
+template <class S, class T>
+void step_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end) {
+  for_groups<S, T>(args, begin, end, [&](const Group<S, T>& g) { step_group<S, T>(g, args); });
+}
+
+template <class S, class T>
+void start_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end) {
+  for_groups<S, T>(args, begin, end, [&](const Group<S, T>& g) {
+    for (int i = 0; i < Group<S, T>::width; ++i) g.steps[i] = 0;
+    g.store_all(start<S, typename Group<S, T>::V>(args.seed, g.world, g.episodes));
+  });
+}
+
+template <class S, class T>
+void observe_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end) {
+  for_groups<S, T>(args, begin, end,
+                   [&](const Group<S, T>& g) { store_observations<S, T>(g.load(), g.observations); });
+}
+
+/// x * 0 is 0 for finite numbers and NaN for the others.
+template <class T>
+bool all_finite(const void* numbers, std::int64_t count) {
+  using V = Pack<T, kVectorBytes / static_cast<int>(sizeof(T))>;
+  const T* x = static_cast<const T*>(numbers);
+  V sums[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
+  std::int64_t i = 0;
+  for (; i + 4 * V::width <= count; i += 4 * V::width) {
+    for (int j = 0; j < 4; ++j) sums[j] += V::load(x + i + j * V::width) * V(T(0));
+  }
+  const V sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  T rest = T(0);
+  for (int lane = 0; lane < V::width; ++lane) rest += sum[lane];
+  for (; i < count; ++i) rest += x[i] * T(0);
+  return rest == T(0);
+}
+
+template <class S>
+struct Sizes {
+  int values[S::agents];
+  constexpr Sizes() : values() {
+    for (int i = 0; i < S::agents; ++i) values[i] = S::obs_size(i);
+  }
+};
+template <class S>
+constexpr Sizes<S> kSizes;
+
+template <class S, class T>
+constexpr Kernels make_kernels() {
+  return {{S::name, S::agents, S::learners, S::landmarks, S::max_obs, kSizes<S>.values},
+          sizeof(T) == 4,
+          step_blocks<S, T>,
+          start_blocks<S, T>,
+          observe_blocks<S, T>,
+          all_finite<T>};
+}
+
+constexpr Kernels kKernels[] = {
+#define OMAR_SCENARIO(...) make_kernels<__VA_ARGS__, float>(), make_kernels<__VA_ARGS__, double>(),
+#include "particle/scenarios/scenarios.def"
+#undef OMAR_SCENARIO
+};
+
+}  // namespace
+}  // namespace OMAR_LEVEL
+
+#define OMAR_JOIN_(a, b) a##b
+#define OMAR_JOIN(a, b) OMAR_JOIN_(a, b)
+KernelTable OMAR_JOIN(kernels_, OMAR_LEVEL)() { return {kKernels, kKernels + sizeof(kKernels) / sizeof(kKernels[0])}; }
+
+}  // namespace omar::particle

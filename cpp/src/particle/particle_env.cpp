@@ -1,1 +1,264 @@
-// to come
+#include <omar/core/check.h>
+#include <omar/core/cpu_level.h>
+#include <omar/particle/particle_env.h>
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "particle/kernels.h"
+
+namespace omar::particle {
+namespace {
+
+constexpr int64_t kMaxEnvs = int64_t{1} << 32;
+/// Blocks below which a step is not worth a second thread (some 20 microseconds of work).
+constexpr int64_t kGrain = 32;
+
+KernelTable table() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (cpu_level()) {
+    case CpuLevel::base: return kernels_base();
+    case CpuLevel::avx2: return kernels_avx2();
+    case CpuLevel::avx512:
+    case CpuLevel::bf16: return kernels_avx512();
+  }
+#endif
+  return kernels_base();
+}
+
+/// The kernels for these options, which are checked on the way.
+const Kernels* find_kernels(const ParticleEnvOptions& o, const KernelTable& all) {
+  const std::vector<std::string> names = scenario_names();
+  TORCH_CHECK_VALUE(std::find(names.begin(), names.end(), o.scenario) != names.end(),
+                    "[ParticleEnv] unknown scenario \"", o.scenario, "\"; known are ", names);
+  check::at_least("ParticleEnv", "num_envs", o.num_envs, 1);
+  TORCH_CHECK_VALUE(o.num_envs <= kMaxEnvs, "[ParticleEnv] `num_envs` must be at most ", kMaxEnvs, ", got ",
+                    o.num_envs);
+  TORCH_CHECK_VALUE(o.dtype == at::kFloat || o.dtype == at::kDouble,
+                    "[ParticleEnv] `dtype` must be float32 or float64, got ", o.dtype);
+  TORCH_CHECK_VALUE(o.device.is_cpu() || o.device.is_cuda(), "[ParticleEnv] `device` must be cpu or cuda, got ",
+                    o.device);
+  const bool spread = o.scenario == "simple_spread";
+  TORCH_CHECK_VALUE(spread || o.reward == Reward::omar,
+                    "[ParticleEnv] reward \"lowe\" is defined for simple_spread only, got scenario \"", o.scenario,
+                    "\"");
+  TORCH_CHECK_VALUE(!spread || (o.num_agents >= 1 && o.num_agents <= 10),
+                    "[ParticleEnv] `num_agents` must be 1..10, got ", o.num_agents);
+  TORCH_CHECK_VALUE(spread || o.num_agents == 3, "[ParticleEnv] `num_agents` can be set for simple_spread only, ",
+                    o.scenario, " has three learners and one prey; got ", o.num_agents);
+  return std::find_if(all.begin, all.end, [&](const Kernels& k) {
+    return k.info.name == o.scenario && (!spread || k.info.agents == o.num_agents) &&
+           k.single == (o.dtype == at::kFloat);
+  });
+}
+
+}  // namespace
+
+std::vector<std::string> scenario_names() {
+  std::vector<std::string> names;
+  const KernelTable all = kernels_base();
+  for (const Kernels* k = all.begin; k != all.end; ++k) {
+    if (std::find(names.begin(), names.end(), k->info.name) == names.end()) names.emplace_back(k->info.name);
+  }
+  return names;
+}
+
+struct ParticleEnv::Impl {
+  ParticleEnvOptions options;
+  const Kernels* kernels;
+  cuda::Which which;
+  std::vector<int64_t> obs_sizes;
+  at::Tensor state;     ///< [blocks, fields, kBlock], see world.h
+  at::Tensor steps;     ///< [blocks * kBlock], int32
+  at::Tensor episodes;  ///< [blocks * kBlock], int32 used as uint32
+  WorldArgs args;
+  bool untouched = true;  ///< nothing happened since the seed was set: the next reset() keeps episode 0
+
+  explicit Impl(const ParticleEnvOptions& o) : options(o) {
+    const KernelTable all = table();
+    kernels = find_kernels(o, all);
+    which = {static_cast<int>((kernels - all.begin) / 2), kernels->single};
+    if (o.device.is_cuda()) cuda::require();
+    const ScenarioInfo& info = kernels->info;
+    obs_sizes.assign(info.obs_sizes, info.obs_sizes + info.agents);
+    const int64_t blocks = num_blocks(o.num_envs);
+    const auto numbers = at::TensorOptions().dtype(o.dtype).device(o.device);
+    state = at::zeros({blocks, info.fields(), kBlock}, numbers);
+    steps = at::zeros({blocks * kBlock}, numbers.dtype(at::kInt));
+    episodes = at::zeros({blocks * kBlock}, numbers.dtype(at::kInt));
+    args.state = state.data_ptr();
+    args.steps = steps.data_ptr<int32_t>();
+    args.episodes = reinterpret_cast<std::uint32_t*>(episodes.data_ptr<int32_t>());
+    args.seed = o.seed;
+    args.num_envs = o.num_envs;
+    args.reward = o.reward;
+    run(kernels->start, cuda::start, args);
+  }
+
+  template <class Cpu, class Cuda>
+  void run(Cpu cpu, Cuda on_cuda, const WorldArgs& call) const {
+    if (options.device.is_cuda()) {
+      on_cuda(which, call, nullptr);
+      return;
+    }
+    at::parallel_for(0, num_blocks(options.num_envs), kGrain,
+                     [&](int64_t begin, int64_t end) { cpu(call, begin, end); });
+  }
+
+  at::Tensor empty(c10::IntArrayRef sizes, at::ScalarType dtype) const {
+    return at::empty(sizes, at::TensorOptions().dtype(dtype).device(options.device));
+  }
+  at::Tensor empty_observations() const {
+    return empty({options.num_envs, kernels->info.agents, kernels->info.max_obs_size}, options.dtype);
+  }
+
+  /// Fields [begin, begin + 2n) of the state as [E, n, 2]: a copy.
+  at::Tensor points(int64_t begin, int64_t n) const {
+    return state.narrow(1, begin, 2 * n)
+        .permute({0, 2, 1})
+        .reshape({-1, n, 2})
+        .narrow(0, 0, options.num_envs)
+        .contiguous();
+  }
+  void set_points(int64_t begin, const at::Tensor& from) const {
+    const int64_t n = from.size(1);
+    at::Tensor padded = at::zeros({state.size(0) * kBlock, 2 * n}, state.options());
+    padded.narrow(0, 0, options.num_envs).copy_(from.reshape({options.num_envs, 2 * n}));
+    state.narrow(1, begin, 2 * n).copy_(padded.view({state.size(0), kBlock, 2 * n}).permute({0, 2, 1}));
+  }
+
+  /// `tensor` is [E, sizes...] of the environment's dtype and device.
+  void check_input(std::string_view op, std::string_view name, const at::Tensor& tensor, c10::IntArrayRef sizes,
+                   std::string_view letters) const {
+    check::shape(op, name, tensor, sizes, letters);
+    check::dtype(op, name, tensor, options.dtype);
+    check::device(op, name, tensor, options.device);
+  }
+
+  void check_output(std::string_view name, const at::Tensor& tensor, c10::IntArrayRef sizes, std::string_view letters,
+                    at::ScalarType dtype) const {
+    check::shape("ParticleEnv.step_into", name, tensor, sizes, letters);
+    check::dtype("ParticleEnv.step_into", name, tensor, dtype);
+    check::device("ParticleEnv.step_into", name, tensor, options.device);
+    TORCH_CHECK_VALUE(tensor.is_contiguous(), "[ParticleEnv.step_into] `", name,
+                      "` must be contiguous, got strides ", tensor.strides());
+  }
+};
+
+ParticleEnv::ParticleEnv(const ParticleEnvOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+ParticleEnv::~ParticleEnv() = default;
+ParticleEnv::ParticleEnv(ParticleEnv&&) noexcept = default;
+ParticleEnv& ParticleEnv::operator=(ParticleEnv&&) noexcept = default;
+
+const ParticleEnvOptions& ParticleEnv::options() const { return impl_->options; }
+int64_t ParticleEnv::num_envs() const { return impl_->options.num_envs; }
+int64_t ParticleEnv::num_agents() const { return impl_->kernels->info.agents; }
+int64_t ParticleEnv::num_learners() const { return impl_->kernels->info.learners; }
+int64_t ParticleEnv::num_landmarks() const { return impl_->kernels->info.landmarks; }
+int64_t ParticleEnv::episode_length() const { return kEpisodeLength; }
+int64_t ParticleEnv::action_size() const { return kActionSize; }
+const std::vector<int64_t>& ParticleEnv::obs_sizes() const { return impl_->obs_sizes; }
+
+at::Tensor ParticleEnv::reset(std::optional<std::uint64_t> seed) {
+  Impl& m = *impl_;
+  if (seed) {
+    m.options.seed = *seed;
+    m.args.seed = *seed;
+    m.episodes.zero_();
+  } else if (!m.untouched) {
+    m.episodes.add_(1);
+  }
+  m.untouched = false;
+  m.run(m.kernels->start, cuda::start, m.args);
+  return observe();
+}
+
+Step ParticleEnv::make_step() const {
+  const Impl& m = *impl_;
+  const int64_t e = m.options.num_envs;
+  return {m.empty_observations(), m.empty({e, m.kernels->info.agents}, m.options.dtype), m.empty({e}, at::kBool),
+          at::zeros({e, m.kernels->info.agents, m.kernels->info.max_obs_size}, m.state.options())};
+}
+
+Step ParticleEnv::step(const at::Tensor& actions) {
+  Step out = make_step();
+  step_into(actions, out);
+  return out;
+}
+
+void ParticleEnv::step_into(const at::Tensor& actions, Step& out) {
+  Impl& m = *impl_;
+  const int64_t e = m.options.num_envs;
+  const int64_t a = m.kernels->info.agents;
+  const int64_t o = m.kernels->info.max_obs_size;
+  m.check_input("ParticleEnv.step", "actions", actions, {e, a, kActionSize}, "[E, A, 2]");
+  m.check_output("observations", out.observations, {e, a, o}, "[E, A, max obs size]", m.options.dtype);
+  m.check_output("rewards", out.rewards, {e, a}, "[E, A]", m.options.dtype);
+  m.check_output("truncated", out.truncated, {e}, "[E]", at::kBool);
+  m.check_output("final_observations", out.final_observations, {e, a, o}, "[E, A, max obs size]", m.options.dtype);
+
+  const at::Tensor input = actions.contiguous();
+  TORCH_CHECK_VALUE(m.options.device.is_cuda() || m.kernels->all_finite(input.const_data_ptr(), input.numel()),
+                    "[ParticleEnv.step] `actions` must be finite, but holds NaN or infinite values; the state is "
+                    "unchanged");
+  WorldArgs call = m.args;
+  call.actions = input.const_data_ptr();
+  call.observations = out.observations.data_ptr();
+  call.rewards = out.rewards.data_ptr();
+  call.truncated = out.truncated.data_ptr<bool>();
+  call.final_observations = out.final_observations.data_ptr();
+  m.untouched = false;
+  m.run(m.kernels->step, cuda::step, call);
+}
+
+at::Tensor ParticleEnv::observe() const {
+  const Impl& m = *impl_;
+  at::Tensor observations = m.empty_observations();
+  WorldArgs call = m.args;
+  call.observations = observations.data_ptr();
+  m.run(m.kernels->observe, cuda::observe, call);
+  return observations;
+}
+
+State ParticleEnv::state() const {
+  const Impl& m = *impl_;
+  const ScenarioInfo& info = m.kernels->info;
+  return {m.points(0, info.agents), m.points(2 * info.agents, info.agents), m.points(4 * info.agents, info.landmarks),
+          m.steps.narrow(0, 0, m.options.num_envs).to(at::kLong)};
+}
+
+void ParticleEnv::set_state(const at::Tensor& positions, const at::Tensor& velocities, const at::Tensor& landmarks,
+                            const std::optional<at::Tensor>& steps) {
+  Impl& m = *impl_;
+  const ScenarioInfo& info = m.kernels->info;
+  const int64_t e = m.options.num_envs;
+  const auto check_points = [&](std::string_view name, const at::Tensor& tensor, int64_t n, std::string_view letters) {
+    m.check_input("ParticleEnv.set_state", name, tensor, {e, n, 2}, letters);
+    TORCH_CHECK_VALUE(at::isfinite(tensor).all().item<bool>(), "[ParticleEnv.set_state] `", name,
+                      "` must be finite, but holds NaN or infinite values; the state is unchanged");
+  };
+  check_points("positions", positions, info.agents, "[E, A, 2]");
+  check_points("velocities", velocities, info.agents, "[E, A, 2]");
+  check_points("landmarks", landmarks, info.landmarks, "[E, L, 2]");
+  if (steps) {
+    check::shape("ParticleEnv.set_state", "steps", *steps, {e}, "[E]");
+    check::dtype("ParticleEnv.set_state", "steps", *steps, at::kLong);
+    check::device("ParticleEnv.set_state", "steps", *steps, m.options.device);
+    const int64_t least = steps->min().item<int64_t>();
+    const int64_t most = steps->max().item<int64_t>();
+    TORCH_CHECK_VALUE(least >= 0 && most < kEpisodeLength, "[ParticleEnv.set_state] `steps` must be 0..",
+                      kEpisodeLength - 1, ", got values from ", least, " to ", most);
+  }
+  m.set_points(0, positions);
+  m.set_points(2 * info.agents, velocities);
+  m.set_points(4 * info.agents, landmarks);
+  m.steps.zero_();
+  if (steps) m.steps.narrow(0, 0, e).copy_(*steps);
+  m.untouched = false;
+}
+
+}  // namespace omar::particle

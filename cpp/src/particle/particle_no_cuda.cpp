@@ -1,1 +1,17 @@
-// to come
+/// The CUDA kernels of a build without CUDA.
+
+#include <c10/util/Exception.h>
+
+#include "particle/kernels.h"
+
+namespace omar::particle::cuda {
+namespace {
+constexpr const char* kMessage = "[particle] this build of omar has no CUDA kernels; use device \"cpu\"";
+}  // namespace
+
+void require() { TORCH_CHECK_VALUE(false, kMessage); }
+void step(Which, const WorldArgs&, void*) { require(); }
+void start(Which, const WorldArgs&, void*) { require(); }
+void observe(Which, const WorldArgs&, void*) { require(); }
+
+}  // namespace omar::particle::cuda

@@ -3,6 +3,7 @@
 /// OMAR (Pan et al. 2022) from Lowe et al. 2017. E worlds of A agents are stepped together.
 
 #include <omar/core/host_device.h>
+#include <omar/particle/world.h>
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
@@ -15,9 +16,6 @@
 #include <vector>
 
 namespace omar::particle {
-
-/// Reward variants: `omar` is the paper's; `lowe` the one of the original simple_spread (simple_spread only).
-enum class Reward { omar, lowe };
 
 struct ParticleEnvOptions {
   std::string scenario = "simple_spread";  ///< a name of scenario_names()
@@ -67,7 +65,8 @@ class OMAR_API ParticleEnv {
   int64_t action_size() const;                    ///< 2
   const std::vector<int64_t>& obs_sizes() const;  ///< observation size per agent
 
-  /// Starts new episodes in all worlds; a seed restarts the random streams. \return observations [E, A, max obs size]
+  /// Starts new episodes in all worlds; a seed restarts the random streams, so that reset(s) on any environment equals
+  /// the first reset() of one constructed with seed s. \return observations [E, A, max obs size]
   at::Tensor reset(std::optional<std::uint64_t> seed = std::nullopt);
 
   /// One step of all worlds; `actions` [E, A, 2] in the environment's dtype, |u| > 1 gives more force.
