@@ -36,6 +36,7 @@ void bind_particle(py::module_& m) {
 
   py::class_<ParticleEnv>(m, "ParticleEnv", "E worlds of one scenario, stepped together.")
       .def(py::init<const ParticleEnvOptions&>(), py::arg("options"), Release(), "Builds and starts the worlds.")
+      .def_property_readonly("options", &ParticleEnv::options, "What the worlds were built from.")
       .def_property_readonly("num_envs", &ParticleEnv::num_envs, "E.")
       .def_property_readonly("num_agents", &ParticleEnv::num_agents, "A, the prey included.")
       .def_property_readonly("num_learners", &ParticleEnv::num_learners, "Agents that learn; they come first.")

@@ -213,8 +213,7 @@ void start_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end) {
 
 template <class S, class T>
 void observe_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end) {
-  for_groups<S, T>(args, begin, end,
-                   [&](const Group<S, T>& g) { store_observations<S, T>(g.load(), g.observations); });
+  for_groups<S, T>(args, begin, end, [&](const Group<S, T>& g) { store_observations<S, T>(g.load(), g.observations); });
 }
 
 /// x * 0 is 0 for finite numbers and NaN for the others.

@@ -144,8 +144,8 @@ struct ParticleEnv::Impl {
     check::shape("ParticleEnv.step_into", name, tensor, sizes, letters);
     check::dtype("ParticleEnv.step_into", name, tensor, dtype);
     check::device("ParticleEnv.step_into", name, tensor, options.device);
-    TORCH_CHECK_VALUE(tensor.is_contiguous(), "[ParticleEnv.step_into] `", name,
-                      "` must be contiguous, got strides ", tensor.strides());
+    TORCH_CHECK_VALUE(tensor.is_contiguous(), "[ParticleEnv.step_into] `", name, "` must be contiguous, got strides ",
+                      tensor.strides());
   }
 };
 

@@ -1,0 +1,230 @@
+"""Batched particle environments: simple_spread, simple_tag and simple_world of the paper."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from omar import _core
+from omar._core import Step
+
+__all__ = ["ParticleEnv", "State", "Step", "scenario_names"]
+
+_T = TypeVar("_T")
+_REWARDS = {"omar": _core.Reward.omar, "lowe": _core.Reward.lowe}
+
+
+class State(NamedTuple):
+    """The full state of all worlds."""
+
+    positions: torch.Tensor  # [E, A, 2]
+    velocities: torch.Tensor  # [E, A, 2]
+    landmarks: torch.Tensor  # [E, L, 2]
+    steps: torch.Tensor  # [E], int64: steps since the episode began
+
+
+def scenario_names() -> list[str]:
+    """Names that `ParticleEnv` knows."""
+    return _core.scenario_names()
+
+
+class ParticleEnv:
+    """E worlds of one scenario with A agents each, learners first.
+
+    Episodes are cut after 25 steps and the next one starts in the same call. The start states of a world
+    are a function of (seed, world, episode number) only. Worlds do not influence each other.
+
+    Args:
+        name: A name of `scenario_names()`.
+        num_envs: E, at least 1.
+        seed: Key of the start states, 0..2^64-1.
+        device: "cpu", or "cuda" in a build with CUDA kernels.
+        dtype: torch.float32 or torch.float64.
+        reward: "omar", the paper's, or "lowe", that of the original simple_spread.
+        num_agents: Agents (and targets) of simple_spread, 1..10.
+
+    Raises:
+        ValueError: An argument is out of range; the message names it.
+        TypeError: An argument is of the wrong type.
+    """
+
+    __slots__ = ("_core", "name")
+
+    def __init__(  # noqa: PLR0917
+        self,
+        name: str,
+        num_envs: int = 1,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        reward: str = "omar",
+        num_agents: int = 3,
+    ) -> None:
+        if reward not in _REWARDS:
+            msg = f'[ParticleEnv] `reward` must be "omar" or "lowe", got {reward!r}'
+            raise ValueError(msg)
+        options = _core.ParticleEnvOptions()
+        options.scenario = _expect(str, "name", name)
+        options.num_envs = _expect(int, "num_envs", num_envs)
+        options.seed = _seed(seed)
+        options.device = _device(device)
+        options.dtype = _expect(torch.dtype, "dtype", dtype)
+        options.reward = _REWARDS[reward]
+        options.num_agents = _expect(int, "num_agents", num_agents)
+        self.name = name
+        self._core = _core.ParticleEnv(options)
+
+    @property
+    def num_envs(self) -> int:
+        """E."""
+        return self._core.num_envs
+
+    @property
+    def num_agents(self) -> int:
+        """A, the prey included."""
+        return self._core.num_agents
+
+    @property
+    def num_learners(self) -> int:
+        """Agents that learn; they come first."""
+        return self._core.num_learners
+
+    @property
+    def num_landmarks(self) -> int:
+        """L."""
+        return self._core.num_landmarks
+
+    @property
+    def obs_sizes(self) -> tuple[int, ...]:
+        """Observation size per agent."""
+        return tuple(self._core.obs_sizes)
+
+    @property
+    def action_size(self) -> int:
+        """Numbers in an agent's action: 2."""
+        return self._core.action_size
+
+    @property
+    def episode_length(self) -> int:
+        """Steps until an episode is cut: 25."""
+        return self._core.episode_length
+
+    @property
+    def seed(self) -> int:
+        """Key of the start states."""
+        return self._core.options.seed
+
+    @property
+    def device(self) -> torch.device:
+        """Where states, actions and observations live."""
+        return self._core.options.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """torch.float32 or torch.float64."""
+        return self._core.options.dtype
+
+    def reset(self, seed: int | None = None) -> torch.Tensor:
+        """Starts a new episode in every world.
+
+        Args:
+            seed: Restarts the random streams: `reset(s)` equals the first `reset()` of an environment built
+                with seed s.
+
+        Returns:
+            Observations [E, A, max(obs_sizes)], zero padded on the right.
+        """
+        return self._core.reset(None if seed is None else _seed(seed))
+
+    def step(self, actions: torch.Tensor) -> Step:
+        """One step of all worlds.
+
+        Args:
+            actions: [E, A, 2], finite; |u| > 1 gives more force.
+
+        Returns:
+            `observations` [E, A, max(obs_sizes)] after auto-reset, `rewards` [E, A], `truncated` [E] (bool)
+            and `final_observations`, those before auto-reset, valid where `truncated`.
+
+        Raises:
+            ValueError: Wrong shape or device, or actions that are not finite; the state is then unchanged.
+            TypeError: Not a tensor of the environment's dtype.
+        """
+        return self._core.step(_expect(torch.Tensor, "actions", actions))
+
+    def step_into(self, actions: torch.Tensor, out: Step) -> None:
+        """`step` into the tensors of `out` (from `make_step`), without allocating."""
+        self._core.step_into(_expect(torch.Tensor, "actions", actions), _expect(Step, "out", out))
+
+    def make_step(self) -> Step:
+        """Tensors of the right shapes for `step_into`."""
+        return self._core.make_step()
+
+    def observe(self) -> torch.Tensor:
+        """Observations [E, A, max(obs_sizes)] of the current state."""
+        return self._core.observe()
+
+    def state(self) -> State:
+        """A copy of the full state."""
+        return State(*self._core.state())
+
+    def set_state(
+        self,
+        positions: torch.Tensor,
+        velocities: torch.Tensor,
+        landmarks: torch.Tensor,
+        steps: torch.Tensor | None = None,
+    ) -> None:
+        """Replaces the state of all worlds.
+
+        Args:
+            positions: [E, A, 2].
+            velocities: [E, A, 2].
+            landmarks: [E, L, 2].
+            steps: [E], int64 in 0..24; zeros by default.
+
+        Raises:
+            ValueError: Wrong shape, device or range, or not finite; the state is then unchanged.
+            TypeError: Not tensors of the environment's dtype.
+        """
+        for argument, value in (
+            ("positions", positions),
+            ("velocities", velocities),
+            ("landmarks", landmarks),
+        ):
+            _expect(torch.Tensor, argument, value)
+        if steps is not None:
+            _expect(torch.Tensor, "steps", steps)
+        self._core.set_state(positions, velocities, landmarks, steps)
+
+    def __repr__(self) -> str:
+        return (
+            f"ParticleEnv({self.name!r}, num_envs={self.num_envs}, seed={self.seed}, "
+            f"device={str(self.device)!r}, dtype={self.dtype})"
+        )
+
+
+def _expect(kind: type[_T], argument: str, value: _T) -> _T:
+    if isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    msg = f"[ParticleEnv] `{argument}` must be a {kind.__name__}, got {type(value).__name__}"
+    raise TypeError(msg)
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= _expect(int, "seed", seed) < 1 << 64:
+        msg = f"[ParticleEnv] `seed` must be 0..2^64-1, got {seed}"
+        raise ValueError(msg)
+    return seed
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if not isinstance(device, (str, torch.device)):
+        msg = f"[ParticleEnv] `device` must be a str or torch.device, got {type(device).__name__}"
+        raise TypeError(msg)
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        msg = f'[ParticleEnv] `device` must be "cpu" or "cuda", got {device!r}'
+        raise ValueError(msg) from None
