@@ -1,5 +1,16 @@
 """Offline multi-agent reinforcement learning with actor rectification (OMAR)."""
 
-from omar.replay import ReplayBuffer
+from importlib import metadata
 
-__all__ = ["ReplayBuffer"]
+from omar._versions import check_torch
+
+check_torch()
+
+import torch as _torch  # noqa: E402, F401  (loads LibTorch before the compiled core asks for it)
+
+from omar import cem, envs, nets  # noqa: E402
+from omar.replay import ReplayBuffer  # noqa: E402
+
+__version__ = metadata.version("omar")
+
+__all__ = ["ReplayBuffer", "__version__", "cem", "envs", "nets"]
