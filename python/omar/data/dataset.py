@@ -108,7 +108,7 @@ class Dataset:
         return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
 
     def verify(self) -> None:
-        """Reads everything: checksums, finite values, flags and counts.
+        """Reads everything: checksums, finite values, the number of episodes, steps that follow one another.
 
         Raises:
             DatasetError: Any column differs from what the manifest states.
@@ -127,6 +127,7 @@ class Dataset:
                 f"{self.path} is damaged: it has {episodes} episodes, "
                 f"its manifest says {self.manifest.episodes}"
             )
+        check_order(self.column("observations"), self.column("next_observations"), self.episode_ends())
 
     def _check_files(self) -> None:
         for name in COLUMNS:
@@ -179,3 +180,30 @@ def check_finite(name: str, column: npt.NDArray[Any]) -> None:
         if not finite.all():
             row = start + int(np.flatnonzero(~finite.reshape(len(chunk), -1).all(axis=1))[0])
             raise DatasetError(f"column {name!r} has a value that is not finite in row {row}")
+
+
+def check_order(
+    observations: npt.NDArray[np.float32],
+    next_observations: npt.NDArray[np.float32],
+    ends: npt.NDArray[np.bool_],
+) -> None:
+    """Within an episode every transition must start where the one before it ended.
+
+    Args:
+        observations: [n, N, O].
+        next_observations: [n, N, O].
+        ends: [n], true at the last transition of an episode.
+
+    Raises:
+        DatasetError: Names the first row that does not follow the one before it.
+    """
+    for start in range(0, len(ends) - 1, CHUNK_ROWS):
+        stop = min(start + CHUNK_ROWS, len(ends) - 1)
+        following = observations[start + 1 : stop + 1]
+        broken = (following != next_observations[start:stop]).any(axis=(1, 2)) & ~ends[start:stop]
+        if broken.any():
+            row = start + int(np.flatnonzero(broken)[0]) + 1
+            raise DatasetError(
+                f"the transitions are not in order: row {row} does not start where row {row - 1} ended, "
+                "within one episode"
+            )

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..tasks import TASKS, References
-from .dataset import COLUMNS, FLAG_COLUMNS, STATE_COLUMNS, Dataset, check_finite, episode_returns
+from .dataset import CHUNK_ROWS, FLAG_COLUMNS, STATE_COLUMNS, Dataset, check_finite, episode_returns
 from .errors import DatasetError
 from .manifest import MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
 
@@ -265,20 +265,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_dataset(
-    path: Path, spec: DatasetSpec, columns: Mapping[str, npt.NDArray[Any]], rows: int = 50_000
+    path: Path, spec: DatasetSpec, columns: Mapping[str, npt.NDArray[Any]], rows: int = CHUNK_ROWS
 ) -> Dataset:
-    """Writes whole columns, a chunk of rows at a time."""
-    expected = set(spec.shapes())
-    if columns.keys() != expected:
-        raise DatasetError(
-            f"expected the columns {', '.join(sorted(expected))}, got {', '.join(sorted(columns))}"
-        )
+    """Writes whole columns, a chunk of rows at a time.
+
+    Raises:
+        DatasetError: As `DatasetWriter`.
+    """
     with DatasetWriter(path, spec) as writer:
-        for start in range(0, spec.transitions, rows):
+        for start in range(0, max(map(len, columns.values()), default=0), rows):
             writer.append(
                 {name: np.asarray(column[start : start + rows]) for name, column in columns.items()}
             )
         return writer.finish()
-
-
-__all__ = ["COLUMNS", "DatasetSpec", "DatasetWriter", "remove_partial", "temporary_folder", "write_dataset"]

@@ -1,0 +1,48 @@
+"""`python -m omar.collect`: make datasets from behaviour policies."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import tyro
+
+from .cli import DataSeed, run, say
+from .data import ensure_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDataset:
+    """Generates a dataset into the cache folder (OMAR_HOME, or the platform's), or finds it there."""
+
+    task: str = "simple_spread"  # name of a task
+    quality: str = "random"  # random, medium-replay, medium or expert
+    steps: int | None = None  # transitions, whole episodes; the published size by default
+    seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
+    rebuild: bool = False  # make it anew even if it is there
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        dataset = ensure_dataset(self.task, self.quality, self.seed, steps=self.steps, rebuild=self.rebuild)
+        returns = dataset.manifest.returns
+        say(f"{dataset.path}: {len(dataset):,} transitions, return {returns.mean:.1f} ± {returns.std:.1f}")
+        return 0
+
+
+COMMANDS: dict[str, Callable[..., MakeDataset]] = {"dataset": MakeDataset}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, args=arguments, prog="python -m omar.collect", description=__doc__
+    )
+    return run(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

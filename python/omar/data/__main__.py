@@ -1,0 +1,85 @@
+"""`python -m omar.data`: look at datasets, check them, and move them between formats."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003, tyro reads annotations
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.console import Console
+
+from ..cli import DataSeed, run, say
+from .cache import ensure_dataset
+from .card import card_table, make_card, plot_card
+from .dataset import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Prints and plots a dataset's returns and actions; generates the dataset on first use."""
+
+    task: str = "simple_spread"  # name of a task
+    quality: str = "random"  # random, medium-replay, medium or expert
+    seed: DataSeed = 0  # data seed
+    steps: int | None = None  # transitions; the published size by default
+    folder: Path | None = None  # a dataset's folder instead of task, quality, seed and steps
+    json: bool = False  # print the figures as JSON and draw nothing
+    plot: Path | None = None  # where the picture goes; card.png in the dataset's folder by default
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        dataset = _find(self.folder, self.task, self.quality, self.seed, self.steps)
+        card = make_card(dataset)
+        if self.json:
+            say(json.dumps(card.summary()))
+            return 0
+        picture = dataset.path / "card.png" if self.plot is None else self.plot
+        plot_card(card, picture)
+        Console().print(card_table(card))
+        say(f"folder:  {dataset.path}\nsha256:  {dataset.manifest.sha256}\npicture: {picture}")
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Reads a whole dataset: checksums, finite values, flags, and steps that follow one another."""
+
+    task: str = "simple_spread"  # name of a task
+    quality: str = "random"  # random, medium-replay, medium or expert
+    seed: DataSeed = 0  # data seed
+    steps: int | None = None  # transitions; the published size by default
+    folder: Path | None = None  # a dataset's folder instead of task, quality, seed and steps
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        dataset = _find(self.folder, self.task, self.quality, self.seed, self.steps)
+        dataset.verify()
+        say(f"{dataset.path} is whole: {len(dataset):,} transitions, sha256 {dataset.manifest.sha256}")
+        return 0
+
+
+def _find(folder: Path | None, task: str, quality: str, seed: int, steps: int | None) -> Dataset:
+    if folder is not None:
+        return Dataset.open(folder)
+    return ensure_dataset(task, quality, seed, steps=steps)
+
+
+COMMANDS: dict[str, Callable[..., Info | Verify]] = {"info": Info, "verify": Verify}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, args=arguments, prog="python -m omar.data", description=__doc__
+    )
+    return run(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

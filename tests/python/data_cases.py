@@ -1,0 +1,54 @@
+"""Small datasets for tests: random walks in whole episodes, of the shapes of a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from omar.data import Dataset, DatasetSpec, write_dataset
+from omar.tasks import get_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LENGTH = 25
+
+
+def make_spec(task: str = "simple_spread", episodes: int = 4, **changes: Any) -> DatasetSpec:
+    found = get_task(task)
+    entries: dict[str, Any] = {
+        "task": task,
+        "quality": "random",
+        "transitions": episodes * LENGTH,
+        "num_learners": found.num_learners,
+        "obs_size": found.obs_size,
+        "action_size": found.action_size,
+        "episode_length": LENGTH,
+        "recipe": {"source": "test"},
+    }
+    return DatasetSpec(**(entries | changes))
+
+
+def make_columns(
+    task: str = "simple_spread", episodes: int = 4, seed: int = 0
+) -> dict[str, npt.NDArray[Any]]:
+    found = get_task(task)
+    rng = np.random.default_rng(seed)
+    shape = (episodes, LENGTH + 1, found.num_learners, found.obs_size)
+    walk = rng.normal(size=shape).astype(np.float32)
+    rows = episodes * LENGTH
+    truncated = np.zeros((episodes, LENGTH), np.bool_)
+    truncated[:, -1] = True
+    return {
+        "observations": walk[:, :-1].reshape(rows, *shape[2:]),
+        "actions": rng.uniform(-1, 1, (rows, found.num_learners, found.action_size)).astype(np.float32),
+        "rewards": rng.normal(size=(rows, found.num_learners)).astype(np.float32),
+        "next_observations": walk[:, 1:].reshape(rows, *shape[2:]),
+        "terminated": np.zeros(rows, np.bool_),
+        "truncated": truncated.reshape(rows),
+    }
+
+
+def make_dataset(path: Path, task: str = "simple_spread", episodes: int = 4, seed: int = 0) -> Dataset:
+    return write_dataset(path, make_spec(task, episodes), make_columns(task, episodes, seed))

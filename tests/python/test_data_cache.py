@@ -1,0 +1,226 @@
+"""Generated datasets: the same bytes for the same seed, built once, never used when damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from omar.data import DatasetError, ensure_dataset, home, replay_buffer, resolve_datasets
+from omar.data.prey import Prey
+from omar.envs import ParticleEnv
+from omar.tasks import TASKS, get_task
+
+STEPS = 2_500
+TASK_NAMES = ["simple_spread", "simple_tag", "simple_world"]
+
+
+@pytest.fixture(autouse=True)
+def omar_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def build(task="simple_spread", seed=0, **options):
+    return ensure_dataset(task, "random", seed, steps=STEPS, **options)
+
+
+@pytest.mark.parametrize("task", TASK_NAMES)
+def test_random_sets_are_whole_and_of_the_task(task):
+    dataset = build(task)
+    dataset.verify()
+    found = get_task(task)
+    columns = dataset.columns()
+    assert columns["observations"].shape == (STEPS, found.num_learners, found.obs_size)
+    assert not columns["terminated"].any()
+    assert np.flatnonzero(columns["truncated"]).tolist() == list(range(24, STEPS, 25))
+    assert dataset.manifest.episodes == STEPS // 25
+    assert dataset.manifest.recipe["behaviour"] == {"source": "uniform", "noise": 0.0}
+    actions = np.asarray(columns["actions"])
+    assert -1.0 <= actions.min() < -0.99
+    assert 0.99 < actions.max() <= 1.0
+    assert abs(actions.mean()) < 0.02
+    assert actions.std() == pytest.approx(1 / np.sqrt(3), abs=0.01)
+
+
+def test_transitions_are_those_of_the_environment():
+    """Replays stored episodes step by step from their stored starts."""
+    columns = build().columns()
+    env = ParticleEnv("simple_spread", num_envs=1, seed=9)
+    env.reset()
+    for episode in (0, 57):
+        rows = slice(25 * episode, 25 * episode + 25)
+        observations = torch.from_numpy(np.array(columns["observations"][rows]))
+        positions = observations[0, None, :, 2:4]
+        landmarks = positions[:, :1] + observations[0, None, 0, 4:10].reshape(1, 3, 2)
+        env.set_state(positions, observations[0, None, :, :2], landmarks)
+        for t in range(25):
+            step = env.step(torch.from_numpy(np.array(columns["actions"][rows][t]))[None])
+            following = step.final_observations if bool(step.truncated) else step.observations
+            np.testing.assert_allclose(following[0], columns["next_observations"][rows][t], atol=1e-4)
+            np.testing.assert_allclose(step.rewards[0], columns["rewards"][rows][t], atol=1e-2)
+
+
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(tmp_path, monkeypatch):
+    first = build()
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "other"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        second = build()
+    finally:
+        torch.set_num_threads(threads)
+    assert first.path != second.path
+    assert first.manifest == second.manifest
+
+
+def test_other_seeds_give_other_sets():
+    assert build(seed=0).manifest.sha256 != build(seed=1).manifest.sha256
+
+
+def test_fewer_steps_give_the_same_beginning():
+    short, long = build(), ensure_dataset("simple_spread", "random", steps=2 * STEPS)
+    assert short.path != long.path
+    np.testing.assert_array_equal(short.column("rewards"), long.column("rewards")[:STEPS])
+
+
+def test_a_second_call_opens_what_is_there():
+    first = build()
+    stamp = (first.path / "manifest.json").stat().st_mtime_ns
+    assert build().path == first.path
+    assert (first.path / "manifest.json").stat().st_mtime_ns == stamp
+
+
+def test_a_damaged_set_is_refused_and_rebuilt_on_request():
+    dataset = build()
+    path = dataset.path / "actions.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(
+        DatasetError, match=r"actions.npy has .* bytes instead of .*; rebuild it with .*--rebuild"
+    ):
+        build()
+    assert build(rebuild=True).manifest == dataset.manifest
+    build().verify()
+
+
+def test_another_prey_makes_another_set():
+    prey = Prey(
+        "mine",
+        weights=(torch.zeros(1, 14, 4), torch.zeros(1, 4, 2)),
+        biases=(torch.zeros(1, 4), torch.full((1, 2), 0.5)),
+        sha256="ab",
+    )
+    uniform, own = build("simple_tag"), build("simple_tag", prey=prey)
+    assert own.path != uniform.path
+    assert own.manifest.recipe["prey"] == {"source": "network", "sha256": "ab"}
+    assert own.manifest.sha256 != uniform.manifest.sha256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("simple_spreed", "random"), {}, "unknown task 'simple_spreed'"),
+        (("simple_tag", "rnd"), {}, "unknown quality 'rnd' of simple_tag"),
+        (("simple_tag", "random"), {"steps": 2501}, "multiple of the episode length 25, got 2501"),
+        (("simple_tag", "random"), {"steps": 0}, "positive multiple of the episode length 25, got 0"),
+        (("simple_tag", "random", -1), {}, "the seed must not be negative, got -1"),
+        (("simple_spread", "random"), {"prey": Prey("mine")}, "simple_spread has no prey, but one was given"),
+    ],
+)
+def test_what_cannot_be_generated_is_refused(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        ensure_dataset(*arguments, **options)
+
+
+def test_resolving_a_quality_gives_one_set_for_each_seed():
+    for task in TASKS:
+        ensure_dataset(task, "random", 0, steps=STEPS)
+    folder = str(build(seed=3).path)
+    assert [found.path for found in resolve_datasets("simple_spread", folder, [0, 1])] == [
+        build(seed=3).path
+    ] * 2
+    with pytest.raises(DatasetError, match="is a dataset of simple_spread, not of simple_tag"):
+        resolve_datasets("simple_tag", folder, [0])
+    with pytest.raises(
+        DatasetError, match=r"unknown dataset 'nothing': it is neither a quality \(random, .*nor a folder"
+    ):
+        resolve_datasets("simple_tag", "nothing", [0])
+
+
+def test_home_is_the_platforms_unless_chosen(monkeypatch, omar_home):
+    assert home() == omar_home
+    monkeypatch.delenv("OMAR_HOME")
+    assert home().name == "omar"
+
+
+def test_an_unwritable_home_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "file"))
+    with pytest.raises(DatasetError, match=r"cannot write a dataset to .*file"):
+        build()
+
+
+SLOW_BUILD = """
+import sys, time
+import omar.data.generate as generate
+from omar.data import ensure_dataset
+chunks = generate._chunks
+def slow(plan):
+    for chunk in chunks(plan):
+        print("chunk", flush=True)
+        time.sleep(float(sys.argv[1]))
+        yield chunk
+generate._chunks = slow
+ensure_dataset("simple_spread", "random", steps=50_000)
+print("built", flush=True)
+"""
+
+
+def start(pause: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_BUILD, str(pause)], stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+
+
+def test_a_killed_build_leaves_nothing_that_looks_complete(omar_home):
+    process = start(60.0)
+    with process:
+        assert process.stdout.readline() == "chunk\n"
+        process.send_signal(signal.SIGKILL)
+    folder = omar_home / "datasets" / "simple_spread" / "random"
+    assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == []
+    assert any(".partial-" in path.name for path in folder.iterdir())
+    dataset = ensure_dataset("simple_spread", "random", steps=50_000)
+    dataset.verify()
+    assert not any(".partial-" in path.name for path in folder.iterdir())
+
+
+def test_two_processes_at_once_build_once():
+    with start(0.5) as first, start(0.5) as second:
+        outputs = [process.communicate(timeout=60)[0].split() for process in (first, second)]
+    assert sorted(outputs) == [["built"], ["chunk", "chunk", "built"]]
+
+
+def test_replay_buffer_holds_the_columns():
+    datasets = [build(seed=0), ensure_dataset("simple_spread", "random", 1, steps=STEPS // 2)]
+    buffer = replay_buffer(datasets, next_actions=True)
+    for index, dataset in enumerate(datasets):
+        stored = buffer.columns(index)
+        for name in ("observations", "actions", "rewards", "next_observations"):
+            np.testing.assert_array_equal(stored[name], dataset.column(name))
+        np.testing.assert_array_equal(stored["terminated"], np.zeros((len(dataset), 3), np.float32))
+        mask = 1.0 - dataset.episode_ends().astype(np.float32)
+        np.testing.assert_array_equal(stored["next_mask"], np.repeat(mask[:, None], 3, axis=1))
+        expected = np.roll(dataset.column("actions"), -1, axis=0) * mask[:, None, None]
+        np.testing.assert_array_equal(stored["next_actions"], expected)
+
+
+def test_replay_buffer_refuses_datasets_that_differ():
+    with pytest.raises(DatasetError, match="needs at least one dataset"):
+        replay_buffer([])
+    with pytest.raises(DatasetError, match="datasets of one training must be alike"):
+        replay_buffer([build("simple_spread"), build("simple_tag")])
