@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from omar.data import Dataset, DatasetSpec, write_dataset
 from omar.tasks import get_task
 
@@ -26,6 +27,7 @@ def make_spec(task: str = "simple_spread", episodes: int = 4, **changes: Any) ->
         "action_size": found.action_size,
         "episode_length": LENGTH,
         "recipe": {"source": "test"},
+        "prey_obs_size": found.obs_sizes[-1] if found.has_prey else 0,
     }
     return DatasetSpec(**(entries | changes))
 
@@ -33,6 +35,7 @@ def make_spec(task: str = "simple_spread", episodes: int = 4, **changes: Any) ->
 def make_columns(
     task: str = "simple_spread", episodes: int = 4, seed: int = 0
 ) -> dict[str, npt.NDArray[Any]]:
+    """Columns of whole episodes; with the prey's where the task has one."""
     found = get_task(task)
     rng = np.random.default_rng(seed)
     shape = (episodes, LENGTH + 1, found.num_learners, found.obs_size)
@@ -40,7 +43,7 @@ def make_columns(
     rows = episodes * LENGTH
     truncated = np.zeros((episodes, LENGTH), np.bool_)
     truncated[:, -1] = True
-    return {
+    columns = {
         "observations": walk[:, :-1].reshape(rows, *shape[2:]),
         "actions": rng.uniform(-1, 1, (rows, found.num_learners, found.action_size)).astype(np.float32),
         "rewards": rng.normal(size=(rows, found.num_learners)).astype(np.float32),
@@ -48,6 +51,15 @@ def make_columns(
         "terminated": np.zeros(rows, np.bool_),
         "truncated": truncated.reshape(rows),
     }
+    if found.has_prey:
+        walk = rng.normal(size=(episodes, LENGTH + 1, found.obs_sizes[-1])).astype(np.float32)
+        columns |= {
+            "prey_observations": walk[:, :-1].reshape(rows, -1),
+            "prey_actions": rng.uniform(-1, 1, (rows, found.action_size)).astype(np.float32),
+            "prey_rewards": rng.normal(size=rows).astype(np.float32),
+            "prey_next_observations": walk[:, 1:].reshape(rows, -1),
+        }
+    return columns
 
 
 def make_dataset(path: Path, task: str = "simple_spread", episodes: int = 4, seed: int = 0) -> Dataset:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from omar import cem
 from omar.cem import CemOptions
 from omar.nets import StackedMlp

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+
 from omar.data import DatasetError, ensure_dataset, home, replay_buffer, resolve_datasets
 from omar.data.prey import Prey
 from omar.envs import ParticleEnv

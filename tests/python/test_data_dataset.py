@@ -9,6 +9,7 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+
 from data_cases import LENGTH, make_columns, make_dataset, make_spec
 from omar.data import Dataset, DatasetError, DatasetWriter, write_dataset
 from omar.data.manifest import MANIFEST, file_sha256, whole_sha256

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from omar.nets import StackedMlp, candidate_values
 from safetensors.torch import load_file, save_file
+
+from omar.nets import StackedMlp, candidate_values
 
 SIZES = (5 + 2, 16, 12, 1)
 

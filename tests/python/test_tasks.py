@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+
 from omar.tasks import (
     BASELINES,
     PRESETS,

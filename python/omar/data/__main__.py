@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003, tyro reads annotations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
@@ -15,6 +15,7 @@ from ..cli import DataSeed, run, say
 from .cache import ensure_dataset
 from .card import card_table, make_card, plot_card
 from .dataset import Dataset
+from .formats import export_dataset, get_format, import_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,13 +65,59 @@ class Verify:
         return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Import:
+    """Reads a dataset of a foreign format: authors, minari or vault."""
+
+    format: str  # authors, minari or vault
+    source: Path  # the folder to read
+    out: Path  # the dataset's folder to write; give it to --dataset of omar.train
+    task: str = "simple_spread"  # name of the task it belongs to
+    quality: str = "random"  # what to call it
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        dataset, notes = import_dataset(self.format, self.source, self.task, self.quality, self.out)
+        say(f"{dataset.path}: {len(dataset):,} transitions in {dataset.manifest.episodes:,} episodes")
+        for note in notes:
+            say(f"note: {note}")
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Writes a dataset in a foreign format: authors, minari or vault."""
+
+    format: str  # authors, minari or vault
+    out: Path  # the folder to write
+    task: str = "simple_spread"  # name of a task
+    quality: str = "random"  # random, medium-replay, medium or expert
+    seed: DataSeed = 0  # data seed
+    steps: int | None = None  # transitions; the published size by default
+    folder: Path | None = None  # a dataset's folder instead of task, quality, seed and steps
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        get_format(self.format)
+        dataset = _find(self.folder, self.task, self.quality, self.seed, self.steps)
+        for note in export_dataset(self.format, dataset, self.out):
+            say(f"note: {note}")
+        say(f"{self.out}: {len(dataset):,} transitions as {self.format}")
+        return 0
+
+
 def _find(folder: Path | None, task: str, quality: str, seed: int, steps: int | None) -> Dataset:
     if folder is not None:
         return Dataset.open(folder)
     return ensure_dataset(task, quality, seed, steps=steps)
 
 
-COMMANDS: dict[str, Callable[..., Info | Verify]] = {"info": Info, "verify": Verify}
+COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {
+    "info": Info,
+    "verify": Verify,
+    "import": Import,
+    "export": Export,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,8 @@ Columns of n transitions of N learners, in order of time, the transitions of an 
 | next_observations | [n, N, O] | float32 |
 | terminated | [n] | bool: the episode ended, the next value is zero |
 | truncated | [n] | bool: the episode was cut, the next value is bootstrapped |
+| prey_observations, prey_next_observations | [n, P] | float32, optional: of the agent that does not learn |
+| prey_actions, prey_rewards | [n, A], [n] | float32, optional: of the agent that does not learn |
 | states, next_states | [n, G] | float32, optional: global states where a task has them |
 
 An episode ends where either flag is set. The particle tasks are only ever truncated.
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 FLOAT_COLUMNS = ("observations", "actions", "rewards", "next_observations")
 FLAG_COLUMNS = ("terminated", "truncated")
+PREY_COLUMNS = ("prey_observations", "prey_actions", "prey_rewards", "prey_next_observations")
 STATE_COLUMNS = ("states", "next_states")
 COLUMNS = (*FLOAT_COLUMNS, *FLAG_COLUMNS)
 CHUNK_ROWS = 65_536  # rows that a pass over a dataset reads at once

@@ -10,6 +10,7 @@ import torch
 
 from ..progress import progress_bar
 from ..tasks import Task, get_quality, get_task
+from .dataset import FLOAT_COLUMNS, PREY_COLUMNS
 from .errors import DatasetError
 from .prey import Prey, shipped_prey
 from .writer import DatasetSpec, DatasetWriter
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy.typing as npt
     from torch import Tensor
 
     from .dataset import Dataset
+    from .foreign import Columns
 
 GENERATOR_VERSION = 1  # raised whenever the same recipe would give other bytes
 WORLDS = 1_000  # worlds stepped together: 25,000 transitions, 12 MB, between two writes
@@ -76,7 +77,7 @@ def make_plan(
     if quality != "random":
         raise DatasetError(f"{quality} of {task} cannot be generated yet: no behaviour policy ships for it")
     if found.has_prey and prey is None:
-        prey = shipped_prey(task)
+        prey = shipped_prey(found)
     return Plan(found, quality, seed, steps, prey)
 
 
@@ -93,6 +94,7 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
         episode_length=task.episode_length,
         recipe=plan.recipe(),
         references=plan.prey.references if plan.prey is not None else None,
+        prey_obs_size=task.obs_sizes[-1] if task.has_prey else 0,
     )
     title = f"Generating {task.name} {plan.quality}, seed {plan.seed}"
     with (
@@ -105,7 +107,7 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
         return writer.finish()
 
 
-def _chunks(plan: Plan) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def _chunks(plan: Plan) -> Iterator[Columns]:
     """Whole episodes of parallel worlds, world after world, as columns [rows, ...]."""
     from ..envs import ParticleEnv  # noqa: PLC0415
 
@@ -121,11 +123,7 @@ def _chunks(plan: Plan) -> Iterator[dict[str, npt.NDArray[Any]]]:
             step = env.step(actions)
             ended = bool(step.truncated.all())
             following = step.final_observations if ended else step.observations
-            learners = slice(0, task.num_learners)
-            columns["observations"][:, t] = observations[:, learners, : task.obs_size].numpy()
-            columns["actions"][:, t] = actions[:, learners].numpy()
-            columns["rewards"][:, t] = step.rewards[:, learners].numpy()
-            columns["next_observations"][:, t] = following[:, learners, : task.obs_size].numpy()
+            _store(columns, t, task, (observations, actions, step.rewards, following))
             columns["truncated"][:, t] = ended
             observations = step.observations
         rows = min(left, WORLDS * task.episode_length)
@@ -133,10 +131,22 @@ def _chunks(plan: Plan) -> Iterator[dict[str, npt.NDArray[Any]]]:
         left -= rows
 
 
-def _allocate(task: Task) -> dict[str, npt.NDArray[Any]]:
+def _store(columns: Columns, t: int, task: Task, step: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    """Writes step t of all worlds: observations, actions, rewards and next observations, [E, A, ...] each."""
+    for name, values in zip(FLOAT_COLUMNS, step, strict=True):
+        rows = values.numpy()
+        width = (slice(0, task.obs_size),) if name.endswith("observations") else ()
+        columns[name][:, t] = rows[(slice(None), slice(0, task.num_learners), *width)]
+    if task.has_prey:
+        for name, values in zip(PREY_COLUMNS, step, strict=True):
+            rows = values[:, -1].numpy()
+            columns[name][:, t] = rows[:, : task.obs_sizes[-1]] if name.endswith("observations") else rows
+
+
+def _allocate(task: Task) -> Columns:
     rows = (WORLDS, task.episode_length)
     learners = task.num_learners
-    return {
+    columns = {
         "observations": np.empty((*rows, learners, task.obs_size), np.float32),
         "actions": np.empty((*rows, learners, task.action_size), np.float32),
         "rewards": np.empty((*rows, learners), np.float32),
@@ -144,6 +154,14 @@ def _allocate(task: Task) -> dict[str, npt.NDArray[Any]]:
         "terminated": np.zeros(rows, np.bool_),
         "truncated": np.zeros(rows, np.bool_),
     }
+    if task.has_prey:
+        for name, width in zip(PREY_COLUMNS, _prey_widths(task), strict=True):
+            columns[name] = np.empty((*rows, *width), np.float32)
+    return columns
+
+
+def _prey_widths(task: Task) -> tuple[tuple[int, ...], ...]:
+    return ((task.obs_sizes[-1],), (task.action_size,), (), (task.obs_sizes[-1],))
 
 
 def _actions(plan: Plan, observations: Tensor, generator: torch.Generator) -> Tensor:

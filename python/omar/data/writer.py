@@ -13,7 +13,15 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..tasks import TASKS, References
-from .dataset import CHUNK_ROWS, FLAG_COLUMNS, STATE_COLUMNS, Dataset, check_finite, episode_returns
+from .dataset import (
+    CHUNK_ROWS,
+    FLAG_COLUMNS,
+    PREY_COLUMNS,
+    STATE_COLUMNS,
+    Dataset,
+    check_finite,
+    episode_returns,
+)
 from .errors import DatasetError
 from .manifest import MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
 
@@ -40,6 +48,7 @@ class DatasetSpec:
     episode_length: int
     recipe: Mapping[str, Any]
     references: References | None = None  # of the prey; the paper's when None
+    prey_obs_size: int = 0  # of the optional prey columns
     state_size: int = 0  # of the optional global states
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -53,6 +62,9 @@ class DatasetSpec:
             "terminated": (n,),
             "truncated": (n,),
         }
+        if self.prey_obs_size:
+            sizes = ((n, self.prey_obs_size), (n, self.action_size), (n,), (n, self.prey_obs_size))
+            shapes |= dict(zip(PREY_COLUMNS, sizes, strict=True))
         if self.state_size:
             shapes |= dict.fromkeys(STATE_COLUMNS, (n, self.state_size))
         return shapes
