@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
 from .cli import DataSeed, run, say
-from .data import ensure_dataset
+from .data import ensure_dataset, load_prey
+from .tasks import get_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +25,15 @@ class MakeDataset:
     quality: str = "random"  # random, medium-replay, medium or expert
     steps: int | None = None  # transitions, whole episodes; the published size by default
     seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
+    prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
     rebuild: bool = False  # make it anew even if it is there
 
     def __call__(self) -> int:
         """Runs the command."""
-        dataset = ensure_dataset(self.task, self.quality, self.seed, steps=self.steps, rebuild=self.rebuild)
+        prey = None if self.prey is None else load_prey(self.prey, get_task(self.task))
+        dataset = ensure_dataset(
+            self.task, self.quality, self.seed, steps=self.steps, prey=prey, rebuild=self.rebuild
+        )
         returns = dataset.manifest.returns
         say(f"{dataset.path}: {len(dataset):,} transitions, return {returns.mean:.1f} ± {returns.std:.1f}")
         return 0

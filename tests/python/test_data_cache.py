@@ -113,11 +113,10 @@ def test_another_prey_makes_another_set():
         "mine",
         weights=(torch.zeros(1, 14, 4), torch.zeros(1, 4, 2)),
         biases=(torch.zeros(1, 4), torch.full((1, 2), 0.5)),
-        sha256="ab",
     )
     uniform, own = build("simple_tag"), build("simple_tag", prey=prey)
     assert own.path != uniform.path
-    assert own.manifest.recipe["prey"] == {"source": "network", "sha256": "ab"}
+    assert own.manifest.recipe["prey"] == {"source": "network", "sha256": prey.sha256()}
     assert own.manifest.sha256 != uniform.manifest.sha256
 
 

@@ -3,7 +3,7 @@
 from .cache import ensure_dataset, home, resolve_datasets
 from .dataset import Dataset
 from .errors import DatasetError
-from .prey import Prey
+from .prey import Prey, load_prey
 from .replay import replay_buffer
 from .writer import DatasetSpec, DatasetWriter, write_dataset
 
@@ -15,6 +15,7 @@ __all__ = [
     "Prey",
     "ensure_dataset",
     "home",
+    "load_prey",
     "replay_buffer",
     "resolve_datasets",
     "write_dataset",

@@ -12,30 +12,46 @@ import tyro
 from rich.console import Console
 
 from ..cli import DataSeed, run, say
+from ..tasks import get_task
 from .cache import ensure_dataset
 from .card import card_table, make_card, plot_card
 from .dataset import Dataset
 from .formats import export_dataset, get_format, import_dataset
+from .prey import load_prey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
-    """Prints and plots a dataset's returns and actions; generates the dataset on first use."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which dataset: one of the cache, generated on first use, or a folder."""
 
     task: str = "simple_spread"  # name of a task
     quality: str = "random"  # random, medium-replay, medium or expert
     seed: DataSeed = 0  # data seed
     steps: int | None = None  # transitions; the published size by default
-    folder: Path | None = None  # a dataset's folder instead of task, quality, seed and steps
+    prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
+    folder: Path | None = None  # a dataset's folder instead of task, quality, seed, steps and prey
+
+    def find(self) -> Dataset:
+        """Opens the dataset, generating it if need be."""
+        if self.folder is not None:
+            return Dataset.open(self.folder)
+        prey = None if self.prey is None else load_prey(self.prey, get_task(self.task))
+        return ensure_dataset(self.task, self.quality, self.seed, steps=self.steps, prey=prey)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info(Choice):
+    """Prints and plots a dataset's returns and actions."""
+
     json: bool = False  # print the figures as JSON and draw nothing
     plot: Path | None = None  # where the picture goes; card.png in the dataset's folder by default
 
     def __call__(self) -> int:
         """Runs the command."""
-        dataset = _find(self.folder, self.task, self.quality, self.seed, self.steps)
+        dataset = self.find()
         card = make_card(dataset)
         if self.json:
             say(json.dumps(card.summary()))
@@ -47,25 +63,19 @@ class Info:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Verify:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify(Choice):
     """Reads a whole dataset: checksums, finite values, flags, and steps that follow one another."""
-
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
-    seed: DataSeed = 0  # data seed
-    steps: int | None = None  # transitions; the published size by default
-    folder: Path | None = None  # a dataset's folder instead of task, quality, seed and steps
 
     def __call__(self) -> int:
         """Runs the command."""
-        dataset = _find(self.folder, self.task, self.quality, self.seed, self.steps)
+        dataset = self.find()
         dataset.verify()
         say(f"{dataset.path} is whole: {len(dataset):,} transitions, sha256 {dataset.manifest.sha256}")
         return 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
     """Reads a dataset of a foreign format: authors, minari or vault."""
 
@@ -78,38 +88,27 @@ class Import:
     def __call__(self) -> int:
         """Runs the command."""
         dataset, notes = import_dataset(self.format, self.source, self.task, self.quality, self.out)
-        say(f"{dataset.path}: {len(dataset):,} transitions in {dataset.manifest.episodes:,} episodes")
         for note in notes:
             say(f"note: {note}")
+        say(f"{dataset.path}: {len(dataset):,} transitions in {dataset.manifest.episodes:,} episodes")
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export(Choice):
     """Writes a dataset in a foreign format: authors, minari or vault."""
 
     format: str  # authors, minari or vault
     out: Path  # the folder to write
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
-    seed: DataSeed = 0  # data seed
-    steps: int | None = None  # transitions; the published size by default
-    folder: Path | None = None  # a dataset's folder instead of task, quality, seed and steps
 
     def __call__(self) -> int:
         """Runs the command."""
         get_format(self.format)
-        dataset = _find(self.folder, self.task, self.quality, self.seed, self.steps)
+        dataset = self.find()
         for note in export_dataset(self.format, dataset, self.out):
             say(f"note: {note}")
         say(f"{self.out}: {len(dataset):,} transitions as {self.format}")
         return 0
-
-
-def _find(folder: Path | None, task: str, quality: str, seed: int, steps: int | None) -> Dataset:
-    if folder is not None:
-        return Dataset.open(folder)
-    return ensure_dataset(task, quality, seed, steps=steps)
 
 
 COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {

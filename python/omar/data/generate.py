@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ..envs import ParticleEnv
 from ..progress import progress_bar
 from ..tasks import Task, get_quality, get_task
 from .dataset import FLOAT_COLUMNS, PREY_COLUMNS
@@ -51,6 +53,11 @@ class Plan:
         if self.prey is not None:
             recipe["prey"] = self.prey.recipe()
         return recipe
+
+    def key(self, purpose: str) -> int:
+        """Seed in [0, 2^63) of one of the plan's random streams: not that of training or of another set."""
+        text = f"omar dataset {self.task.name} {self.quality} {self.seed} {purpose}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 def make_plan(
@@ -109,11 +116,9 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
 
 def _chunks(plan: Plan) -> Iterator[Columns]:
     """Whole episodes of parallel worlds, world after world, as columns [rows, ...]."""
-    from ..envs import ParticleEnv  # noqa: PLC0415
-
     task = plan.task
-    env = ParticleEnv(task.environment, num_envs=WORLDS, seed=plan.seed)
-    generator = torch.Generator().manual_seed(plan.seed)
+    env = ParticleEnv(task.environment, num_envs=WORLDS, seed=plan.key("worlds"))
+    generator = torch.Generator().manual_seed(plan.key("actions"))
     observations = env.reset()
     left = plan.steps
     while left > 0:

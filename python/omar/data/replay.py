@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..replay import ReplayBuffer
 from .dataset import CHUNK_ROWS, FLOAT_COLUMNS, Dataset
 from .errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from ..replay import ReplayBuffer
 
 
 def fields(dataset: Dataset, *, next_actions: bool = False) -> dict[str, tuple[int, ...]]:
@@ -39,8 +38,6 @@ def replay_buffer(
     Raises:
         DatasetError: No dataset, or datasets of different tasks or shapes.
     """
-    from ..replay import ReplayBuffer  # noqa: PLC0415
-
     if not datasets:
         raise DatasetError("a replay buffer needs at least one dataset")
     shapes = fields(datasets[0], next_actions=next_actions)
