@@ -17,15 +17,13 @@ QUIET_SECONDS = 2.0
 
 @contextmanager
 def progress_bar(title: str, total: int, *, enabled: bool = True) -> Iterator[Callable[[int], None]]:
-    """Gives a function that advances the bar; it shows on terminals, on standard error, after QUIET_SECONDS."""
-    console = Console(stderr=True)
-    shows = enabled and console.is_terminal
+    """Gives a function that advances the bar; the bar shows on standard error after QUIET_SECONDS."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=Console(stderr=True),
         transient=True,
     )
     bar = progress.add_task(title, total=total)
@@ -33,11 +31,10 @@ def progress_bar(title: str, total: int, *, enabled: bool = True) -> Iterator[Ca
 
     def advance(count: int) -> None:
         progress.advance(bar, count)
-        if shows and not progress.live.is_started and time.monotonic() - began > QUIET_SECONDS:
+        if enabled and not progress.live.is_started and time.monotonic() - began > QUIET_SECONDS:
             progress.start()
 
     try:
         yield advance
     finally:
-        if progress.live.is_started:
-            progress.stop()
+        progress.stop()

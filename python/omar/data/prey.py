@@ -64,7 +64,7 @@ class Prey:
 UNIFORM_PREY = Prey("uniform")
 
 
-def shipped_prey(task: str) -> Prey:
+def shipped_prey(task: Task) -> Prey:
     """The prey that comes with the package for a task; uniform actions until one is trained."""
     return UNIFORM_PREY
 

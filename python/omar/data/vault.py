@@ -37,7 +37,7 @@ LEAVES = ("observations", "actions", "rewards", "terminals", "truncations")
 
 def _tensorstore() -> Any:
     try:
-        import tensorstore
+        import tensorstore  # noqa: PLC0415, an optional dependency
     except ImportError:
         raise DatasetError("the Vault format needs tensorstore: pip install 'omar[vault]'") from None
     return tensorstore

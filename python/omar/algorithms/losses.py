@@ -1,0 +1,74 @@
+"""The terms of the losses, as pure functions over members.
+
+Every function maps tensors with a leading member axis to one value per member, [M]: members never mix, so
+the sum over members of a loss has, for each member, the gradient of that member's own loss. M members, B
+states of a minibatch, K sampled actions, A action size; twin critics have a leading axis of 2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def td_target(rewards: Tensor, next_values: Tensor, gamma: float, terminated: Tensor | None = None) -> Tensor:
+    """`y = r + gamma min_k Qbar^k(o', pibar(o'))`, bootstrapped through truncations, not terminations.
+
+    Args:
+        rewards: `[M, B]`.
+        next_values: Values of both target critics at the target policy's next action, `[2, M, B]`.
+        gamma: Discount factor.
+        terminated: `[M, B]`, 1 where the episode ended; None where no episode ends.
+
+    Returns:
+        Targets `[M, B]`, not differentiable.
+    """
+    next_value = next_values.amin(dim=0)
+    if terminated is not None:
+        next_value = next_value * (1.0 - terminated)
+    return torch.add(rewards, next_value, alpha=gamma).detach()
+
+
+def td_error(values: Tensor, targets: Tensor) -> Tensor:
+    """`sum_k mean (Q^k(o, a) - y)^2` of values `[2, M, B]` and targets `[M, B]`: `[M]`."""
+    return (values - targets).square().mean(dim=-1).sum(dim=0)
+
+
+def conservatism(sampled_values: Tensor, data_values: Tensor, log_density: Tensor | float) -> Tensor:
+    """The CQL penalty `sum_k mean [logsumexp_a (Q^k(o, a) - log density(a)) - Q^k(o, a_data)]`.
+
+    Args:
+        sampled_values: Values of K sampled actions, `[2, M, B, K]`.
+        data_values: Values of the dataset's actions, `[2, M, B]`.
+        log_density: Log density of the sampled actions, a number or broadcastable to `[2, M, B, K]`.
+
+    Returns:
+        `[M]`.
+    """
+    soft_maximum = torch.logsumexp(sampled_values - log_density, dim=-1)
+    return (soft_maximum - data_values).mean(dim=-1).sum(dim=0)
+
+
+def uniform_log_density(action_size: int) -> float:
+    """Log density of uniform actions in `[-1, 1]^A`: `-A log 2`."""
+    return -action_size * math.log(2.0)
+
+
+def rectification(actions: Tensor, candidates: Tensor) -> Tensor:
+    """`mean (pi(o) - a_hat)^2` of actions and fixed candidates `[M, B, A]`, over states and dimensions."""
+    return (actions - candidates.detach()).square().mean(dim=(-2, -1))
+
+
+def negative_value(values: Tensor) -> Tensor:
+    """`-mean Q(o, pi(o))` of `[M, B]` values: `[M]`."""
+    return -values.mean(dim=-1)
+
+
+def action_norm(actions: Tensor) -> Tensor:
+    """`mean pi(o)^2` of `[M, B, A]` actions, which keeps the tanh from saturating: `[M]`."""
+    return actions.square().mean(dim=(-2, -1))

@@ -1,0 +1,72 @@
+"""From datasets to the minibatches of all members, with normalised observations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .algorithms import Batch
+from .data import replay_buffer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from .data import Dataset
+
+CONSTANT = 1e-6  # a standard deviation below this belongs to a column that never changes
+
+
+@dataclass(frozen=True, slots=True)
+class Normalizer:
+    """Fixed normalisation of observations, with the mean and deviation of each member's dataset.
+
+    It serves the purpose of the released code's BatchNorm on the inputs, and is the same for all algorithms.
+    """
+
+    mean: Tensor  # [M, O]
+    std: Tensor  # [M, O], 1 where an observation never changes
+
+    @staticmethod
+    def of(datasets: Sequence[Dataset], device: torch.device) -> Normalizer:
+        """Statistics of S datasets with N learners each: M = S x N members."""
+        distinct = {dataset.path: dataset for dataset in datasets}
+        statistics = {path: dataset.observation_statistics() for path, dataset in distinct.items()}
+        mean = np.concatenate([statistics[dataset.path][0] for dataset in datasets])
+        std = np.concatenate([statistics[dataset.path][1] for dataset in datasets])
+        std = np.where(std > CONSTANT, std, np.float32(1.0))
+        return Normalizer(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        """Normalised observations `[M, B, O]`."""
+        return (observations - self.mean[:, None]).div_(self.std[:, None])
+
+
+class Minibatches:
+    """The S datasets of a run in one replay buffer."""
+
+    def __init__(self, datasets: Sequence[Dataset], normalizer: Normalizer, device: torch.device) -> None:
+        """Packs the datasets, one per seed; one that all seeds share is stored once."""
+        shared = len({dataset.path for dataset in datasets}) == 1
+        self._buffer = replay_buffer(datasets[:1] if shared else datasets, device=device)
+        self._normalizer = normalizer
+        self._learners = datasets[0].manifest.columns["rewards"].shape[1]
+        self._members = len(datasets) * self._learners
+        self._terminations = any(bool(dataset.column("terminated").any()) for dataset in datasets)
+
+    def sample(self, batch_size: int, *, seed: int, step: int) -> Batch:
+        """Minibatches of all members at one update: a function of (seed, step, member)."""
+        columns = self._buffer.sample(
+            batch_size, members=self._members, seed=seed, step=step, agents=self._learners
+        )
+        return Batch(
+            observations=self._normalizer(columns["observations"]),
+            actions=columns["actions"],
+            rewards=columns["rewards"],
+            next_observations=self._normalizer(columns["next_observations"]),
+            terminated=columns["terminated"] if self._terminations else None,
+        )

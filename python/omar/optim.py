@@ -1,0 +1,104 @@
+"""Adam, gradient clipping and target tracking over stacked networks: a few passes over one flat tensor.
+
+The parameters of K stacked networks live in one tensor `[K, P]` of which the networks' weights are views, so
+the cost of an optimiser step does not grow with the number of layers or members in anything but arithmetic.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from .nets import StackedMlp
+
+CLIP_EPSILON = 1e-6  # as torch.nn.utils.clip_grad_norm_ adds to the norm
+
+
+class StackedOptimizer:
+    """Adam for K = T x M stacked networks, with a target copy.
+
+    Gradients are clipped by the norm over the T networks of a member together (T = 2: twin critics, which the
+    released code clips as one module): network t * M + m belongs to member m.
+    """
+
+    def __init__(
+        self,
+        networks: StackedMlp,
+        *,
+        members: int,
+        learning_rate: float,
+        polyak_rate: float,
+        clip_norm: float,
+    ) -> None:
+        """Moves the networks' parameters into one flat tensor; they stay usable through `networks`.
+
+        Args:
+            networks: K stacked networks.
+            members: M, a divisor of K.
+            learning_rate: Adam's.
+            polyak_rate: Share of the new weights that `track` mixes into the targets.
+            clip_norm: Largest gradient norm of a member; infinite for no clipping.
+        """
+        self.networks = networks
+        self.target = copy.deepcopy(networks).requires_grad_(False)
+        self._parameters = list(networks.parameters())
+        self._members = members
+        self._polyak_rate = polyak_rate
+        self._clip_norm = clip_norm
+        self._flat = _flatten(self._parameters).requires_grad_()
+        self._target = _flatten(list(self.target.parameters()))
+        self._flat.grad = torch.zeros_like(self._flat)
+        self._adam = torch.optim.Adam([self._flat], lr=learning_rate, fused=True)
+        self._adam.state[self._flat] = {
+            "step": torch.zeros((), dtype=torch.float32, device=self._flat.device),
+            "exp_avg": torch.zeros_like(self._flat),
+            "exp_avg_sq": torch.zeros_like(self._flat),
+        }
+
+    def step(self, losses: Tensor) -> None:
+        """One Adam step of every member on its own loss of `losses` `[M]`."""
+        gradients = torch.autograd.grad(losses.sum(), self._parameters)
+        gradient = self._flat.grad
+        assert gradient is not None  # noqa: S101 - set once, in the constructor
+        torch.cat([g.flatten(start_dim=1) for g in gradients], dim=1, out=gradient)
+        by_member = gradient.view(-1, self._members, gradient.shape[1])
+        norms = by_member.square().sum(dim=(0, 2)).sqrt_()
+        by_member.mul_((self._clip_norm / (norms + CLIP_EPSILON)).clamp_(max=1.0)[:, None])
+        self._adam.step()
+
+    @torch.no_grad()
+    def track(self) -> None:
+        """Moves the target copy towards the networks: `target += rate (weights - target)`."""
+        self._target.lerp_(self._flat, self._polyak_rate)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The whole state by name: weights, target weights and Adam's moments. Views, not copies."""
+        named = {name: tensor.detach() for name, tensor in self.networks.named_parameters()}
+        named |= {f"target.{name}": tensor for name, tensor in self.target.named_parameters()}
+        state = self._adam.state[self._flat]
+        return named | {"adam.first": state["exp_avg"], "adam.second": state["exp_avg_sq"]}
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor], steps: int) -> None:
+        """Takes over a state that `tensors` gave after `steps` steps."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+        self._adam.state[self._flat]["step"].fill_(steps)
+
+
+def _flatten(parameters: list[nn.Parameter]) -> Tensor:
+    """One `[K, P]` tensor with the contents of the parameters `[K, ...]`, which become views of it."""
+    flat = torch.cat([p.detach().flatten(start_dim=1) for p in parameters], dim=1)
+    first = 0
+    for p in parameters:
+        size = p[0].numel()
+        p.data = flat[:, first : first + size].view(p.shape)
+        first += size
+    return flat

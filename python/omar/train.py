@@ -1,0 +1,290 @@
+"""`python -m omar.train`: trains all seeds of an algorithm on a dataset as one stack, and evaluates them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+
+from . import checkpoint
+from .algorithms import Agents, Algorithm, Draw, Terms, get_algorithm, update
+from .config import RunConfig, TrainOptions, changed, check, device, parse, resolve
+from .console import INTERRUPTED, say, user_errors
+from .data import Dataset, resolve_datasets
+from .display import Display, by_name, score_table
+from .evaluate import EVALUATION, StackedPolicy, episode_returns
+from .minibatches import Minibatches, Normalizer
+from .plots import learning_curve
+from .random import mix
+from .runs import CURVE, Evaluation, RunFolder
+from .tasks import QUALITIES, References, get_task, normalized_score
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    import torch
+
+
+class Interrupts:
+    """Notes Ctrl-C and SIGTERM so that the loop can stop between two updates; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Takes over the signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if self.stop:
+            raise KeyboardInterrupt
+        self.stop = True
+
+
+@dataclass(slots=True)
+class Training:
+    """A run in memory: what is trained, on what, and how far it is."""
+
+    config: RunConfig
+    folder: RunFolder
+    datasets: list[Dataset]
+    device: torch.device
+    normalizer: Normalizer
+    agents: Agents
+    algorithm: Algorithm
+    update: int = 0
+    seconds: float = 0.0  # before this process
+
+    @staticmethod
+    def build(config: RunConfig, folder: RunFolder, datasets: list[Dataset]) -> Training:
+        """Networks, losses and normalisation of a run at update 0."""
+        options = config.options
+        where = device(options.device)
+        task = get_task(options.task)
+        keys = [mix(options.seed, seed) for seed in range(options.seeds) for _ in range(task.num_learners)]
+        agents = Agents(
+            config.backbone, seeds=keys, obs_size=task.obs_size, action_size=task.action_size, device=where
+        )
+        algorithm = get_algorithm(options.algorithm)(config.algorithm, agents)
+        return Training(config, folder, datasets, where, Normalizer.of(datasets, where), agents, algorithm)
+
+    def restore(self, console: Console) -> None:
+        """Takes over the newest whole checkpoint of the folder, where there is one.
+
+        Raises:
+            ValueError: All checkpoints are damaged, or belong to another run.
+        """
+        found = checkpoint.load(self.folder.checkpoints)
+        if found is None:
+            return
+        tensors, state, problems = found
+        for problem in problems:
+            say(console, f"{problem}; using update {state['update']}")
+        expected = {name: tensor.shape for name, tensor in self.agents.tensors().items()}
+        if {name: tensor.shape for name, tensor in tensors.items()} != expected:
+            raise ValueError(f"the checkpoint in {self.folder.checkpoints} is not one of this run's settings")
+        self.agents.load(tensors, state["update"])
+        self.update, self.seconds = state["update"], float(state["seconds"])
+
+    @staticmethod
+    def open(path: Path, console: Console) -> Training:
+        """A run from its folder, at its newest checkpoint.
+
+        Raises:
+            ValueError: No run there, a damaged one, or one whose dataset has changed.
+        """
+        config, folder, datasets = resume(path)
+        training = Training.build(config, folder, datasets)
+        training.restore(console)
+        return training
+
+    def policy(self) -> StackedPolicy:
+        """The policies of all seeds."""
+        task = get_task(self.config.options.task)
+        return StackedPolicy(self.agents.actor.networks, self.normalizer, task.num_learners)
+
+    def evaluate(self, losses: Terms, seconds: float) -> Evaluation:
+        """Evaluates all seeds."""
+        options = self.config.options
+        task = get_task(options.task)
+        returns = episode_returns(
+            self.policy(),
+            task,
+            seeds=options.seeds,
+            episodes=options.eval_episodes,
+            seed=mix(options.seed, EVALUATION, self.update),
+        ).mean(dim=1)
+        scores = normalized_score(task, returns, self.references())
+        return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), by_name(losses))
+
+    def references(self) -> References:
+        """What counts as 0 and 100: the datasets' own references, which depend on their prey."""
+        return References(**self.datasets[0].manifest.references)
+
+    def save(self, seconds: float) -> None:
+        """Writes a checkpoint."""
+        checkpoint.save(self.folder.checkpoints, self.agents.tensors(), self.update, {"seconds": seconds})
+
+
+def train(training: Training, display: Display, interrupts: Interrupts) -> bool:
+    """Trains to the end.
+
+    Returns:
+        False where an interrupt came first; a checkpoint holds all work then.
+    """
+    options, backbone = training.config.options, training.config.backbone
+    began = time.monotonic() - training.seconds
+    losses: Terms = {}
+    if not training.folder.evaluations:
+        _evaluate(training, display, losses, began)
+        training.save(time.monotonic() - began)
+    if training.update == options.updates:
+        return True
+    minibatches = Minibatches(training.datasets, training.normalizer, training.device)
+    display.paused()
+    while training.update < options.updates:
+        draw = Draw(options.seed, training.update)
+        batch = minibatches.sample(backbone.batch_size, seed=draw.seed, step=draw.step)
+        losses = update(training.algorithm, training.agents, batch, draw)
+        training.update += 1
+        display.updated(training.update, losses)
+        last = training.update == options.updates
+        if last or training.update % options.eval_every == 0:
+            _evaluate(training, display, losses, began)
+        if last or interrupts.stop or training.update % options.checkpoint_every == 0:
+            training.save(time.monotonic() - began)
+            display.paused()
+        if interrupts.stop and not last:
+            return False
+    return True
+
+
+def _evaluate(training: Training, display: Display, losses: Terms, began: float) -> None:
+    evaluation = training.evaluate(losses, time.monotonic() - began)
+    training.folder.append(evaluation)
+    display.evaluated(evaluation)
+    display.paused()
+
+
+def start(options: TrainOptions, given: dict[str, Any]) -> tuple[RunConfig, RunFolder, list[Dataset]]:
+    """Checks the options of a new run, makes its datasets where they are missing, and its folder."""
+    check(options)
+    name = Path(options.dataset).name
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    out = options.out or Path("runs") / f"{options.task}-{name}-{options.algorithm}-{stamp}"
+    RunFolder.refuse_used(out)
+    generated = options.dataset in QUALITIES
+    data_seeds = (
+        list(range(options.seeds)) if options.data_seed is None else [options.data_seed] * options.seeds
+    )
+    if generated:  # settings are refused before a dataset is made
+        resolve(options, given, options.dataset)
+    elif Path(options.dataset).expanduser().exists():  # so that the run can be resumed from anywhere
+        options = replace(options, dataset=str(Path(options.dataset).expanduser().resolve()))
+    datasets = resolve_datasets(options.task, options.dataset, data_seeds)
+    config = resolve(options, given, datasets[0].quality)
+    smallest = min(len(dataset) for dataset in datasets)
+    if config.backbone.batch_size > smallest:
+        raise ValueError(
+            f"--batch-size {config.backbone.batch_size} is more than the dataset's {smallest} transitions"
+        )
+    return config, RunFolder.create(out, config, _identities(datasets)), datasets
+
+
+def resume(path: Path) -> tuple[RunConfig, RunFolder, list[Dataset]]:
+    """Opens a run and the datasets that it was trained on."""
+    folder, config, identities = RunFolder.open(path)
+    check(config.options)
+    options = config.options
+    data_seeds = (
+        list(range(options.seeds)) if options.data_seed is None else [options.data_seed] * options.seeds
+    )
+    datasets = resolve_datasets(options.task, options.dataset, data_seeds)
+    if [identity["sha256"] for identity in _identities(datasets)] != [i["sha256"] for i in identities]:
+        raise ValueError(f"the dataset of {path} has another checksum than the one the run began with")
+    return config, folder, datasets
+
+
+def _identities(datasets: list[Dataset]) -> list[dict[str, str]]:
+    return [{"path": str(dataset.path), "sha256": dataset.manifest.sha256} for dataset in datasets]
+
+
+def run(options: TrainOptions, given: dict[str, Any], console: Console) -> int:
+    """The whole command; returns the exit status."""
+    if options.resume is None:
+        training = Training.build(*start(options, given))
+    else:
+        others = [name for name in changed(options) if name != "--resume"] + [
+            f"--{name.replace('_', '-')}" for name in given
+        ]
+        if others:
+            raise ValueError(f"--resume goes on with the settings of the run: leave out {', '.join(others)}")
+        training = Training.open(options.resume, console)
+    config, folder = training.config, training.folder
+    folder.begin(training.update)
+    try:
+        with Interrupts() as interrupts, Display(console, config, training.update) as display:
+            finished = train(training, display, interrupts)
+        if not finished:
+            command = f"python -m omar.train --resume {folder.path}"
+            say(console, f"stopped at update {training.update}; go on with: {command}")
+            return INTERRUPTED
+        conclude(training, console)
+    finally:
+        folder.close()
+    return 0
+
+
+def conclude(training: Training, console: Console) -> None:
+    """Writes the result and the curve, and prints the scores beside the paper's."""
+    config, folder = training.config, training.folder
+    options = config.options
+    final = folder.evaluations[-1]
+    folder.finish(
+        config,
+        {
+            "returns": final.returns,
+            "scores": final.scores,
+            "mean": final.mean,
+            "std": final.std,
+            "episodes": options.eval_episodes,
+            "updates": final.update,
+            "seconds": final.seconds,
+        },
+    )
+    quality = training.datasets[0].quality
+    row = get_task(options.task).qualities.get(quality)
+    learning_curve(
+        folder.path / CURVE,
+        folder.evaluations,
+        title=f"{options.task}, {quality}",
+        label=f"{options.algorithm}, mean of {options.seeds} seeds",
+        published=row.scores.get(options.algorithm) if row else None,
+    )
+    console.print(score_table(config, quality, final))
+    say(console, f"results in {folder.path}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; every error that a user can cause is one sentence."""
+    options, given = parse(arguments)
+    with user_errors() as outcome:
+        outcome.status = run(options, given, Console())
+    return outcome.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Stacked agents against agents trained one at a time with torch's own modules and optimisers."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from omar.algorithms import ALGORITHMS, Agents, Backbone, Batch, Draw, get_algorithm, update
+from omar.algorithms.base import sum_terms
+from omar.algorithms.cql import CqlSettings
+from omar.algorithms.omar import OmarSettings
+from omar.nets import StackedMlp
+from omar.optim import StackedOptimizer
+
+N, B, O, A = 3, 16, 6, 2  # noqa: E741 - letters of the shapes
+SMALL = Backbone(batch_size=B, hidden=8, learning_rate=0.01)
+
+
+def make_batch(members, seed=0, dtype=torch.float64, terminated=False):
+    g = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(members, B, *shape, generator=g, dtype=dtype)
+
+    flags = (draw() > 1).to(dtype) if terminated else None
+    return Batch(draw(O), draw(A).clamp(-1, 1), draw(), draw(O), flags)
+
+
+def first_members(batch, count):
+    flags = None if batch.terminated is None else batch.terminated[:count]
+    columns = (batch.observations, batch.actions, batch.rewards, batch.next_observations)
+    return Batch(*(c[:count] for c in columns), flags)
+
+
+def make_agents(seeds=2, settings=SMALL, dtype=torch.float64):
+    keys = [s for s in range(seeds) for _ in range(N)]
+    return Agents(settings, seeds=keys, obs_size=O, action_size=A, dtype=dtype)
+
+
+def make_algorithm(name, agents, **settings):
+    algorithm = get_algorithm(name)
+    return algorithm(algorithm.Settings(**settings), agents)
+
+
+def module(stack, index):
+    """Network `index` of a stack as torch modules."""
+    layers = []
+    for weight, bias in zip(stack.weights, stack.biases, strict=True):
+        linear = nn.Linear(weight.shape[1], weight.shape[2], dtype=weight.dtype)
+        linear.weight.data = weight[index].detach().T.clone()
+        linear.bias.data = bias[index].detach().clone()
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def same_weights(stack, index, reference, tolerance=1e-9):
+    linears = [layer for layer in reference if isinstance(layer, nn.Linear)]
+    for weight, bias, linear in zip(stack.weights, stack.biases, linears, strict=True):
+        torch.testing.assert_close(weight[index].detach().T, linear.weight.detach(), rtol=0, atol=tolerance)
+        torch.testing.assert_close(bias[index].detach(), linear.bias.detach(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("clip_norm", [0.05, math.inf])
+def test_optimizer_is_torch_adam_with_clipping_for_each_member(clip_norm):
+    twins, members = 2, 3
+    stack = StackedMlp(twins * members, (O, 8, 1), seeds=list(range(members)) * 2, dtype=torch.float64)
+    references = [[module(stack, t * members + m) for t in range(twins)] for m in range(members)]
+    targets = [module(stack, index) for index in range(twins * members)]
+    optimizer = StackedOptimizer(
+        stack, members=members, learning_rate=0.01, polyak_rate=0.1, clip_norm=clip_norm
+    )
+    parameters = [[p for network in pair for p in network.parameters()] for pair in references]
+    adams = [torch.optim.Adam(p, lr=0.01) for p in parameters]
+    g = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        x = torch.randn(members, B, O, generator=g, dtype=torch.float64)
+        weights = torch.tensor(
+            [1.0, 10.0, 0.001], dtype=torch.float64
+        )  # members whose gradients differ in size
+        outputs = stack(x.repeat(twins, 1, 1)).view(twins, members, B)
+        optimizer.step(outputs.square().mean(dim=2).sum(dim=0) * weights)
+        optimizer.track()
+        for m in range(members):
+            adams[m].zero_grad()
+            loss = sum(network(x[m]).square().mean() for network in references[m]) * weights[m]
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters[m], clip_norm)
+            adams[m].step()
+        for index, target in enumerate(targets):
+            online = references[index % members][index // members]
+            for p, q in zip(target.parameters(), online.parameters(), strict=True):
+                p.data += 0.1 * (q.data - p.data)
+    for index in range(twins * members):
+        same_weights(stack, index, references[index % members][index // members])
+        same_weights(optimizer.target, index, targets[index])
+
+
+def reference_critic_loss(agents, batch, m, alpha, uniform):
+    """The critics' loss of member m with torch modules, one state and action at a time."""
+    members = agents.members
+    critics = [module(agents.critic.networks, t * members + m) for t in range(2)]
+    target_critics = [module(agents.critic.target, t * members + m) for t in range(2)]
+    target_actor = module(agents.actor.target, m)
+    o, a, o2 = batch.observations[m], batch.actions[m], batch.next_observations[m]
+    a2 = torch.tanh(target_actor(o2))
+    q2 = torch.stack([c(torch.cat([o2, a2], dim=1))[:, 0] for c in target_critics]).amin(dim=0)
+    alive = 1.0 if batch.terminated is None else 1 - batch.terminated[m]
+    y = batch.rewards[m] + agents.settings.gamma * alive * q2
+    loss = 0.0
+    for critic in critics:
+        q = critic(torch.cat([o, a], dim=1))[:, 0]
+        sampled = torch.stack(
+            [critic(torch.cat([o, uniform[m, :, k]], dim=1))[:, 0] for k in range(uniform.shape[2])], dim=1
+        )
+        penalty = (torch.logsumexp(sampled + A * math.log(2.0), dim=1) - q).mean()
+        loss = loss + (q - y).square().mean() + alpha * penalty
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("terminated", [False, True])
+def test_critic_loss_is_that_of_single_networks(terminated):
+    from omar.random import uniform_actions
+
+    agents, batch, draw = make_agents(), make_batch(2 * N, terminated=terminated), Draw(7, 3)
+    terms = make_algorithm("cql", agents, alpha=0.7, penalty_samples=5).critic_terms(batch, draw)
+    uniform = uniform_actions((2 * N, B, 5, A), draw, like=batch.actions)
+    for m, loss in enumerate(sum_terms(terms)):
+        expected = reference_critic_loss(agents, batch, m, 0.7, uniform)
+        assert float(loss.detach()) == pytest.approx(expected, abs=1e-9)
+
+
+def test_cql_actor_maximises_the_first_critic():
+    agents, batch = make_agents(), make_batch(2 * N)
+    terms = make_algorithm("cql", agents).actor_terms(batch, Draw(0, 0))
+    for m in range(2 * N):
+        pi = torch.tanh(module(agents.actor.networks, m)(batch.observations[m]))
+        q = module(agents.critic.networks, m)(torch.cat([batch.observations[m], pi], dim=1))
+        assert terms["value"][m].item() == pytest.approx(-q.mean().item(), abs=1e-9)
+        assert terms["action"][m].item() == pytest.approx(1e-3 * pi.square().mean().item(), abs=1e-12)
+
+
+def test_omar_actor_is_drawn_to_an_action_that_is_no_worse_than_its_own():
+    from omar.cem import maximize
+
+    agents, batch, draw = make_agents(), make_batch(2 * N), Draw(0, 0)
+    omar = make_algorithm("omar", agents, tau=0.6)
+    terms = omar.actor_terms(batch, draw)
+    pi = agents.act(batch.observations)
+    best, values = maximize(
+        agents.critic.networks, batch.observations, pi.detach(), omar.search, seed=0, step=0
+    )
+    own = agents.values(batch.observations, pi)[0]
+    assert bool((values >= own - 1e-6).all())
+    expected = 0.6 * (pi - best).square().mean(dim=(1, 2))
+    torch.testing.assert_close(terms["rectification"], expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(terms["value"], -0.4 * own.mean(dim=1), rtol=1e-9, atol=1e-12)
+
+
+def test_omar_with_tau_zero_is_cql():
+    batch, stacks = make_batch(2 * N), []
+    for name, settings in (("cql", {}), ("omar", {"tau": 0.0})):
+        agents = make_agents()
+        algorithm = make_algorithm(name, agents, **settings)
+        for step in range(3):
+            update(algorithm, agents, batch, Draw(0, step))
+        stacks.append(agents.tensors())
+    for name, tensor in stacks[0].items():
+        torch.testing.assert_close(stacks[1][name], tensor, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_seed_trains_the_same_alone_and_in_a_stack(name, dtype):
+    many, alone = make_agents(seeds=3, dtype=dtype), make_agents(seeds=1, dtype=dtype)
+    algorithms = make_algorithm(name, many), make_algorithm(name, alone)
+    for step in range(5):
+        batch = make_batch(3 * N, seed=step, dtype=dtype)
+        update(algorithms[0], many, batch, Draw(0, step))
+        update(algorithms[1], alone, first_members(batch, N), Draw(0, step))
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-9
+    for kind in ("actor", "critic"):
+        stacked, single = getattr(many, kind).networks, getattr(alone, kind).networks
+        twins = 2 if kind == "critic" else 1
+        for w, v in zip(stacked.parameters(), single.parameters(), strict=True):
+            picked = w.unflatten(0, (twins, 3 * N))[:, :N].flatten(0, 1)
+            torch.testing.assert_close(picked, v, rtol=0, atol=tolerance)
+
+
+def test_seeds_and_members_differ():
+    agents = make_agents(seeds=2)
+    front = agents.actor.networks.weights[0].flatten(start_dim=1)
+    assert len(torch.unique(front, dim=0)) == 2 * N
+    critics = agents.critic.networks.weights[0].flatten(start_dim=1)
+    assert len(torch.unique(critics, dim=0)) == 4 * N
+
+
+def test_first_policies_are_near_zero():
+    agents = make_agents()
+    actions = agents.act(make_batch(2 * N).observations)
+    assert float(actions.detach().abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_policies_find_the_action_that_each_state_rewards(name):
+    """With gamma 0 the value is the reward, highest at a corner that depends on the state."""
+    settings = Backbone(gamma=0.0, batch_size=128, hidden=16)
+    agents = make_agents(seeds=1, settings=settings, dtype=torch.float32)
+    algorithm = make_algorithm(name, agents, alpha=0.1)
+    g = torch.Generator().manual_seed(0)
+    for step in range(150):
+        o = torch.randn(N, 128, O, generator=g)
+        a = torch.rand(N, 128, A, generator=g) * 2 - 1
+        best = torch.sign(o[..., :A])
+        update(algorithm, agents, Batch(o, a, (a * best).sum(dim=-1), o), Draw(0, step))
+    actions = agents.act(o).detach()
+    assert float((actions - best).abs().mean()) < 0.3
+
+
+def test_state_round_trip_continues_bit_for_bit():
+    batch = make_batch(2 * N, dtype=torch.float32)
+    whole, first = make_agents(dtype=torch.float32), make_agents(dtype=torch.float32)
+    for step in range(6):
+        update(make_algorithm("omar", whole), whole, batch, Draw(0, step))
+    for step in range(3):
+        update(make_algorithm("omar", first), first, batch, Draw(0, step))
+    second = make_agents(dtype=torch.float32)
+    second.load({name: tensor.clone() for name, tensor in first.tensors().items()}, 3)
+    for step in range(3, 6):
+        update(make_algorithm("omar", second), second, batch, Draw(0, step))
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(second.tensors()[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Backbone(gamma=1.0), r"gamma must be in \[0, 1\), got 1.0"),
+        (lambda: Backbone(batch_size=0), "batch_size must be greater than 0, got 0"),
+        (lambda: Backbone(learning_rate=math.nan), "learning_rate must be greater than 0, got nan"),
+        (lambda: Backbone(polyak_rate=1.5), r"polyak_rate must be in \(0, 1\], got 1.5"),
+        (lambda: Backbone(action_penalty=-1.0), "action_penalty must be at least 0, got -1"),
+        (lambda: CqlSettings(alpha=-1.0), "alpha must be at least 0, got -1"),
+        (lambda: CqlSettings(penalty_samples=0), "penalty_samples must be at least 1, got 0"),
+        (lambda: OmarSettings(tau=1.2), r"tau must be in \[0, 1\], got 1.2"),
+        (lambda: OmarSettings(sigma=0.0), "sigma"),
+        (lambda: get_algorithm("ppo"), "unknown algorithm 'ppo': expected one of omar, cql"),
+    ],
+)
+def test_messages(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -1,0 +1,114 @@
+"""Evaluation: known returns, shares of worlds, messages."""
+
+import json
+
+import pytest
+import torch
+
+from omar.envs import ParticleEnv
+from omar.evaluate import StackedPolicy, UniformPolicy, episode_returns, main
+from omar.minibatches import Normalizer
+from omar.nets import StackedMlp
+from omar.tasks import get_task
+
+SPREAD = get_task("simple_spread")
+
+
+def test_uniform_actions_on_simple_spread_return_what_the_paper_says():
+    returns = episode_returns(UniformPolicy(2), SPREAD, seeds=1, episodes=8000, seed=1)
+    assert returns.shape == (1, 8000)
+    assert float(returns.mean()) == pytest.approx(159.7, abs=1.5)
+    assert float(returns.std()) == pytest.approx(60.0, abs=3.0)
+
+
+@pytest.mark.parametrize("name", ["simple_tag", "simple_world"])
+def test_prey_tasks_return_the_mean_reward_of_the_predators(name):
+    returns = episode_returns(UniformPolicy(2), get_task(name), seeds=2, episodes=50, seed=0)
+    assert returns.shape == (2, 50)
+    assert bool(returns.isfinite().all())
+
+
+def test_returns_are_sums_of_the_mean_reward_over_one_episode():
+    def still(observations):
+        return torch.zeros(*observations.shape[:-1], 2)
+
+    env = ParticleEnv("simple_spread", num_envs=4, seed=3)
+    env.reset()
+    rewards = [env.step(torch.zeros(4, 3, 2)).rewards.mean(dim=1) for _ in range(25)]
+    expected = torch.stack(rewards).double().sum(dim=0)
+    returns = episode_returns(still, SPREAD, seeds=2, episodes=2, seed=3)
+    torch.testing.assert_close(returns.flatten(), expected, rtol=1e-6, atol=1e-4)
+
+
+def test_each_seed_acts_with_its_own_members():
+    seeds, learners, worlds, size = 2, 3, 4, 18
+    actor = StackedMlp(seeds * learners, (size, 8, 2), seeds=[0, 0, 0, 1, 1, 1])
+    g = torch.Generator().manual_seed(0)
+    mean = torch.randn(seeds * learners, size, generator=g)
+    std = torch.rand(seeds * learners, size, generator=g) + 0.5
+    policy = StackedPolicy(actor, Normalizer(mean, std), learners)
+    observations = torch.randn(seeds, worlds, learners, size, generator=g)
+    actions = policy(observations)
+    assert actions.shape == (seeds, worlds, learners, 2)
+    for s in range(seeds):
+        for i in range(learners):
+            m = s * learners + i
+            x = (observations[s, :, i] - mean[m]) / std[m]
+            hidden = torch.relu(x @ actor.weights[0][m] + actor.biases[0][m])
+            expected = torch.tanh(hidden @ actor.weights[1][m] + actor.biases[1][m])
+            torch.testing.assert_close(actions[s, :, i], expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_returns():
+    first, second, other = (
+        episode_returns(UniformPolicy(2), SPREAD, seeds=1, episodes=10, seed=s) for s in (5, 5, 6)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_an_action_that_is_not_finite_names_its_seed():
+    def broken(observations):
+        actions = torch.zeros(*observations.shape[:-1], 2)
+        actions[1] = torch.nan
+        return actions
+
+    with pytest.raises(ValueError, match="the policy of seed 1 gives actions that are not finite"):
+        episode_returns(broken, SPREAD, seeds=2, episodes=2, seed=0)
+
+
+def test_command_with_a_task(capsys):
+    assert main(["--task", "simple_spread", "--episodes", "20"]) == 0
+    assert "standard error" in capsys.readouterr().out
+    assert main(["--task", "simple_spread", "--episodes", "20", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["episodes"] == 20
+    assert len(printed["returns"]) == 1
+
+
+def test_command_with_a_run(capsys, tmp_path, monkeypatch):
+    from omar.data import ensure_dataset
+    from omar.train import main as train
+
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
+    dataset = ensure_dataset("simple_spread", "random", steps=500, progress=False).path
+    small = ["--batch-size", "16", "--hidden", "8", "--eval-episodes", "2", "--seeds", "2", "--updates", "2"]
+    assert train(["--dataset", str(dataset), "--out", str(tmp_path / "run"), *small]) == 0
+    capsys.readouterr()
+    assert main(["--run", str(tmp_path / "run"), "--episodes", "30", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["scores"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either --run DIR or --task NAME"),
+        (["--task", "chess"], "unknown task 'chess'"),
+        (["--task", "simple_spread", "--episodes", "0"], "--episodes must be at least 1, got 0"),
+        (["--task", "simple_spread", "--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--run", "nowhere"], "nowhere is not the folder of a run"),
+    ],
+)
+def test_messages(capsys, arguments, message):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
