@@ -1,4 +1,4 @@
-"""`python -m omar.collect`: make datasets from behaviour policies."""
+"""`python -m omar.collect`: train behaviour policies, choose those that ship, make datasets from them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import tyro
 
 from .cli import DataSeed, run, say
+from .collect_ship import ShipBehaviors
+from .collect_train import TrainBehaviors
 from .data import ensure_dataset, load_prey
 from .tasks import get_task
 
@@ -39,7 +41,11 @@ class MakeDataset:
         return 0
 
 
-COMMANDS: dict[str, Callable[..., MakeDataset]] = {"dataset": MakeDataset}
+COMMANDS: dict[str, Callable[..., MakeDataset | TrainBehaviors | ShipBehaviors]] = {
+    "dataset": MakeDataset,
+    "train": TrainBehaviors,
+    "ship": ShipBehaviors,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

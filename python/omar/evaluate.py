@@ -20,8 +20,8 @@ from .algorithms import Draw
 from .console import say, user_errors
 from .data.prey import Prey, shipped_prey
 from .envs import ParticleEnv
-from .random import mix, uniform_actions
-from .tasks import get_task, normalized_score
+from .random import mix, normal_like, uniform_actions
+from .tasks import References, get_task, normalized_score
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +66,23 @@ class UniformPolicy:
         self.step += 1
         shape = (*observations.shape[:-1], self.action_size)
         return uniform_actions(shape, Draw(self.seed, self.step), like=observations)
+
+
+@dataclass(slots=True)
+class NoisyPolicy:
+    """A policy with Gaussian noise on its actions, clipped to [-1, 1]: what a dataset's behaviour does."""
+
+    policy: Policy
+    noise: float
+    seed: int = 0
+    step: int = 0
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        """Actions `[S, W, N, A]`; each call draws the next noise."""
+        actions = self.policy(observations)
+        self.step += 1
+        noise = normal_like(tuple(actions.shape), Draw(self.seed, self.step), like=actions)
+        return (actions + self.noise * noise).clamp_(-1.0, 1.0)
 
 
 def episode_returns(
@@ -156,9 +173,11 @@ def evaluate(options: EvaluateOptions, console: Console) -> None:
     if options.run is not None:
         training = Training.open(options.run, console)
         task, seeds = get_task(training.config.options.task), training.config.options.seeds
-        policy, references = training.policy(), training.references()
+        references: References | None = training.references()
+        policy = training.policy()
     else:
-        task, seeds, references = get_task(options.task or ""), 1, None
+        task, seeds = get_task(options.task or ""), 1
+        references = shipped_prey(task).references if task.has_prey else None
         policy = UniformPolicy(task.action_size, mix(EVALUATION, options.seed))
     returns = episode_returns(policy, task, seeds=seeds, episodes=options.episodes, seed=options.seed)
     means = returns.mean(dim=1)

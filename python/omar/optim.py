@@ -73,6 +73,10 @@ class StackedOptimizer:
         by_member.mul_((self._clip_norm / (norms + CLIP_EPSILON)).clamp_(max=1.0)[:, None])
         self._adam.step()
 
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Adam's rate from the next step on."""
+        self._adam.param_groups[0]["lr"] = learning_rate
+
     @torch.no_grad()
     def track(self) -> None:
         """Moves the target copy towards the networks: `target += rate (weights - target)`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..behaviors.policy import Behavior
+from ..behaviors.shipped import BEHAVIORS, load
 from ..envs import ParticleEnv
 from ..progress import progress_bar
 from ..tasks import Task, get_quality, get_task
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from .foreign import Columns
 
 GENERATOR_VERSION = 1  # raised whenever the same recipe would give other bytes
+BEHAVIOR_NOISE = 0.1  # standard deviation of the noise on a trained behaviour's actions
 WORLDS = 1_000  # worlds stepped together: 25,000 transitions, 12 MB, between two writes
 
 
@@ -39,6 +43,7 @@ class Plan:
     seed: int
     steps: int
     prey: Prey | None  # None where the task has no prey
+    behavior: Behavior | None = None  # of the learners; None for uniform actions and for an online training
 
     def recipe(self) -> dict[str, Any]:
         """What decides the dataset's bytes, on one machine and with one set of versions."""
@@ -48,11 +53,20 @@ class Plan:
             "quality": self.quality,
             "seed": self.seed,
             "steps": self.steps,
-            "behaviour": {"source": "uniform", "noise": 0.0},
+            "behaviour": self._behaviour(),
         }
         if self.prey is not None:
             recipe["prey"] = self.prey.recipe()
         return recipe
+
+    def _behaviour(self) -> dict[str, Any]:
+        if self.behavior is not None:
+            return {"source": "network", "sha256": self.behavior.sha256, "noise": BEHAVIOR_NOISE}
+        if self.quality == "random":
+            return {"source": "uniform", "noise": 0.0}
+        from ..behaviors.replay import replay_recipe
+
+        return {"source": "training", **dataclasses.asdict(replay_recipe(self.task.name))}
 
     def key(self, purpose: str) -> int:
         """Seed in [0, 2^63) of one of the plan's random streams: not that of training or of another set."""
@@ -81,11 +95,13 @@ def make_plan(
         raise DatasetError(f"the seed must not be negative, got {seed}")
     if prey is not None and not found.has_prey:
         raise DatasetError(f"{task} has no prey, but one was given")
-    if quality != "random":
-        raise DatasetError(f"{quality} of {task} cannot be generated yet: no behaviour policy ships for it")
+    if quality == "medium-replay" and steps > row.transitions:
+        raise DatasetError(
+            f"the online training of {task} has {row.transitions:,} transitions, got steps = {steps:,}"
+        )
     if found.has_prey and prey is None:
         prey = shipped_prey(found)
-    return Plan(found, quality, seed, steps, prey)
+    return Plan(found, quality, seed, steps, prey, load(task, quality) if quality in BEHAVIORS else None)
 
 
 def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
@@ -115,6 +131,24 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
 
 
 def _chunks(plan: Plan) -> Iterator[Columns]:
+    """Whole episodes as columns [rows, ...]."""
+    return _training(plan) if plan.quality == "medium-replay" else _acting(plan)
+
+
+def _training(plan: Plan) -> Iterator[Columns]:
+    """What the recorded online training collects, episode after episode, as columns [rows, ...]."""
+    from ..behaviors.replay import medium_replay
+
+    task = plan.task
+    for block in medium_replay(task, plan.steps, seed=plan.key("training"), prey=plan.prey):
+        columns = _allocate(task, len(block["rewards"]))
+        for t in range(task.episode_length):
+            _store(columns, t, task, tuple(block[name][:, t] for name in FLOAT_COLUMNS))
+        columns["truncated"][:, -1] = True
+        yield {name: column.reshape(-1, *column.shape[2:]) for name, column in columns.items()}
+
+
+def _acting(plan: Plan) -> Iterator[Columns]:
     """Whole episodes of parallel worlds, world after world, as columns [rows, ...]."""
     task = plan.task
     env = ParticleEnv(task.environment, num_envs=WORLDS, seed=plan.key("worlds"))
@@ -122,7 +156,7 @@ def _chunks(plan: Plan) -> Iterator[Columns]:
     observations = env.reset()
     left = plan.steps
     while left > 0:
-        columns = _allocate(task)
+        columns = _allocate(task, WORLDS)
         for t in range(task.episode_length):
             actions = _actions(plan, observations, generator)
             step = env.step(actions)
@@ -136,7 +170,7 @@ def _chunks(plan: Plan) -> Iterator[Columns]:
         left -= rows
 
 
-def _store(columns: Columns, t: int, task: Task, step: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+def _store(columns: Columns, t: int, task: Task, step: tuple[Tensor, ...]) -> None:
     """Writes step t of all worlds: observations, actions, rewards and next observations, [E, A, ...] each."""
     for name, values in zip(FLOAT_COLUMNS, step, strict=True):
         rows = values.numpy()
@@ -148,8 +182,8 @@ def _store(columns: Columns, t: int, task: Task, step: tuple[Tensor, Tensor, Ten
             columns[name][:, t] = rows[:, : task.obs_sizes[-1]] if name.endswith("observations") else rows
 
 
-def _allocate(task: Task) -> Columns:
-    rows = (WORLDS, task.episode_length)
+def _allocate(task: Task, worlds: int) -> Columns:
+    rows = (worlds, task.episode_length)
     learners = task.num_learners
     columns = {
         "observations": np.empty((*rows, learners, task.obs_size), np.float32),
@@ -170,9 +204,13 @@ def _prey_widths(task: Task) -> tuple[tuple[int, ...], ...]:
 
 
 def _actions(plan: Plan, observations: Tensor, generator: torch.Generator) -> Tensor:
-    """Actions [E, A, 2] of all agents: uniform, the prey's through its network where it has one."""
+    """Actions [E, A, 2] of all agents: their networks', the learners' with noise, or uniform without one."""
     task = plan.task
     actions = torch.empty(WORLDS, task.num_agents, task.action_size).uniform_(-1.0, 1.0, generator=generator)
+    if plan.behavior is not None:
+        chosen = plan.behavior.act(observations[:, : task.num_learners, : task.obs_size])
+        noise = torch.empty_like(chosen).normal_(0.0, BEHAVIOR_NOISE, generator=generator)
+        actions[:, : task.num_learners] = (chosen + noise).clamp_(-1.0, 1.0)
     if plan.prey is not None and not plan.prey.is_uniform:
         actions[:, -1] = plan.prey.act(observations[:, -1, : task.obs_sizes[-1]])
     return actions

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..behaviors.shipped import load_prey as load_shipped
 from .errors import DatasetError
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ UNIFORM_PREY = Prey("uniform")
 
 
 def shipped_prey(task: Task) -> Prey:
-    """The prey that comes with the package for a task; uniform actions until one is trained."""
-    return UNIFORM_PREY
+    """The prey that comes with the package for a task; uniform actions where none does."""
+    prey = load_shipped(task.name)
+    return UNIFORM_PREY if prey is None else prey
 
 
 def load_prey(path: Path, task: Task) -> Prey:

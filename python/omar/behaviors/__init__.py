@@ -1,0 +1,6 @@
+"""Behaviour policies and prey that ship with the package."""
+
+from .policy import Behavior
+from .shipped import card, load, load_prey, make_prey
+
+__all__ = ["Behavior", "card", "load", "load_prey", "make_prey"]

@@ -1,0 +1,113 @@
+"""The online training whose replay buffer is the medium-replay dataset: its settings and transitions."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..algorithms.matd3 import Matd3Settings
+from ..online import CollectionSettings, OnlineTraining, training_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from ..data.prey import Prey
+    from ..tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRecipe:
+    """A training that reaches the medium level within the published set's number of transitions."""
+
+    matd3: Matd3Settings
+    collection: CollectionSettings
+
+    @property
+    def transitions(self) -> int:
+        """Length of the training, the warm-up included."""
+        c = self.collection
+        steps = -(-c.warmup // c.worlds) - 1 + -(-c.updates // c.updates_per_step)
+        return steps * c.worlds
+
+
+def _recipe(transitions: int, *, warmup: int, updates_per_step: int, worlds: int = 25) -> ReplayRecipe:
+    """Constant learning rate, so that a training has no end to be aware of."""
+    updates = ((transitions - warmup) // worlds + 1) * updates_per_step
+    return ReplayRecipe(
+        Matd3Settings(learning_rate=1e-3, final_learning_rate=1e-3),
+        CollectionSettings(
+            updates=updates,
+            worlds=worlds,
+            updates_per_step=updates_per_step,
+            warmup=warmup,
+            capacity=transitions,
+        ),
+    )
+
+
+REPLAY_RECIPES: Mapping[str, ReplayRecipe] = {
+    "simple_spread": _recipe(97_500, warmup=20_000, updates_per_step=2),
+    "simple_tag": _recipe(62_500, warmup=20_000, updates_per_step=2),
+    "simple_world": _recipe(80_000, warmup=20_000, updates_per_step=2),
+}
+
+
+def replay_recipe(task: str) -> ReplayRecipe:
+    """The recorded training of a task.
+
+    Raises:
+        ValueError: None is recorded.
+    """
+    if task not in REPLAY_RECIPES:
+        raise ValueError(f"no online training of {task} is recorded")
+    return REPLAY_RECIPES[task]
+
+
+def medium_replay(
+    task: Task, transitions: int, *, seed: int, prey: Prey | None
+) -> Iterator[dict[str, Tensor]]:
+    """The first transitions of the recorded training, whole episodes in the order they were collected.
+
+    Args:
+        task: One of REPLAY_RECIPES.
+        transitions: A multiple of the episode length, at most the recipe's.
+        seed: Another one gives another training.
+        prey: The frozen prey of a task that has one.
+
+    Yields:
+        Columns observations, actions, rewards and next_observations of all agents, `[episodes, 25, A, ...]`.
+
+    Raises:
+        ValueError: No recipe for the task, or more transitions than it has.
+    """
+    recipe = replay_recipe(task.name)
+    if not 0 < transitions <= recipe.transitions:
+        raise ValueError(
+            f"the recorded training of {task.name} has {recipe.transitions:,} transitions, "
+            f"{transitions:,} were asked for"
+        )
+    training = OnlineTraining(task, recipe.matd3, recipe.collection, seed=seed, prey=prey)
+    left = transitions // task.episode_length
+    with _one_thread():
+        for block in training_blocks(training):
+            episodes = min(left, recipe.collection.worlds)
+            yield {name: column[:episodes] for name, column in block.items()}
+            left -= episodes
+            if left == 0:
+                return
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of a matrix product may depend on the number of threads; the bytes of a dataset must not."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,99 @@
+"""What ships with the package: policies of two qualities per task, the prey of PP and W, and a card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..tasks import References, get_task
+from .policy import Behavior, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from ..data.prey import Prey
+
+FOLDER = Path(__file__).parent
+CARD = "card.json"
+PREY = "prey"
+BEHAVIORS = ("medium", "expert")  # qualities that a policy ships for
+
+
+def load(task: str, quality: str) -> Behavior:
+    """The shipped behaviour policy of a quality; its dataset adds the card's noise.
+
+    Raises:
+        ValueError: Unknown task, or a quality that no policy ships for.
+    """
+    found = get_task(task)
+    if quality not in BEHAVIORS:
+        raise ValueError(f"no behaviour policy ships for {quality!r}: expected one of {', '.join(BEHAVIORS)}")
+    path = FOLDER / task / f"{quality}.safetensors"
+    if not path.is_file():
+        raise ValueError(f"no {quality} policy of {task} ships with this version")
+    sizes = {"obs_size": found.obs_size, "action_size": found.action_size}
+    return Behavior(read(path, networks=found.num_learners, **sizes))
+
+
+@cache
+def load_prey(task: str) -> Prey | None:
+    """The shipped prey of a task with its references; None where none ships.
+
+    Raises:
+        ValueError: Unknown task, or a damaged file.
+    """
+    found = get_task(task)
+    path = FOLDER / task / f"{PREY}.safetensors"
+    if not found.has_prey or not path.is_file():
+        return None
+    layers = read(path, networks=1, obs_size=found.obs_sizes[-1], action_size=found.action_size)
+    references = card(task).get("references") if (FOLDER / task / CARD).is_file() else None
+    prey = make_prey(layers, "shipped")
+    return prey if references is None else replace(prey, references=to_references(references))
+
+
+@cache
+def card(task: str) -> dict[str, Any]:
+    """The card of a task: how its policies were trained, their returns, the references of its prey.
+
+    Raises:
+        ValueError: No card ships for the task, or it is damaged.
+    """
+    path = FOLDER / get_task(task).name / CARD
+    if not path.is_file():
+        raise ValueError(f"no behaviour policies of {task} ship with this version")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError(f"{path} is damaged: it is not JSON") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it is no card")
+    return found
+
+
+def make_prey(layers: Mapping[str, Tensor], source: str) -> Prey:
+    """A prey from the layers of one network."""
+    from ..data.prey import Prey  # omar.data loads this module
+
+    depth = len(layers) // 2
+    return Prey(
+        source,
+        tuple(layers[f"weights.{i}"] for i in range(depth)),
+        tuple(layers[f"biases.{i}"] for i in range(depth)),
+    )
+
+
+def prey_layers(prey: Prey) -> dict[str, Tensor]:
+    """The layers that `make_prey` makes this prey from."""
+    named = {f"weights.{i}": weight for i, weight in enumerate(prey.weights)}
+    return named | {f"biases.{i}": bias for i, bias in enumerate(prey.biases)}
+
+
+def to_references(entry: Mapping[str, Any]) -> References:
+    """A card's `references` as the task registry has them."""
+    return References(float(entry["random"]["mean"]), float(entry["expert"]["mean"]), str(entry["source"]))

@@ -1,0 +1,259 @@
+"""`python -m omar.collect train`: trains behaviour policies online, and the prey along with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .algorithms.matd3 import Matd3Settings
+from .behaviors.policy import read
+from .behaviors.shipped import load_prey, make_prey
+from .console import INTERRUPTED
+from .online import CollectionSettings, OnlineTraining
+from .online_run import Evaluation, OnlineFolder
+from .tasks import get_task
+from .train import Interrupts
+
+if TYPE_CHECKING:
+    from .algorithms.base import Terms
+    from .data.prey import Prey
+
+COTRAINED, SHIPPED = "train", "shipped"
+FROZEN = "frozen"  # what a folder's settings say of a prey whose file lies beside them
+RATE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBehaviors:
+    """Trains behaviour policies with MATD3 in parallel worlds; a prey learns along, or stays frozen."""
+
+    task: str = "simple_spread"
+    """Task: simple_spread, simple_tag or simple_world."""
+    prey: str | None = None
+    """Of a task with a prey: train (along with the predators), shipped, or a file of such a training;
+    shipped by default where one ships."""
+    seeds: int = 1
+    """Seeds trained together; the best by evaluation is kept."""
+    seed: int = 0
+    """Key of every random number."""
+    out: Path | None = None
+    """Folder of the training; runs/behavior-TASK-TIME when not given."""
+    resume: Path | None = None
+    """Go on with the training in this folder, with the settings it was started with."""
+    eval_every: int = 500
+    """Updates between two evaluations."""
+    eval_episodes: int = 2000
+    """Episodes of an evaluation."""
+    checkpoint_every: int = 2500
+    """Updates between two checkpoints."""
+    collection: Annotated[CollectionSettings, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=CollectionSettings
+    )
+    matd3: Annotated[Matd3Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Matd3Settings)
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        console = Console()
+        options, folder = resume(self.resume) if self.resume is not None else start(self)
+        training = OnlineTraining(
+            get_task(options.task),
+            options.matd3,
+            options.collection,
+            seed=options.seed,
+            seeds=options.seeds,
+            prey=_frozen_prey(options, folder.path),
+        )
+        seconds = folder.restore(training)
+        with Interrupts() as interrupts, Watch(console, options, training) as watch:
+            finished = run(training, options, folder, watch, interrupts, time.monotonic() - seconds)
+        if not finished:
+            console.print(
+                f"stopped; go on with: python -m omar.collect train --resume {folder.path}", soft_wrap=True
+            )
+            return INTERRUPTED
+        result = folder.finish()
+        console.print(
+            f"best return {result['return']:.1f} at update {result['update']} of seed {result['seed']}, "
+            f"kept in {folder.path / result['policy']}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 0
+
+
+def start(options: TrainBehaviors) -> tuple[TrainBehaviors, OnlineFolder]:
+    """Checks the options of a new training and makes its folder.
+
+    Raises:
+        ValueError: An option that no training can have.
+    """
+    task = get_task(options.task)
+    for name in ("seeds", "eval_every", "eval_episodes", "checkpoint_every"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {options.seed}")
+    if options.prey is not None and not task.has_prey:
+        raise ValueError(f"{task.name} has no prey: leave out --prey")
+    prey = chosen_prey(options)
+    out = options.out or Path("runs") / f"behavior-{task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    settings = dataclasses.asdict(options)
+    del settings["out"], settings["resume"]
+    settings["prey"] = FROZEN if prey is not None else COTRAINED if task.has_prey else None
+    return options, OnlineFolder.create(out, settings, prey)
+
+
+def chosen_prey(options: TrainBehaviors) -> Prey | None:
+    """The frozen prey of a new training; None where the prey learns along or the task has none.
+
+    Raises:
+        ValueError: No such file, or no prey of this task.
+    """
+    task = get_task(options.task)
+    if not task.has_prey or options.prey == COTRAINED:
+        return None
+    if options.prey is None or options.prey == SHIPPED:
+        prey = load_prey(task.name)
+        if prey is None and options.prey == SHIPPED:
+            raise ValueError(f"no prey of {task.name} ships with this version: --prey train makes one")
+        return prey
+    return _read_prey(Path(options.prey), options.task)
+
+
+def _read_prey(path: Path, task_name: str) -> Prey:
+    task = get_task(task_name)
+    if not path.is_file():
+        raise ValueError(f"no prey at {path}: expected {COTRAINED}, {SHIPPED} or a file")
+    layers = read(path, networks=1, obs_size=task.obs_sizes[-1], action_size=task.action_size)
+    return make_prey(layers, path.name)
+
+
+def _frozen_prey(options: TrainBehaviors, folder: Path) -> Prey | None:
+    path = folder / "prey.safetensors"
+    return _read_prey(path, options.task) if path.exists() else None
+
+
+def resume(path: Path) -> tuple[TrainBehaviors, OnlineFolder]:
+    """Opens a training that was begun.
+
+    Raises:
+        ValueError: There is none.
+    """
+    folder = OnlineFolder(path)
+    raw = folder.settings()
+    try:
+        values: dict[str, Any] = {f.name: raw[f.name] for f in fields(TrainBehaviors) if f.name in raw}
+        values["collection"] = CollectionSettings(**raw["collection"])
+        values["matd3"] = Matd3Settings(**raw["matd3"])
+        return TrainBehaviors(**values), folder
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path / 'config.json'} does not describe an online training: {error}") from None
+
+
+def run(
+    training: OnlineTraining,
+    options: TrainBehaviors,
+    folder: OnlineFolder,
+    watch: Watch,
+    interrupts: Interrupts,
+    began: float,
+) -> bool:
+    """Trains to the end.
+
+    Returns:
+        False where an interrupt came first; a checkpoint holds the work up to the last whole episode then.
+    """
+    saved = training.updates
+    if not folder.evaluations:
+        _evaluate(training, options, folder, watch, began, {})
+    while not training.finished:
+        before = training.updates
+        _, terms = training.advance()
+        watch.updated(training)
+        if training.updates // options.eval_every > before // options.eval_every or training.finished:
+            _evaluate(training, options, folder, watch, began, terms)
+        if training.between_episodes and not training.finished:
+            due = training.updates - saved >= options.checkpoint_every
+            if due or (interrupts.stop and training.updates):
+                folder.save(training, time.monotonic() - began)
+                saved = training.updates
+            if interrupts.stop:
+                return False
+    return True
+
+
+def _evaluate(
+    training: OnlineTraining,
+    options: TrainBehaviors,
+    folder: OnlineFolder,
+    watch: Watch,
+    began: float,
+    terms: Terms,
+) -> None:
+    returns = training.evaluate(options.eval_episodes)
+    losses = {name: float(term.mean()) for name, term in terms.items()}
+    transitions = training.step * training.collection.worlds
+    evaluation = Evaluation(
+        training.updates, transitions, round(time.monotonic() - began, 3), returns, losses
+    )
+    folder.record(training, evaluation)
+    watch.evaluated(evaluation)
+
+
+class Watch:
+    """Shows a training: a bar in a terminal, and a line for every evaluation."""
+
+    def __init__(self, console: Console, options: TrainBehaviors, training: OnlineTraining) -> None:
+        """Args: what the training was started with, and the training as it is restored."""
+        self._console = console
+        self._total = options.collection.updates
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.0f} updates/s"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar = self._progress.add_task(
+            f"MATD3 on {options.task}", total=self._total, completed=training.updates, rate=0.0
+        )
+        self._last = (time.monotonic(), training.updates)
+
+    def __enter__(self) -> Watch:
+        """Starts the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the bar."""
+        self._progress.stop()
+
+    def updated(self, training: OnlineTraining) -> None:
+        """Takes note of progress."""
+        now = time.monotonic()
+        elapsed = now - self._last[0]
+        if elapsed > RATE_SECONDS or (elapsed > 1.0 and not self._progress.tasks[0].fields["rate"]):
+            self._progress.update(self._bar, rate=(training.updates - self._last[1]) / elapsed)
+            self._last = (now, training.updates)
+        self._progress.update(self._bar, completed=training.updates)
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Shows an evaluation."""
+        returns = " ".join(f"{value:.1f}" for value in evaluation.returns)
+        losses = " ".join(f"{name} {value:.3g}" for name, value in evaluation.losses.items())
+        self._console.print(
+            f"update {evaluation.update}/{self._total}  {evaluation.transitions:,} transitions  "
+            f"{evaluation.seconds:.0f} s  return {returns}  {losses}".rstrip(),
+            highlight=False,
+            soft_wrap=True,
+        )

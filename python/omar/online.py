@@ -1,0 +1,298 @@
+"""Online training of behaviour policies: collect in parallel worlds, store, update; again.
+
+All randomness is counted: what happens at a step is a function of the seed, of the step's number and of the
+state that a checkpoint holds, so a resumed training ends as an uninterrupted one does, and the same settings
+give the same buffer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from .algorithms.base import Draw
+from .algorithms.matd3 import JointBatch, Matd3, Matd3Settings, Roles
+from .algorithms.settings import setting
+from .behaviors.policy import Behavior, fold, network
+from .behaviors.shipped import make_prey
+from .envs import ParticleEnv
+from .evaluate import episode_returns
+from .minibatches import CONSTANT
+from .random import mix, normal_like, uniform_actions
+from .replay import ReplayBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from .algorithms.base import Terms
+    from .data.prey import Prey
+    from .tasks import Task
+
+# Streams of random numbers of a seed.
+WEIGHTS, STARTS, WARMUP, NOISE, SAMPLES, STATISTICS, EVALUATION = range(7)
+STATISTICS_WORLDS = 4_000  # one episode each: 100,000 uniform steps
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """How transitions are collected, and how many updates they get."""
+
+    updates: int = setting(30_000, "updates of every trained agent")
+    worlds: int = setting(100, "worlds of a seed, stepped together")
+    updates_per_step: int = setting(1, "updates after each step of all worlds")
+    warmup: int = setting(50_000, "transitions of uniform actions before the first update")
+    capacity: int = setting(500_000, "transitions that the replay buffer of a seed holds")
+    noise: float = setting(0.1, "standard deviation of the Gaussian exploration noise")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a setting is out of range."""
+        for name in ("updates", "worlds", "updates_per_step", "warmup", "capacity", "noise"):
+            least = 0 if name in ("updates", "noise") else 1
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.capacity < self.warmup:
+            raise ValueError(f"capacity must be at least warmup = {self.warmup}, got {self.capacity}")
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """One step of all worlds of a seed."""
+
+    observations: Tensor  # [E, A, O]
+    actions: Tensor  # [E, A, U]
+    rewards: Tensor  # [E, A]
+    next_observations: Tensor  # [E, A, O], of the same episode also where it ended
+
+    def columns(self) -> dict[str, Tensor]:
+        """By the name of the replay buffer's field."""
+        return {
+            name: getattr(self, name) for name in ("observations", "actions", "rewards", "next_observations")
+        }
+
+
+class OnlineTraining:
+    """S seeds of MATD3 in a task. Without a frozen prey, a task that has a prey trains it along.
+
+    Attributes:
+        step: Steps of all worlds so far.
+        updates: Updates so far.
+        algorithm: The networks.
+        mean, std: [A, O], statistics of the observations under uniform actions.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: Matd3Settings,
+        collection: CollectionSettings,
+        *,
+        seed: int,
+        seeds: int = 1,
+        prey: Prey | None = None,
+    ) -> None:
+        """Starts the worlds and draws the first weights.
+
+        Args:
+            task: To train in.
+            settings: Of the algorithm.
+            collection: Of the worlds and the buffer.
+            seed: Key of all random numbers.
+            seeds: S.
+            prey: A frozen network prey.
+
+        Raises:
+            ValueError: A prey for a task without one, or a uniform prey; a minibatch larger than the warm-up.
+        """
+        if prey is not None and (prey.is_uniform or not task.has_prey):
+            raise ValueError(f"{task.name} cannot be trained against a {prey.source} prey")
+        if settings.batch_size > collection.warmup:
+            raise ValueError(
+                f"batch_size must be at most warmup = {collection.warmup}, got {settings.batch_size}"
+            )
+        self.task, self.collection, self.prey = task, collection, prey
+        self.step = self.updates = 0
+        self.keys = [mix(seed, s) for s in range(seeds)]
+        trained = task.num_agents if prey is None else task.num_learners
+        self.roles = Roles(task.num_agents, trained, task.num_learners)
+        width = max(task.obs_sizes)
+        self.algorithm = Matd3(
+            settings,
+            self.roles,
+            seeds=[mix(key, WEIGHTS) for key in self.keys],
+            obs_size=width,
+            action_size=task.action_size,
+        )
+        self.mean, self.std = self._statistics(mix(seed, STATISTICS))
+        self.buffer = ReplayBuffer(
+            collection.capacity,
+            {
+                "observations": (task.num_agents, width),
+                "actions": (task.num_agents, task.action_size),
+                "rewards": (task.num_agents,),
+                "next_observations": (task.num_agents, width),
+            },
+            datasets=seeds,
+        )
+        self._sample_key = mix(seed, SAMPLES)
+        self._envs = [ParticleEnv(task.environment, num_envs=collection.worlds) for _ in self.keys]
+        self._observations: list[Tensor] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all updates are done."""
+        return self.updates >= self.collection.updates
+
+    @property
+    def between_episodes(self) -> bool:
+        """Whether all worlds are about to start an episode: then `load` can take the state over."""
+        return self.step % self.task.episode_length == 0
+
+    def advance(self) -> tuple[list[Transitions], Terms]:
+        """One step of all worlds, then its updates.
+
+        Returns:
+            The new transitions of every seed, and the last terms of the losses (none while warming up).
+        """
+        transitions = self._collect()
+        for seed, new in enumerate(transitions):
+            self.buffer.extend(new.columns(), dataset=seed)
+        self.step += 1
+        terms: Terms = {}
+        if self.step * self.collection.worlds >= self.collection.warmup:
+            for _ in range(self.collection.updates_per_step):
+                if not self.finished:
+                    terms = self._update()
+        return transitions, terms
+
+    @torch.no_grad()
+    def _collect(self) -> list[Transitions]:
+        if self.between_episodes:
+            episode = self.step // self.task.episode_length
+            self._observations = [
+                env.reset(mix(key, STARTS, episode)) for env, key in zip(self._envs, self.keys, strict=True)
+            ]
+        before = torch.stack(self._observations)
+        actions = self._actions(before)
+        result = []
+        for seed, env in enumerate(self._envs):
+            step = env.step(actions[seed])
+            after = step.final_observations if bool(step.truncated[0]) else step.observations
+            result.append(Transitions(before[seed], actions[seed], step.rewards, after))
+            self._observations[seed] = step.observations
+        return result
+
+    def _actions(self, observations: Tensor) -> Tensor:
+        """Exploring actions `[S, E, A, U]` of all agents."""
+        worlds, trained = self.collection.worlds, self.roles.trained
+        shape = (worlds, trained, self.task.action_size)
+        if self.step * worlds < self.collection.warmup:
+            explored = [
+                uniform_actions(shape, Draw(mix(k, WARMUP), self.step), like=observations) for k in self.keys
+            ]
+            chosen = torch.stack(explored)
+        else:
+            noise = [normal_like(shape, Draw(mix(k, NOISE), self.step), like=observations) for k in self.keys]
+            logits = self.algorithm.logits(self.algorithm.actor.networks, self._normalized(observations))
+            chosen = torch.tanh(logits).transpose(1, 2) + self.collection.noise * torch.stack(noise)
+            chosen = chosen.clamp_(-1.0, 1.0)
+        return torch.cat([chosen, self._frozen_actions(observations)], dim=2)
+
+    def _frozen_actions(self, observations: Tensor) -> Tensor:
+        """Actions `[S, B, A - T, U]` of agents that are not trained, for raw observations."""
+        if self.prey is None:
+            return observations.new_empty(*observations.shape[:2], 0, self.task.action_size)
+        own = observations[:, :, -1, : self.task.obs_sizes[-1]]
+        return self.prey.act(own.flatten(0, 1)).view(*own.shape[:2], 1, self.task.action_size)
+
+    def _update(self) -> Terms:
+        settings = self.algorithm.settings
+        rows = self.buffer.sample(
+            settings.batch_size, members=len(self.keys), seed=self._sample_key, step=self.updates
+        )
+        batch = JointBatch(
+            observations=self._normalized(rows["observations"]),
+            actions=rows["actions"],
+            rewards=rows["rewards"],
+            next_observations=self._normalized(rows["next_observations"]),
+            frozen_next_actions=self._frozen_actions(rows["next_observations"]),
+        )
+        terms = self.algorithm.update(batch, self.updates / self.collection.updates)
+        self.updates += 1
+        return terms
+
+    def _normalized(self, observations: Tensor) -> Tensor:
+        normalized: Tensor = (observations - self.mean).div_(self.std)
+        return normalized
+
+    def _statistics(self, key: int) -> tuple[Tensor, Tensor]:
+        """Mean and deviation `[A, O]` of the observations of uniform agents; 1 where one never changes."""
+        env = ParticleEnv(self.task.environment, num_envs=STATISTICS_WORLDS, seed=key)
+        observations = env.reset()
+        seen = []
+        for t in range(self.task.episode_length):
+            seen.append(observations)
+            shape = (STATISTICS_WORLDS, self.roles.trained, self.task.action_size)
+            uniform = uniform_actions(shape, Draw(key, t), like=observations)
+            observations = env.step(
+                torch.cat([uniform, self._frozen_actions(observations[None])[0]], dim=1)
+            ).observations
+        everything = torch.cat(seen).double()
+        mean, std = everything.mean(dim=0), everything.std(dim=0)
+        std[std < CONSTANT] = 1.0
+        return mean.float(), std.float()
+
+    def behavior(self, seed: int) -> Behavior:
+        """The learners' policies of a seed as they are now, on raw observations."""
+        return Behavior(self._policy(seed, slice(0, self.task.num_learners), self.task.obs_size))
+
+    def current_prey(self, seed: int) -> Prey | None:
+        """The prey of a seed: frozen, or trained as far as it is now; None in a task without a prey."""
+        if self.prey is not None or not self.task.has_prey:
+            return self.prey
+        layers = self._policy(seed, slice(self.roles.trained - 1, None), self.task.obs_sizes[-1])
+        return make_prey(layers, "trained")
+
+    def _policy(self, seed: int, agents: slice, obs_size: int) -> dict[str, Tensor]:
+        members = range(self.roles.trained)[agents]
+        rows = [seed * self.roles.trained + t for t in members]
+        return fold(
+            network(self.algorithm.actor.networks, rows), self.mean[agents], self.std[agents], obs_size
+        )
+
+    def evaluate(self, episodes: int) -> list[float]:
+        """Mean return of every seed's policies without noise, each against its own prey."""
+        key = mix(*self.keys, EVALUATION, self.updates)
+        returns = []
+        for seed in range(len(self.keys)):
+            policy, prey = self.behavior(seed), self.current_prey(seed)
+            returns.append(
+                episode_returns(policy, self.task, seeds=1, episodes=episodes, seed=key, prey=prey)
+                .mean()
+                .item()
+            )
+        return returns
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The networks' whole state by name; a checkpoint needs the buffer and `step` too."""
+        return self.algorithm.tensors()
+
+    def load(self, tensors: Mapping[str, Tensor], buffer: ReplayBuffer, *, step: int, updates: int) -> None:
+        """Takes over a state between two episodes."""
+        self.algorithm.load(tensors, updates)
+        self.buffer, self.step, self.updates = buffer, step, updates
+
+
+def training_blocks(training: OnlineTraining, seed: int = 0) -> Iterator[dict[str, Tensor]]:
+    """Everything that a training collects, in order, an episode of all worlds at a time.
+
+    Yields:
+        Columns of `Transitions` as `[E, 25, ...]`: world after world, each world's 25 steps in order.
+    """
+    length = training.task.episode_length
+    while not training.finished:
+        steps = [training.advance()[0][seed].columns() for _ in range(length)]
+        yield {name: torch.stack([step[name] for step in steps], dim=1) for name in steps[0]}

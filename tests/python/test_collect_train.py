@@ -1,0 +1,342 @@
+"""Online training: what is collected, resuming, repeating, choosing what ships, errors."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from omar.algorithms.matd3 import Matd3Settings
+from omar.behaviors.policy import Behavior, fold, read, to_bytes
+from omar.behaviors.replay import REPLAY_RECIPES, medium_replay
+from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey, make_prey, prey_layers
+from omar.collect_ship import ShipBehaviors
+from omar.collect_train import TrainBehaviors
+from omar.envs import ParticleEnv
+from omar.evaluate import NoisyPolicy, episode_returns
+from omar.nets import StackedMlp
+from omar.online import CollectionSettings, OnlineTraining, training_blocks
+from omar.tasks import get_task, normalized_score
+
+COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
+MATD3 = Matd3Settings(batch_size=64, hidden=16)
+TASK_NAMES = ("simple_spread", "simple_tag", "simple_world")
+SHIPPED = ("simple_spread",)  # tasks whose behaviours ship
+TASKS = pytest.mark.parametrize("name", TASK_NAMES)
+
+
+def some_prey(task, seed=0):
+    mlp = StackedMlp(1, (task.obs_sizes[-1], 16, 16, task.action_size), seed=seed)
+    return make_prey({name: p.detach() for name, p in mlp.named_parameters()}, "test")
+
+
+def training(name="simple_spread", *, prey=None, seed=0, seeds=1, collection=COLLECTION):
+    return OnlineTraining(get_task(name), MATD3, collection, seed=seed, seeds=seeds, prey=prey)
+
+
+def command(out, **options):
+    small = {"eval_every": 40, "eval_episodes": 50, "checkpoint_every": 20}
+    return TrainBehaviors(**{"out": out, "collection": COLLECTION, "matd3": MATD3, **small, **options})
+
+
+def policies(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "policies").iterdir())}
+
+
+@pytest.mark.parametrize(
+    ("name", "frozen"),
+    [("simple_spread", False), *((n, f) for n in TASK_NAMES[1:] for f in (False, True))],
+)
+def test_transitions_follow_the_environment(name, frozen):
+    task = get_task(name)
+    prey = some_prey(task) if frozen else None
+    run = training(name, prey=prey)
+    env = ParticleEnv(name, num_envs=10)
+    for block in training_blocks(run):
+        obs, acts = block["observations"], block["actions"]
+        assert obs.shape == (10, 25, task.num_agents, max(task.obs_sizes))
+        assert torch.equal(obs[:, 1:], block["next_observations"][:, :-1])
+        assert acts.abs().max() <= 1.0
+        if prey is not None:
+            own = obs[:, :, -1, : task.obs_sizes[-1]].flatten(0, 1)
+            torch.testing.assert_close(acts[:, :, -1].flatten(0, 1), prey.act(own))
+    # The last block again, world by world, from its start states.
+    landmarks = env.num_landmarks
+    positions = obs[:, 0, :, 2:4]
+    marks = obs[:, 0, 0, 4 : 4 + 2 * landmarks].reshape(10, landmarks, 2) + positions[:, :1]
+    env.set_state(positions.contiguous(), torch.zeros_like(positions).contiguous(), marks.contiguous())
+    for t in range(25):
+        step = env.step(acts[:, t].contiguous())
+        torch.testing.assert_close(step.rewards, block["rewards"][:, t], rtol=1e-3, atol=1e-3)
+        after = step.final_observations if t == 24 else step.observations
+        torch.testing.assert_close(after, block["next_observations"][:, t], rtol=1e-4, atol=1e-4)
+
+
+def test_buffer_holds_what_was_collected():
+    run = training(collection=replace(COLLECTION, capacity=10_000))
+    blocks = list(training_blocks(run))
+    collected = torch.cat([block["actions"].transpose(0, 1).flatten(0, 1) for block in blocks])
+    assert torch.equal(run.buffer.columns()["actions"], collected)
+
+
+def test_warmup_is_uniform_and_noise_has_its_deviation():
+    still = training(collection=CollectionSettings(updates=75, worlds=200, warmup=5_000, capacity=20_000))
+    blocks = [block["actions"] for block in training_blocks(still)]
+    uniform = blocks[0][:, :24]  # 24 steps of 200 worlds come before the step that completes the warm-up
+    assert abs(float(uniform.std()) - 3**-0.5) < 0.01
+    assert abs(float(uniform.abs().mean()) - 0.5) < 0.01
+    mean = torch.tanh(
+        still.algorithm.logits(still.algorithm.actor.networks, still._normalized(torch.zeros(1, 1, 3, 18)))
+    )
+    assert mean.abs().max() < 1.0
+    before = training(collection=CollectionSettings(updates=1, worlds=200, warmup=5_000, capacity=20_000))
+    while before.step < 25:
+        before.advance()
+    (step,), _ = before.advance()
+    policy = before.behavior(0).act(step.observations)
+    assert abs(float((step.actions - policy).std()) - 0.1) < 0.01
+
+
+def test_same_seed_same_bytes_and_another_seed_others():
+    runs = [training(seed=seed) for seed in (5, 5, 6)]
+    buffers = []
+    for run in runs:
+        while not run.finished:
+            run.advance()
+        buffers.append(run.buffer.columns()["observations"])
+    assert torch.equal(buffers[0], buffers[1])
+    assert not torch.equal(buffers[0], buffers[2])
+    assert runs[0].behavior(0).sha256 == runs[1].behavior(0).sha256 != runs[2].behavior(0).sha256
+
+
+def test_a_seed_is_the_same_beside_others():
+    alone, stacked = training(), training(seeds=2)
+    for _ in range(60):
+        (first,), _ = alone.advance()
+        (same, other), _ = stacked.advance()
+    torch.testing.assert_close(first.actions, same.actions, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(same.actions, other.actions, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["simple_spread", "simple_tag"])
+def test_interrupted_training_ends_like_an_uninterrupted_one(tmp_path, monkeypatch, name):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command(whole, task=name)() == 0
+    advance = OnlineTraining.advance
+
+    def killed(run):
+        if run.updates == 55:
+            raise RuntimeError("killed")
+        return advance(run)
+
+    monkeypatch.setattr(OnlineTraining, "advance", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        command(parts, task=name)()
+    monkeypatch.undo()
+    assert (
+        len(list((parts / "checkpoint").glob("*.replay")))
+        == len(list((parts / "checkpoint").glob("*.json")))
+        > 0
+    )
+    assert TrainBehaviors(resume=parts)() == 0
+    assert policies(whole) == policies(parts)
+    lines = [[json.loads(x) for x in (p / "metrics.jsonl").read_text().splitlines()] for p in (whole, parts)]
+    assert [x["returns"] for x in lines[0]] == [x["returns"] for x in lines[1]]
+    assert [x["update"] for x in lines[1]] == [0, 40, 80]
+
+
+def test_best_policy_is_kept(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert command(out, seeds=2)() == 0
+    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    value, update, seed = max((v, m["update"], s) for m in metrics for s, v in enumerate(m["returns"]))
+    result = json.loads((out / "result.json").read_text())
+    assert (result["return"], result["update"], result["seed"]) == (value, update, seed)
+    name = f"seed-{seed}-update-{update:08d}.safetensors"
+    assert (out / "best.safetensors").read_bytes() == (out / "policies" / name).read_bytes()
+    assert f"best return {value:.1f}" in capsys.readouterr().out
+
+
+def test_folding_moves_the_normalisation_into_the_first_layer():
+    task = get_task("simple_tag")
+    mlp = StackedMlp(3, (16, 8, 8, 2), seed=1)
+    g = torch.Generator().manual_seed(0)
+    mean, std, obs = (
+        torch.randn(3, 16, generator=g),
+        torch.rand(3, 16, generator=g) + 0.2,
+        torch.randn(9, 3, 16),
+    )
+    layers = {name: p.detach() for name, p in mlp.named_parameters()}
+    behavior = Behavior(fold(layers, mean, std, task.obs_size))
+    wanted = torch.tanh(mlp(((obs - mean) / std).transpose(0, 1))).transpose(0, 1)
+    torch.testing.assert_close(behavior.act(obs), wanted, rtol=1e-4, atol=1e-5)
+    assert torch.equal(behavior(obs.view(1, 9, 3, 16))[0], behavior.act(obs))
+
+
+def test_medium_replay_is_a_part_of_the_recorded_training(monkeypatch):
+    task = get_task("simple_tag")
+    recipe = replace(
+        REPLAY_RECIPES["simple_tag"], matd3=MATD3, collection=replace(COLLECTION, capacity=5_000)
+    )
+    monkeypatch.setitem(REPLAY_RECIPES, "simple_tag", recipe)
+    prey = some_prey(task)
+    blocks = list(medium_replay(task, 600, seed=4, prey=prey))
+    assert [len(block["actions"]) for block in blocks] == [10, 10, 4]
+    again = OnlineTraining(task, MATD3, recipe.collection, seed=4, prey=prey)
+    for block, whole in zip(blocks, training_blocks(again), strict=False):
+        assert torch.equal(block["observations"], whole["observations"][: len(block["observations"])])
+    with pytest.raises(ValueError, match="has 1,290 transitions, 9,000 were asked for"):
+        next(medium_replay(task, 9_000, seed=0, prey=prey))
+
+
+@TASKS
+def test_recipes_have_the_published_sizes(name):
+    task = get_task(name)
+    assert REPLAY_RECIPES[name].transitions == task.qualities["medium-replay"].transitions
+
+
+def test_ship_chooses_and_writes_a_card(tmp_path):
+    task = get_task("simple_tag")
+    prey_file, out = tmp_path / "prey.safetensors", tmp_path / "ship"
+    prey_file.write_bytes(to_bytes(prey_layers(some_prey(task))))
+    assert command(tmp_path / "run", task="simple_tag", prey=str(prey_file))() == 0
+    assert ShipBehaviors(run=tmp_path / "run", out=out, episodes=200, candidates=2)() == 0
+    card = json.loads((out / "card.json").read_text())
+    low, high = (card["references"][key]["mean"] for key in ("random", "expert"))
+    assert 100 * (card["expert"]["return"]["mean"] - low) / (high - low) == pytest.approx(112.0)
+    assert card["expert"]["return"]["episodes"] == 200
+    assert (out / "prey.safetensors").read_bytes() == prey_file.read_bytes()
+    layers = read(out / "medium.safetensors", networks=3, obs_size=16, action_size=2)
+    assert Behavior(layers).sha256 == card["medium"]["sha256"]
+
+
+def test_ship_refuses_a_training_whose_prey_learned_along(tmp_path):
+    assert command(tmp_path / "run", task="simple_tag", prey="train")() == 0
+    assert any("prey" in name for name in policies(tmp_path / "run"))
+    with pytest.raises(ValueError, match="behaviours need a training against a frozen prey"):
+        ShipBehaviors(run=tmp_path / "run", out=tmp_path / "ship")()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "chess"}, "unknown task 'chess'"),
+        ({"prey": "train"}, "simple_spread has no prey: leave out --prey"),
+        (
+            {"task": "simple_tag", "prey": "nowhere.safetensors"},
+            "no prey at nowhere.safetensors: expected train",
+        ),
+        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+        ({"seed": -1}, "--seed must be at least 0, got -1"),
+        ({"eval_every": 0}, "--eval-every must be at least 1, got 0"),
+        ({"matd3": Matd3Settings(batch_size=501)}, "batch_size must be at most warmup = 500, got 501"),
+    ],
+)
+def test_refused_options(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        command(tmp_path / "run", **options)()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"updates": -1}, "updates must be at least 0, got -1"),
+        ({"worlds": 0}, "worlds must be at least 1, got 0"),
+        ({"noise": -0.1}, "noise must be at least 0, got -0.1"),
+        ({"warmup": 10, "capacity": 9}, "capacity must be at least warmup = 10, got 9"),
+    ],
+)
+def test_collection_settings_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        CollectionSettings(**change)
+
+
+def test_folders_that_hold_no_training(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        ValueError, match="is not an empty folder: choose another --out, or go on with --resume"
+    ):
+        command(tmp_path)()
+    with pytest.raises(ValueError, match=r"is not the folder of an online training: it has no config.json"):
+        TrainBehaviors(resume=tmp_path)()
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged: it is not JSON"):
+        TrainBehaviors(resume=tmp_path)()
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="does not describe an online training"):
+        TrainBehaviors(resume=tmp_path)()
+
+
+def test_policy_files_that_are_none(tmp_path):
+    file = tmp_path / "policy.safetensors"
+    sizes = {"networks": 3, "obs_size": 18, "action_size": 2}
+    file.write_bytes(b"not a policy")
+    with pytest.raises(ValueError, match="is damaged"):
+        read(file, **sizes)
+    file.write_bytes(to_bytes({"x": torch.zeros(1)}))
+    with pytest.raises(ValueError, match="is no policy: it holds x"):
+        read(file, **sizes)
+    mlp = StackedMlp(3, (16, 8, 2))
+    file.write_bytes(to_bytes({name: p.detach() for name, p in mlp.named_parameters()}))
+    with pytest.raises(
+        ValueError, match=r"weights.0 is torch.float32 \[3, 16, 8\], expected float32 \[3, 18, 8\]"
+    ):
+        read(file, **sizes)
+
+
+def test_qualities_without_a_policy():
+    with pytest.raises(
+        ValueError, match="no behaviour policy ships for 'random': expected one of medium, expert"
+    ):
+        load("simple_spread", "random")
+
+
+def test_a_uniform_prey_is_no_opponent():
+    task = get_task("simple_tag")
+    with pytest.raises(ValueError, match="cannot be trained against a uniform prey"):
+        training("simple_tag", prey=replace(some_prey(task), weights=(), biases=(), source="uniform"))
+    with pytest.raises(ValueError, match="simple_spread cannot be trained against a test prey"):
+        training("simple_spread", prey=some_prey(task))
+    assert np.isfinite(training("simple_tag", prey=some_prey(task)).evaluate(20)).all()
+
+
+def shipped():
+    return [(name, quality) for name in SHIPPED for quality in BEHAVIORS]
+
+
+@pytest.mark.parametrize(("name", "quality"), shipped())
+def test_shipped_policies_are_those_of_the_card(name, quality):
+    task, entry = get_task(name), card(name)
+    policy = load(name, quality)
+    assert policy.sha256 == entry[quality]["sha256"]
+    episodes = 1_000
+    returns = episode_returns(
+        NoisyPolicy(policy, entry["noise"], seed=1), task, seeds=1, episodes=episodes, seed=99
+    )
+    figure = entry[quality]["return"]
+    assert abs(float(returns.mean()) - figure["mean"]) < 4.5 * figure["std"] / episodes**0.5
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_levels_are_those_of_the_published_sets(name):
+    task, entry = get_task(name), card(name)
+    prey = load_prey(name)
+    references = task.references if prey is None else prey.references
+    assert (prey is None) == (not task.has_prey)
+    for quality in BEHAVIORS:
+        normalized = normalized_score(task, entry[quality]["return"]["mean"], references)
+        assert normalized == pytest.approx(entry[quality]["normalized"])
+        published = task.qualities[quality].normalized
+        if quality == "medium":
+            assert abs(normalized - published) < (6 if name == "simple_spread" else 8)
+        else:
+            assert normalized > 102
+    assert abs(normalized_score(task, entry["uniform"]["mean"], references)) < 1
+    if prey is not None:
+        assert prey.sha256() == entry["prey"]["sha256"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_card_records_the_replay_recipe_in_use(name):
+    assert card(name)["medium_replay"] == asdict(REPLAY_RECIPES[name])
