@@ -7,9 +7,8 @@ namespace {
 
 using TensorPair = std::pair<at::Tensor, at::Tensor>;
 
-at::Tensor sample(const at::Tensor& mu, const at::Tensor& sigma, int64_t samples, std::uint64_t seed, int64_t step,
-                  int64_t round) {
-  return cem::sample({mu, sigma}, samples, {seed, step}, round);
+at::Tensor sample(const at::Tensor& mu, const at::Tensor& sigma, int64_t samples, const nn::Draw& draw, int64_t round) {
+  return cem::sample({mu, sigma}, samples, draw, round);
 }
 
 TensorPair refit(const at::Tensor& mu, const at::Tensor& sigma, const at::Tensor& actions, const at::Tensor& q,
@@ -26,12 +25,12 @@ TensorPair elites(const at::Tensor& actions, const at::Tensor& q, int64_t count)
 TensorPair best(const at::Tensor& actions, const at::Tensor& q) { return cem::best({actions, q}); }
 
 TensorPair maximize_scorer(const cem::Scorer& scorer, const at::Tensor& policy_actions, const cem::CemOptions& options,
-                           const cem::Draw& draw) {
+                           const nn::Draw& draw) {
   return cem::maximize(scorer, policy_actions, options, draw);
 }
 
 TensorPair maximize(std::vector<at::Tensor> weights, std::vector<at::Tensor> biases, const at::Tensor& obs,
-                    const at::Tensor& policy_actions, const cem::CemOptions& options, const cem::Draw& draw) {
+                    const at::Tensor& policy_actions, const cem::CemOptions& options, const nn::Draw& draw) {
   return cem::maximize(nn::StackedMlp{std::move(weights), std::move(biases)}, obs, policy_actions, options, draw);
 }
 
@@ -42,21 +41,16 @@ void bind_cem(py::module_& m) {
   py::enum_<cem::Refit>(m, "CemRefit", "How the search distribution follows the scores.")
       .value("softmax", cem::Refit::softmax)
       .value("elite", cem::Refit::elite);
-  py::enum_<cem::Precision>(m, "CemPrecision", "Products of the scoring pass.")
-      .value("float32", cem::Precision::float32)
-      .value("bf16", cem::Precision::bf16);
   py::class_<cem::CemOptions>(m, "CemOptions", "Options of the search; see omar.cem.CemOptions.")
       .def(py::init([](int64_t rounds, int64_t samples, cem::Refit refit, int64_t elites, double mu, double sigma,
-                       double beta, cem::Precision precision) {
+                       double beta, nn::Precision precision) {
              return cem::CemOptions{rounds, samples, refit, elites, mu, sigma, beta, precision};
            }),
            py::arg("rounds"), py::arg("samples"), py::arg("refit"), py::arg("elites"), py::arg("mu"), py::arg("sigma"),
            py::arg("beta"), py::arg("precision"), "All options by name.");
-  py::class_<cem::Draw>(m, "CemDraw", "Counter of the search's random numbers.")
-      .def(py::init<std::uint64_t, std::int64_t>(), py::arg("seed"), py::arg("step"), "Seed and update number.");
   m.def("cem_check", &cem::check, py::arg("options"), "Raises ValueError where an option is out of range.");
-  m.def("cem_sample", &sample, py::arg("mu"), py::arg("sigma"), py::arg("samples"), py::arg("seed"), py::arg("step"),
-        py::arg("round"), unlocked, "Candidate actions [M, B, K, A] from N(mu, sigma), clamped to [-1, 1].");
+  m.def("cem_sample", &sample, py::arg("mu"), py::arg("sigma"), py::arg("samples"), py::arg("draw"), py::arg("round"),
+        unlocked, "Candidate actions [M, B, K, A] from N(mu, sigma), clamped to [-1, 1].");
   m.def("cem_refit", &refit, py::arg("mu"), py::arg("sigma"), py::arg("actions"), py::arg("q"), py::arg("options"),
         unlocked, "The next mu and sigma [M, B, A] from actions [M, B, K, A] with scores q [M, B, K].");
   m.def("cem_elites", &elites, py::arg("actions"), py::arg("q"), py::arg("count"), unlocked,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from omar import _core
-from omar.nets import StackedMlp
+from omar.nets import StackedMlp, draw
 
 if TYPE_CHECKING:
     import torch
@@ -60,15 +60,8 @@ def _native(options: CemOptions) -> _core.CemOptions:
         mu=options.mu,
         sigma=options.sigma,
         beta=options.beta,
-        precision=getattr(_core.CemPrecision, options.precision),
+        precision=getattr(_core.Precision, options.precision),
     )
-
-
-def _check_draw(op: str, seed: int, step: int) -> None:
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"[{op}] `seed` must be in 0..2^64-1, got {seed}")
-    if not 0 <= step < 2**32:
-        raise ValueError(f"[{op}] `step` must be in 0..2^32-1, got {step}")
 
 
 def sample(
@@ -87,8 +80,7 @@ def sample(
     Returns:
         Actions [M, B, K, A]; each follows from (seed, step, round, m, b, k), its mean and deviation alone.
     """
-    _check_draw("cem.sample", seed, step)
-    return _core.cem_sample(mu, sigma, samples, seed, step, round)
+    return _core.cem_sample(mu, sigma, samples, draw("cem.sample", seed, step), round)
 
 
 def refit(
@@ -141,10 +133,9 @@ def maximize(
     Returns:
         Actions [M, B, A] and their values [M, B]; gradients do not flow through them.
     """
-    _check_draw("cem.maximize", seed, step)
-    native, draw = _native(options), _core.CemDraw(seed, step)
+    native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
         return _core.cem_maximize(
-            list(critic.weights), list(critic.biases), obs, policy_actions, native, draw
+            list(critic.weights), list(critic.biases), obs, policy_actions, native, counter
         )
-    return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, draw)
+    return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, counter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 from torch import nn
@@ -11,6 +11,38 @@ from omar import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+Path = Literal["auto", "plain", "fused"]
+"""fused: CPU kernels; plain: LibTorch ops; auto: fused where it can."""
+Precision = Literal["float32", "bf16"]
+
+
+class Candidates(NamedTuple):
+    """Actions to score, with the density they were drawn from."""
+
+    actions: torch.Tensor
+    """[M, B, K, A]."""
+    log_density: torch.Tensor
+    """[M, B, K]."""
+
+
+def scoring(path: Path, precision: Precision) -> _core.Scoring:
+    """The core's form of a path and a precision."""
+    if path not in get_args(Path):
+        raise ValueError(f"[nets] `path` must be 'auto', 'plain' or 'fused', got {path!r}")
+    if precision not in get_args(Precision):
+        raise ValueError(f"[nets] `precision` must be 'float32' or 'bf16', got {precision!r}")
+    return _core.Scoring(getattr(_core.Path, path), getattr(_core.Precision, precision))
+
+
+def draw(op: str, seed: int, step: int) -> _core.Draw:
+    """The core's counter of random numbers."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"[{op}] `seed` must be in 0..2^64-1, got {seed}")
+    if not 0 <= step < 2**32:
+        raise ValueError(f"[{op}] `step` must be in 0..2^32-1, got {step}")
+    return _core.Draw(seed, step)
 
 
 class StackedMlp(nn.Module):
@@ -76,18 +108,126 @@ class StackedMlp(nn.Module):
         return f"members={self.members}, sizes={self.sizes}"
 
 
-def candidate_values(critic: StackedMlp, obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+def candidate_values(
+    critic: StackedMlp,
+    obs: torch.Tensor,
+    actions: torch.Tensor,
+    *,
+    path: Path = "auto",
+    precision: Precision = "float32",
+) -> torch.Tensor:
     """Q of K candidate actions per state under T * M stacked critics on (o, a).
 
     Network t * M + m belongs to member m (T = 2: twin critics). The observation's part of the first layer is
-    computed once per state. Differentiable with respect to weights, observations and actions.
+    computed once per state. Differentiable with respect to weights, observations and actions (the fused path
+    once).
 
     Args:
         critic: T * M networks with O + A inputs and one output.
         obs: [M, B, O].
         actions: [M, B, K, A].
+        path: "fused": CPU kernel for two hidden layers; "plain": LibTorch ops; "auto": fused where it can.
+        precision: "bf16" rounds the factors of the hidden layers' products to bfloat16.
 
     Returns:
         Values [T, M, B, K].
     """
-    return _core.nn_candidate_values(list(critic.weights), list(critic.biases), obs, actions)
+    return _core.nn_candidate_values(
+        list(critic.weights), list(critic.biases), obs, actions, scoring(path, precision)
+    )
+
+
+def uniform_candidates(
+    members: int, batch: int, samples: int, action_size: int, *, seed: int, step: int, like: torch.Tensor
+) -> Candidates:
+    """Actions uniform in [-1, 1)^A with log density -A log 2.
+
+    Args:
+        members: M.
+        batch: B.
+        samples: K.
+        action_size: A.
+        seed: of the random numbers.
+        step: update number.
+        like: a tensor of the wanted dtype and device.
+    """
+    sizes = [members, batch, samples, action_size]
+    return Candidates(*_core.nn_uniform_candidates(sizes, draw("nets.uniform_candidates", seed, step), like))
+
+
+def normal_candidates(
+    mean: torch.Tensor, sigma: float, samples: int, *, seed: int, step: int, which: int = 1
+) -> Candidates:
+    """Actions normal around `mean` [M, B, A], not clamped, with their log density; `mean` gets no gradient.
+
+    Args:
+        mean: [M, B, A], such as a policy's actions.
+        sigma: standard deviation.
+        samples: K.
+        seed: of the random numbers.
+        step: update number.
+        which: 1..15, tells apart several sets of one update.
+    """
+    counter = draw("nets.normal_candidates", seed, step)
+    return Candidates(*_core.nn_normal_candidates(mean, sigma, samples, counter, which))
+
+
+def mean_logsumexp(
+    critic: StackedMlp,
+    obs: torch.Tensor,
+    candidates: Candidates,
+    *,
+    path: Path = "auto",
+    precision: Precision = "float32",
+) -> torch.Tensor:
+    """Mean over states of log sum_k exp(Q(o, a_k) - log density(a_k)): [T, M].
+
+    The fused path computes value and weight gradients in one pass. Where obs or candidates require gradients,
+    "auto" takes the plain path.
+
+    Args:
+        critic: T * M networks with O + A inputs and one output.
+        obs: [M, B, O].
+        candidates: K actions per state with their log density.
+        path: as in `candidate_values`.
+        precision: as in `candidate_values`.
+    """
+    return _core.nn_mean_logsumexp(
+        list(critic.weights), list(critic.biases), obs, *candidates, scoring(path, precision)
+    )
+
+
+def cql_penalty(
+    critic: StackedMlp,
+    obs: torch.Tensor,
+    q_data: torch.Tensor,
+    *,
+    seed: int,
+    step: int,
+    samples: int = 10,
+    others: Sequence[Candidates] = (),
+    path: Path = "auto",
+    precision: Precision = "float32",
+) -> torch.Tensor:
+    """The penalty of conservative Q-learning (Kumar et al. 2020) of each critic.
+
+    `mean_b [ log sum_k exp(Q(o, a_k) - log density(a_k)) - Q(o, a_data) ]` over `samples` uniform candidates
+    and others.
+
+    Args:
+        critic: T * M networks with O + A inputs and one output.
+        obs: [M, B, O].
+        q_data: values of the data's actions, [T, M, B].
+        seed: of the uniform candidates.
+        step: update number.
+        samples: uniform candidates per state.
+        others: further candidates, such as `normal_candidates` around the policy's actions.
+        path: as in `candidate_values`.
+        precision: as in `candidate_values`.
+
+    Returns:
+        Penalty [T, M]; multiply by alpha.
+    """
+    options = _core.CqlOptions(samples, draw("nets.cql_penalty", seed, step), scoring(path, precision))
+    pairs = [(c.actions, c.log_density) for c in others]
+    return _core.nn_cql_penalty(list(critic.weights), list(critic.biases), obs, q_data, options, pairs)

@@ -1,14 +1,11 @@
 #include <omar/cem/cem.h>
 #include <omar/core/check.h>
-#include <omar/core/cpu_level.h>
 #include <omar/core/rng.h>
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/softmax.h>
@@ -20,7 +17,7 @@
 #include <limits>
 #include <utility>
 
-#include "cem/random.h"
+#include "nn/draw.h"
 
 namespace omar::cem {
 namespace {
@@ -86,17 +83,6 @@ at::Tensor scored(const Scorer& scorer, const at::Tensor& actions) {
 
 }  // namespace
 
-RandomKernels chosen_random_kernels() {
-  switch (cpu_level()) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    case CpuLevel::bf16:
-    case CpuLevel::avx512: return avx512::random_kernels();
-    case CpuLevel::avx2: return avx2::random_kernels();
-#endif
-    default: return base::random_kernels();
-  }
-}
-
 void check(const CemOptions& options) {
   constexpr const char* op = "cem::CemOptions";
   TORCH_CHECK_VALUE(options.rounds >= 1 && options.rounds <= 48, "[", op, "] `rounds` must be in 1..48, got ",
@@ -114,33 +100,9 @@ void check(const CemOptions& options) {
 
 at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round) {
   constexpr const char* op = "cem::normals";
-  TORCH_CHECK_VALUE(sizes.size() == 4, "[", op, "] `sizes` must be [M, B, K, A], got ", check::shape_text(sizes));
   TORCH_CHECK_VALUE(round >= 0 && round < 48, "[", op, "] `round` must be in 0..47, got ", round);
-  TORCH_CHECK_VALUE(sizes[1] <= (1 << 24), "[", op, "] B must be at most 2^24, got ", sizes[1]);
-  TORCH_CHECK_VALUE(sizes[2] <= 1024, "[", op, "] K must be at most 1024, got ", sizes[2]);
-  at::Tensor out = at::empty(sizes, at::kFloat);
-  float* data = out.mutable_data_ptr<float>();
-  const RandomKernels kernels = chosen_random_kernels();
-  const int64_t batch = sizes[1];
-  const int64_t row = sizes[2] * sizes[3];
-  constexpr int64_t states = 64;  // per piece of work
-  const int64_t pieces = (batch + states - 1) / states;
-  at::parallel_for(0, sizes[0] * pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t member = i / pieces;
-      const int64_t first = i % pieces * states;
-      const CandidateBlock block{draw.seed,
-                                 static_cast<std::uint32_t>(draw.step),
-                                 static_cast<std::uint32_t>(Stream::cem) + static_cast<std::uint32_t>(round),
-                                 static_cast<std::uint32_t>(member),
-                                 static_cast<std::uint32_t>(first),
-                                 std::min(states, batch - first),
-                                 sizes[2],
-                                 sizes[3]};
-      kernels.normals(block, data + (member * batch + first) * row);
-    }
-  });
-  return out;
+  const std::uint32_t stream = static_cast<std::uint32_t>(Stream::cem) + static_cast<std::uint32_t>(round);
+  return nn::draw_candidates(op, nn::Law::normal, sizes, draw, stream);
 }
 
 at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, int64_t round) {

@@ -2,9 +2,7 @@
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/baddbmm.h>
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/relu.h>
 
@@ -74,14 +72,6 @@ void check_like(std::string_view op, std::string_view name, const at::Tensor& te
   check::device(op, name, tensor, like.device());
 }
 
-/// Hidden and output layers from the activations [N, R, in] of the first one, before its ReLU.
-at::Tensor finish(const StackedMlp& mlp, at::Tensor x) {
-  for (size_t i = 1; i < mlp.weights.size(); ++i) {
-    x = at::baddbmm(mlp.biases[i].unsqueeze(1), at::relu(x), mlp.weights[i]);
-  }
-  return x;
-}
-
 }  // namespace
 
 void check(const StackedMlp& mlp) {
@@ -140,41 +130,11 @@ at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x) {
   check(mlp);
   check::shape(op, "x", x, {mlp.members(), -1, mlp.in_features()}, "[M, B, in]");
   check_like(op, "x", x, mlp.weights.front());
-  return finish(mlp, at::baddbmm(mlp.biases.front().unsqueeze(1), x, mlp.weights.front()));
-}
-
-at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions) {
-  constexpr const char* op = "nn::candidate_values";
-  check(critic);
-  check::shape(op, "obs", obs, {-1, -1, -1}, "[M, B, O]");
-  const int64_t members = obs.size(0);
-  const int64_t batch = obs.size(1);
-  const int64_t obs_size = obs.size(2);
-  check::shape(op, "actions", actions, {members, batch, -1, -1}, "[M, B, K, A]");
-  const int64_t samples = actions.size(2);
-  const int64_t action_size = actions.size(3);
-  TORCH_CHECK_VALUE(obs_size + action_size == critic.in_features(), "[", op, "] `critic` takes ", critic.in_features(),
-                    " inputs, but O + A = ", obs_size, " + ", action_size);
-  TORCH_CHECK_VALUE(critic.out_features() == 1, "[", op, "] `critic` must have one output, got ",
-                    critic.out_features());
-  TORCH_CHECK_VALUE(members > 0 && critic.members() % members == 0, "[", op, "] `critic` has ", critic.members(),
-                    " networks, which is no multiple of M = ", members);
-  check_like(op, "obs", obs, critic.weights.front());
-  check_like(op, "actions", actions, critic.weights.front());
-
-  const int64_t twins = critic.members() / members;
-  const int64_t networks = critic.members();
-  const at::Tensor& weight = critic.weights.front();
-  const int64_t hidden = weight.size(2);
-  // The same inputs for each twin.
-  const auto repeat = [&](const at::Tensor& x, int64_t rows) {
-    return x.unsqueeze(0).expand({twins, members, batch, x.size(2), x.size(3)}).reshape({networks, rows, x.size(3)});
-  };
-  const at::Tensor base =
-      at::baddbmm(critic.biases.front().unsqueeze(1), repeat(obs.unsqueeze(2), batch), weight.narrow(1, 0, obs_size));
-  const at::Tensor part = at::bmm(repeat(actions, batch * samples), weight.narrow(1, obs_size, action_size));
-  const at::Tensor x = base.unsqueeze(2) + part.view({networks, batch, samples, hidden});
-  return finish(critic, x.view({networks, batch * samples, hidden})).view({twins, members, batch, samples});
+  at::Tensor y = x;
+  for (size_t i = 0; i < mlp.weights.size(); ++i) {
+    y = at::baddbmm(mlp.biases[i].unsqueeze(1), i == 0 ? y : at::relu(y), mlp.weights[i]);
+  }
+  return y;
 }
 
 }  // namespace omar::nn

@@ -18,7 +18,9 @@ enum class Refit {
   elite,    ///< cross-entropy method: mean and unbiased std of the best, which stay in the pool
 };
 
-enum class Precision { float32, bf16 };
+using nn::Draw;
+using nn::Path;
+using nn::Precision;
 
 struct CemOptions {
   int64_t rounds = 3;    ///< J in 1..48
@@ -42,12 +44,6 @@ struct Distribution {
 struct Pool {
   at::Tensor actions;  ///< [M, B, K, A]
   at::Tensor q;        ///< [M, B, K]
-};
-
-/// Counter of a draw: seed and update number (its low 32 bits count).
-struct Draw {
-  std::uint64_t seed = 0;
-  std::int64_t step = 0;
 };
 
 /// \throws c10::ValueError an option out of range

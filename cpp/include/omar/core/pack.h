@@ -57,7 +57,7 @@ struct Pack {
   Vector v;
 
   Pack() = default;
-  OMAR_INLINE Pack(T x) : v(Vector{} + x) {}
+  OMAR_INLINE Pack(T x) : v(x - Vector{}) {}  // x - 0 is x, also for -0: one broadcast
   OMAR_INLINE explicit Pack(Vector x) : v(x) {}
 
   static OMAR_INLINE Pack load(const T* p) {

@@ -2,8 +2,10 @@
 /// Stacked multilayer perceptrons: M networks of one shape, trained and evaluated as one batch.
 
 #include <omar/core/host_device.h>
+#include <omar/nn/precision.h>
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <cstdint>
 #include <vector>
@@ -18,6 +20,18 @@ struct StackedMlp {
   int64_t members() const { return weights.empty() ? 0 : weights.front().size(0); }
   int64_t in_features() const { return weights.empty() ? 0 : weights.front().size(1); }
   int64_t out_features() const { return weights.empty() ? 0 : weights.back().size(2); }
+};
+
+/// Counter of a draw: seed and update number (its low 32 bits count).
+struct Draw {
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;
+};
+
+/// How candidates are scored.
+struct Scoring {
+  Path path = Path::automatic;
+  Precision precision = Precision::float32;
 };
 
 /// How the first weights are drawn.
@@ -44,8 +58,45 @@ OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x);
 
 /// Q of K candidate actions per state: obs [M, B, O], actions [M, B, K, A] -> [T, M, B, K], where the critic holds
 /// T * M networks on (o, a) with one output each; network t * M + m belongs to member m (T = 2: twin critics).
-/// The observation's part of the first layer is computed once per state. Differentiable, any device.
-/// \throws c10::ValueError wrong rank or size, c10::TypeError wrong dtype
-OMAR_API at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions);
+/// The observation's part of the first layer is computed once per state. Differentiable, any device. The fused path
+/// runs critics with two hidden layers on the CPU; its backward recomputes instead of storing and is differentiable
+/// once.
+/// \throws c10::ValueError wrong rank or size, or a path that cannot run; c10::TypeError wrong dtype
+OMAR_API at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+                                     Scoring scoring = {});
+
+/// Candidates of the CQL penalty.
+struct Candidates {
+  at::Tensor actions;      ///< [M, B, K, A]
+  at::Tensor log_density;  ///< [M, B, K]: log of the density they were drawn from
+};
+
+/// Uniform in [-1, 1)^A with log density -A log 2, a function of (seed, step, m, b, k, d) alone (the layout of
+/// cem::normals, stream Stream::candidates). sizes = [M, B, K, A]
+OMAR_API Candidates uniform_candidates(c10::IntArrayRef sizes, Draw draw, const at::TensorOptions& options);
+
+/// Normal around `mean` [M, B, A] with deviation `sigma`, not clamped; `which` in 1..15 tells apart several sets of one
+/// update (stream Stream::candidates + which). No gradient flows to `mean`.
+OMAR_API Candidates normal_candidates(const at::Tensor& mean, double sigma, int64_t samples, Draw draw, int64_t which);
+
+/// Both sets together.
+OMAR_API Candidates merge(const Candidates& a, const Candidates& b);
+
+/// mean over b of log sum_k exp(Q(o_b, a_bk) - log density): [T, M]. The fused path computes value and gradient in one
+/// pass; gradients flow to the weights, and on the plain path to obs and actions too.
+OMAR_API at::Tensor mean_logsumexp(const StackedMlp& critic, const at::Tensor& obs, const Candidates& candidates,
+                                   Scoring scoring = {});
+
+/// Sampling of the CQL penalty.
+struct CqlOptions {
+  int64_t samples = 10;  ///< uniform candidates per state
+  Draw draw;
+  Scoring scoring;
+};
+
+/// The CQL penalty of each critic, [T, M]: mean_logsumexp over uniform candidates and `others`, minus the mean of the
+/// data's values q_data [T, M, B].
+OMAR_API at::Tensor cql_penalty(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& q_data,
+                                const CqlOptions& options, const std::vector<Candidates>& others = {});
 
 }  // namespace omar::nn

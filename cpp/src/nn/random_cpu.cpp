@@ -1,8 +1,8 @@
-#include "cem/random.h"
+#include "nn/random.h"
 
 #include <omar/core/rng.h>
 
-namespace omar::cem::OMAR_LEVEL {
+namespace omar::nn::OMAR_LEVEL {
 namespace {
 
 constexpr int kLanes = 64;  // Philox blocks drawn together, so that the loops vectorise
@@ -85,4 +85,4 @@ void fill(const CandidateBlock& block, float* out) {
 
 RandomKernels random_kernels() { return {fill<Normal>, fill<Uniform>}; }
 
-}  // namespace omar::cem::OMAR_LEVEL
+}  // namespace omar::nn::OMAR_LEVEL

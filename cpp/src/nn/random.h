@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace omar::cem {
+namespace omar::nn {
 
 /// Which candidates: member, states [first, first + count), samples K, action size A.
 struct CandidateBlock {
@@ -34,7 +34,4 @@ namespace avx512 {
 RandomKernels random_kernels();
 }
 
-/// The kernels of cpu_level().
-RandomKernels chosen_random_kernels();
-
-}  // namespace omar::cem
+}  // namespace omar::nn

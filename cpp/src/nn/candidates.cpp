@@ -1,0 +1,98 @@
+#include <omar/core/check.h>
+#include <omar/core/cpu_level.h>
+#include <omar/core/rng.h>
+#include <omar/nn/stacked_mlp.h>
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "nn/draw.h"
+
+namespace omar::nn {
+
+RandomKernels chosen_random_kernels() {
+  switch (cpu_level()) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    case CpuLevel::bf16:
+    case CpuLevel::avx512: return avx512::random_kernels();
+    case CpuLevel::avx2: return avx2::random_kernels();
+#endif
+    default: return base::random_kernels();
+  }
+}
+
+at::Tensor draw_candidates(std::string_view op, Law law, c10::IntArrayRef sizes, Draw draw, std::uint32_t stream) {
+  TORCH_CHECK_VALUE(sizes.size() == 4, "[", op, "] `sizes` must be [M, B, K, A], got ", check::shape_text(sizes));
+  for (const int64_t size : sizes) check::at_least(op, "sizes", size, 0);
+  TORCH_CHECK_VALUE(sizes[1] <= (1 << 24), "[", op, "] B must be at most 2^24, got ", sizes[1]);
+  TORCH_CHECK_VALUE(sizes[2] <= 1024, "[", op, "] K must be at most 1024, got ", sizes[2]);
+  at::Tensor out = at::empty(sizes, at::kFloat);
+  float* data = out.mutable_data_ptr<float>();
+  const RandomKernels kernels = chosen_random_kernels();
+  const auto fill = law == Law::normal ? kernels.normals : kernels.uniforms;
+  const int64_t batch = sizes[1];
+  const int64_t row = sizes[2] * sizes[3];
+  constexpr int64_t states = 64;  // per piece of work
+  const int64_t pieces = (batch + states - 1) / states;
+  at::parallel_for(0, sizes[0] * pieces, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t member = i / pieces;
+      const int64_t first = i % pieces * states;
+      const CandidateBlock block{draw.seed,
+                                 static_cast<std::uint32_t>(draw.step),
+                                 stream,
+                                 static_cast<std::uint32_t>(member),
+                                 static_cast<std::uint32_t>(first),
+                                 std::min(states, batch - first),
+                                 sizes[2],
+                                 sizes[3]};
+      fill(block, data + (member * batch + first) * row);
+    }
+  });
+  return out;
+}
+
+Candidates uniform_candidates(c10::IntArrayRef sizes, Draw draw, const at::TensorOptions& options) {
+  const at::Tensor actions = draw_candidates("nn::uniform_candidates", Law::uniform, sizes, draw,
+                                             static_cast<std::uint32_t>(Stream::candidates));
+  const double log_density = -static_cast<double>(sizes[3]) * std::log(2.0);
+  return {actions.to(options), at::full(sizes.slice(0, 3), log_density, options)};
+}
+
+Candidates normal_candidates(const at::Tensor& mean, double sigma, int64_t samples, Draw draw, int64_t which) {
+  constexpr const char* op = "nn::normal_candidates";
+  check::shape(op, "mean", mean, {-1, -1, -1}, "[M, B, A]");
+  check::at_least(op, "samples", samples, 1);
+  TORCH_CHECK_VALUE(std::isfinite(sigma) && sigma > 0, "[", op, "] `sigma` must be positive and finite, got ", sigma);
+  TORCH_CHECK_VALUE(which >= 1 && which <= 15, "[", op, "] `which` must be in 1..15, got ", which);
+  const std::uint32_t stream = static_cast<std::uint32_t>(Stream::candidates) + static_cast<std::uint32_t>(which);
+  const at::Tensor z =
+      draw_candidates(op, Law::normal, {mean.size(0), mean.size(1), samples, mean.size(2)}, draw, stream)
+          .to(mean.options());
+  const double log_scale = std::log(sigma) + 0.5 * std::log(2.0 * M_PI);
+  const at::Tensor log_density = z.square().sum(-1) * -0.5 - log_scale * static_cast<double>(mean.size(2));
+  return {mean.detach().unsqueeze(2) + z * sigma, log_density};
+}
+
+Candidates merge(const Candidates& a, const Candidates& b) {
+  constexpr const char* op = "nn::merge";
+  check::shape(op, "a.actions", a.actions, {-1, -1, -1, -1}, "[M, B, K, A]");
+  const at::Tensor& x = a.actions;
+  for (const Candidates* c : {&a, &b}) {
+    check::shape(op, "actions", c->actions, {x.size(0), x.size(1), -1, x.size(3)}, "[M, B, K, A]");
+    check::shape(op, "log_density", c->log_density, c->actions.sizes().slice(0, 3), "[M, B, K]");
+    check::dtype(op, "actions", c->actions, x.scalar_type());
+    check::dtype(op, "log_density", c->log_density, x.scalar_type());
+    check::device(op, "actions", c->actions, x.device());
+    check::device(op, "log_density", c->log_density, x.device());
+  }
+  return {at::cat({a.actions, b.actions}, 2), at::cat({a.log_density, b.log_density}, 2)};
+}
+
+}  // namespace omar::nn

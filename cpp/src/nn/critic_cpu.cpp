@@ -1,0 +1,166 @@
+#include "nn/critic_block.h"
+#include "nn/exp.h"
+
+namespace omar::nn::OMAR_LEVEL {
+namespace {
+
+template <class T>
+std::int64_t packed_size(const CriticShape& shape) {
+  return PackedCritic<T>(shape).size;
+}
+
+template <class T>
+std::int64_t scratch_size(const CriticShape& shape) {
+  return Scratch<T>(shape, states_per_block(shape), nullptr).size;
+}
+
+template <class T>
+std::int64_t sums_size(const CriticShape& shape) {
+  return SumsLayout<T>(shape).size;
+}
+
+template <class T>
+T rounded_scalar(T x, Precision precision) {
+  return precision == Precision::bf16 ? round_bf16(Lanes<T>(x))[0] : x;
+}
+
+template <class T>
+void pack(const CriticShape& s, const CriticWeights<const T>& from, Precision precision, T* packed) {
+  const PackedCritic<T> at(s);
+  constexpr std::int64_t panel = kPanel<T>;
+  for (std::int64_t i = 0; i < at.size; ++i) packed[i] = T(0);
+  for (std::int64_t i = 0; i < s.obs + s.actions; ++i) {
+    for (std::int64_t j = 0; j < s.hidden1; ++j) packed[at.w1 + i * at.padded.h1 + j] = from.w1[i * s.hidden1 + j];
+  }
+  for (std::int64_t i = 0; i < s.hidden1; ++i) {
+    for (std::int64_t j = 0; j < s.hidden2; ++j) {
+      const T w = rounded_scalar(from.w2[i * s.hidden2 + j], precision);
+      packed[at.w2 + (j / panel * at.padded.h1 + i) * panel + j % panel] = w;
+      packed[at.w2t + (i / panel * at.padded.h2 + j) * panel + i % panel] = w;
+    }
+  }
+  for (std::int64_t i = 0; i < s.hidden1; ++i) packed[at.b1 + i] = from.b1[i];
+  for (std::int64_t i = 0; i < s.hidden2; ++i) packed[at.b2 + i] = from.b2[i];
+  for (std::int64_t i = 0; i < s.hidden2; ++i) packed[at.w3 + i] = from.w3[i];
+  packed[at.b3] = from.b3[0];
+}
+
+/// Calls body(block, first state, states) for each block of states.
+template <class T, class Body>
+void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const Body& body) {
+  const std::int64_t size = states_per_block(pass.shape);
+  CriticBlock<T> block(pass, size);
+  for (std::int64_t first = 0; first < states.count; first += size) {
+    const std::int64_t count = states.count - first < size ? states.count - first : size;
+    block.observe(states.obs + first * pass.shape.obs, count);
+    body(block, first, count);
+  }
+}
+
+template <class T, Precision P>
+void values(const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
+  const std::int64_t k = pass.shape.samples;
+  for_blocks(pass, states, [&](CriticBlock<T>& block, std::int64_t first, std::int64_t count) {
+    block.template score<Keep::nothing, P>(states.actions + first * k * pass.shape.actions, count, k);
+    for (std::int64_t r = 0; r < count * k; ++r) q[first * k + r] = block.scratch().q[r];
+  });
+}
+
+template <class T, Precision P>
+void gradients(const CriticPass<T>& pass, const CriticStates<T>& states, const T* dq, T* sums,
+               const InputGradients<T>& inputs) {
+  const CriticShape& s = pass.shape;
+  for_blocks(pass, states, [&](CriticBlock<T>& block, std::int64_t first, std::int64_t count) {
+    const T* actions = states.actions + first * s.samples * s.actions;
+    block.template score<Keep::hidden, P>(actions, count, s.samples);
+    for (std::int64_t r = 0; r < count * s.samples; ++r) block.scratch().dq[r] = dq[first * s.samples + r];
+    block.template backward<P>(actions, count, sums,
+                               {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
+                                inputs.actions == nullptr ? nullptr : inputs.actions + first * s.samples * s.actions});
+  });
+}
+
+template <class T, Precision P>
+void logsumexp(const CriticPass<T>& pass, const CriticStates<T>& states, const T* log_density, T scale, T* out,
+               T* sums) {
+  const CriticShape& s = pass.shape;
+  const std::int64_t k = s.samples;
+  for_blocks(pass, states, [&](CriticBlock<T>& block, std::int64_t first, std::int64_t count) {
+    const T* actions = states.actions + first * k * s.actions;
+    block.template score<Keep::hidden, P>(actions, count, k);
+    const Scratch<T>& scratch = block.scratch();
+    for (std::int64_t i = 0; i < count; ++i) {
+      T* q = scratch.q + i * k;
+      T* weight = scratch.dq + i * k;
+      for (std::int64_t j = 0; j < k; ++j) q[j] -= log_density[(first + i) * k + j];
+      T top = q[0];
+      for (std::int64_t j = 1; j < k; ++j) top = q[j] > top ? q[j] : top;
+      for (std::int64_t j = 0; j < k; ++j) weight[j] = exp_(q[j] - top);
+      T total = T(0);
+      for (std::int64_t j = 0; j < k; ++j) total += weight[j];
+      out[first + i] = top + log_(total);
+      for (std::int64_t j = 0; j < k; ++j) weight[j] *= scale / total;
+    }
+    block.template backward<P>(actions, count, sums, {Wanted::all, nullptr, nullptr});
+  });
+}
+
+template <class T>
+void collect(const CriticShape& s, const T* sums, std::int64_t chunks, const CriticWeights<T>& to) {
+  const SumsLayout<T> at(s);
+  const auto add = [&](T* out, std::int64_t from, std::int64_t rows, std::int64_t columns, std::int64_t stride) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t j = 0; j < columns; ++j) {
+        T total = T(0);
+        for (std::int64_t c = 0; c < chunks; ++c) total += sums[c * at.size + from + i * stride + j];
+        out[i * columns + j] = total;
+      }
+    }
+  };
+  add(to.w1, at.w1, s.obs + s.actions, s.hidden1, at.padded.h1);
+  add(to.b1, at.b1, 1, s.hidden1, 0);
+  add(to.w2, at.w2, s.hidden1, s.hidden2, at.padded.h2);
+  add(to.b2, at.b2, 1, s.hidden2, 0);
+  add(to.w3, at.w3, 1, s.hidden2, 0);
+  add(to.b3, at.b3, 1, 1, 0);
+}
+
+/// Picks the precision at run time.
+template <class T, class Full, class Half>
+void choose(const CriticPass<T>& pass, const Full& full, const Half& half) {
+  pass.precision == Precision::bf16 ? half() : full();
+}
+
+template <class T>
+CriticKernels<T> kernels() {
+  constexpr Precision full = Precision::float32, half = Precision::bf16;
+  CriticKernels<T> table;
+  table.packed_size = &packed_size<T>;
+  table.scratch_size = &scratch_size<T>;
+  table.sums_size = &sums_size<T>;
+  table.pack = &pack<T>;
+  table.values = [](const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
+    choose(pass, [&] { values<T, full>(pass, states, q); }, [&] { values<T, half>(pass, states, q); });
+  };
+  table.gradients = [](const CriticPass<T>& pass, const CriticStates<T>& states, const T* dq, T* sums,
+                       const InputGradients<T>& inputs) {
+    choose(
+        pass, [&] { gradients<T, full>(pass, states, dq, sums, inputs); },
+        [&] { gradients<T, half>(pass, states, dq, sums, inputs); });
+  };
+  table.logsumexp = [](const CriticPass<T>& pass, const CriticStates<T>& states, const T* log_density, T scale, T* out,
+                       T* sums) {
+    choose(
+        pass, [&] { logsumexp<T, full>(pass, states, log_density, scale, out, sums); },
+        [&] { logsumexp<T, half>(pass, states, log_density, scale, out, sums); });
+  };
+  table.collect = &collect<T>;
+  return table;
+}
+
+}  // namespace
+
+CriticKernels<float> critic_kernels_float() { return kernels<float>(); }
+CriticKernels<double> critic_kernels_double() { return kernels<double>(); }
+
+}  // namespace omar::nn::OMAR_LEVEL

@@ -1,0 +1,90 @@
+#pragma once
+/// The fused candidate critic: two hidden layers, one output, K candidate actions per state. Compiled per instruction
+/// level; arguments are valid and contiguous. Padded arrays are laid out by the kernels themselves: the front end only
+/// allocates them (`packed`, `scratch`, `sums`; 64-byte aligned).
+
+#include <omar/nn/precision.h>
+
+#include <cstdint>
+
+namespace omar::nn {
+
+/// Sizes of one network and its candidates.
+struct CriticShape {
+  std::int64_t obs;      ///< O
+  std::int64_t actions;  ///< A
+  std::int64_t hidden1;
+  std::int64_t hidden2;
+  std::int64_t samples;  ///< K
+};
+
+/// One network's parameters: w1 [O + A, H1], b1 [H1], w2 [H1, H2], b2 [H2], w3 [H2], b3 [1].
+template <class T>
+struct CriticWeights {
+  T *w1, *b1, *w2, *b2, *w3, *b3;
+};
+
+/// Some states of one network.
+template <class T>
+struct CriticStates {
+  const T* obs;      ///< [count, O]
+  const T* actions;  ///< [count, K, A]
+  std::int64_t count;
+};
+
+enum class Wanted {
+  all,     ///< gradients of parameters and of the inputs that are asked for
+  inputs,  ///< those of the inputs alone
+};
+
+/// Gradients with respect to inputs; null where they are not wanted.
+template <class T>
+struct InputGradients {
+  Wanted wanted;
+  T* obs;      ///< [count, O]
+  T* actions;  ///< [count, K, A]
+};
+
+/// What a pass over states works with.
+template <class T>
+struct CriticPass {
+  CriticShape shape;
+  Precision precision;
+  const T* packed;
+  T* scratch;
+};
+
+template <class T>
+struct CriticKernels {
+  std::int64_t (*packed_size)(const CriticShape& shape);
+  std::int64_t (*scratch_size)(const CriticShape& shape);
+  std::int64_t (*sums_size)(const CriticShape& shape);
+
+  /// Rearranges one network's parameters.
+  void (*pack)(const CriticShape& shape, const CriticWeights<const T>& weights, Precision precision, T* packed);
+  /// q [count, K].
+  void (*values)(const CriticPass<T>& pass, const CriticStates<T>& states, T* q);
+  /// Adds the parameters' gradients under upstream gradients dq [count, K] to `sums`; writes those of the inputs.
+  void (*gradients)(const CriticPass<T>& pass, const CriticStates<T>& states, const T* dq, T* sums,
+                    const InputGradients<T>& inputs);
+  /// out[s] = log sum_k exp(q[s, k] - log_density[s, k]); adds `scale` times the gradient of their sum to `sums`.
+  void (*logsumexp)(const CriticPass<T>& pass, const CriticStates<T>& states, const T* log_density, T scale, T* out,
+                    T* sums);
+  /// Parameters' gradients as the sum of `chunks` arrays of sums_size, in their order.
+  void (*collect)(const CriticShape& shape, const T* sums, std::int64_t chunks, const CriticWeights<T>& gradients);
+};
+
+namespace base {
+CriticKernels<float> critic_kernels_float();
+CriticKernels<double> critic_kernels_double();
+}  // namespace base
+namespace avx2 {
+CriticKernels<float> critic_kernels_float();
+CriticKernels<double> critic_kernels_double();
+}  // namespace avx2
+namespace avx512 {
+CriticKernels<float> critic_kernels_float();
+CriticKernels<double> critic_kernels_double();
+}  // namespace avx512
+
+}  // namespace omar::nn

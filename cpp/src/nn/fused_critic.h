@@ -1,0 +1,42 @@
+#pragma once
+/// Runs the fused critic's kernels over whole tensors: splits the work over networks and ranges of states, and adds up
+/// gradients in an order that does not depend on the number of threads. No autograd here.
+
+#include <omar/nn/stacked_mlp.h>
+
+#include <string>
+#include <utility>
+
+#include "nn/critic_kernels.h"
+
+namespace omar::nn {
+
+/// Why the fused path cannot score with this critic; empty when it can. Shapes and dtypes agree already.
+std::string fused_obstacle(const StackedMlp& critic);
+
+/// [T, M, B, K]
+at::Tensor fused_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+                        Precision precision);
+
+/// Undefined where not asked for.
+struct FusedGradients {
+  StackedMlp parameters;
+  at::Tensor obs;
+  at::Tensor actions;
+};
+
+struct GradientRequest {
+  Wanted wanted = Wanted::all;
+  bool obs = false;
+  bool actions = false;
+};
+
+/// Gradients under upstream gradients dq [T, M, B, K].
+FusedGradients fused_gradients(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+                               const at::Tensor& dq, Precision precision, GradientRequest request);
+
+/// Mean over states of the log sum of exponentials [T, M], and each network's gradients of its own mean.
+std::pair<at::Tensor, StackedMlp> fused_mean_logsumexp(const StackedMlp& critic, const at::Tensor& obs,
+                                                       const Candidates& candidates, Precision precision);
+
+}  // namespace omar::nn
