@@ -313,7 +313,7 @@ def test_bf16_rounds_the_hidden_products(shape):
     fused = candidate_values(critic, obs, actions, path="fused", precision="bf16")
     scale = float(exact.detach().abs().max())
     # A sum that rounds the other way moves an input by one bfloat16 step, so not to float32 accuracy.
-    torch.testing.assert_close(fused, plain, rtol=0, atol=2e-4 * scale)
+    torch.testing.assert_close(fused, plain, rtol=0, atol=1e-3 * scale)
     assert 1e-5 * scale < (fused - exact).abs().max() < 2e-2 * scale
 
 

@@ -59,6 +59,9 @@ class FusedCritic {
     const int64_t wanted = (least_pieces + networks_ - 1) / networks_;
     chunks_ = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, batch_ / least_states));
     chunk_ = batch_ == 0 ? 0 : (batch_ + chunks_ - 1) / chunks_;
+    // Threads for pieces worth a million multiply-adds or so.
+    const int64_t products = shape_.hidden1 * (shape_.hidden2 + shape_.obs + shape_.actions);
+    grain_ = std::max<int64_t>(1, (1 << 20) / std::max<int64_t>(1, chunk_ * shape_.samples * products));
     pack(critic);
   }
 
@@ -131,7 +134,7 @@ class FusedCritic {
     const auto part = [&](size_t i, int64_t n) {
       return parts[i].template const_data_ptr<T>() + n * (parts[i].numel() / networks_);
     };
-    at::parallel_for(0, networks_, 1, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, networks_, 8, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
         kernels_.pack(shape_, {part(0, n), part(1, n), part(2, n), part(3, n), part(4, n), part(5, n)}, precision_,
                       to + n * packed_size_);
@@ -142,7 +145,7 @@ class FusedCritic {
   template <class Body>
   void for_pieces(const Body& body) {
     const T* packed = packed_.template const_data_ptr<T>();
-    at::parallel_for(0, networks_ * chunks_, 1, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, networks_ * chunks_, grain_, [&](int64_t begin, int64_t end) {
       at::Tensor scratch = at::empty({kernels_.scratch_size(shape_)}, packed_.options());
       T* memory = scratch.template mutable_data_ptr<T>();
       for (int64_t i = begin; i < end; ++i) {
@@ -171,7 +174,7 @@ class FusedCritic {
     const auto part = [&](const at::Tensor& tensor, int64_t n) {
       return tensor.template mutable_data_ptr<T>() + n * (tensor.numel() / networks_);
     };
-    at::parallel_for(0, networks_, 1, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, networks_, 8, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
         kernels_.collect(shape_, sums + n * chunks_ * sums_size_, chunks_,
                          {part(result.weights[0], n), part(result.biases[0], n), part(result.weights[1], n),
@@ -189,6 +192,7 @@ class FusedCritic {
   int64_t packed_size_, sums_size_;
   int64_t chunks_ = 1;  ///< pieces per network
   int64_t chunk_ = 0;   ///< states per piece
+  int64_t grain_ = 1;   ///< pieces that a thread takes at least
 };
 
 }  // namespace
