@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oracles import philox
 from safetensors.torch import load_file, save_file
 
 from omar import _core
@@ -21,6 +20,7 @@ from omar.nets import (
     normal_candidates,
     uniform_candidates,
 )
+from oracles import philox
 
 SIZES = (5 + 2, 16, 12, 1)
 
