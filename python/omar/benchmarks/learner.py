@@ -1,0 +1,113 @@
+"""A whole OMAR update per agent, minibatch sampling included, in the settings of both kinds of task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+
+import omar
+from omar import _core
+from omar.algorithms import Agents, Backbone, Batch, Draw, update
+from omar.algorithms.omar import Omar, OmarSettings
+from omar.benchmarks.measure import Record, Setup, milliseconds
+
+ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Sizes of one setting: N agents, observation O, action A."""
+
+    name: str
+    agents: int
+    obs_size: int
+    action_size: int
+    backbone: Backbone
+    settings: OmarSettings
+
+    def flops(self) -> float:
+        """A multiply-add counts two, a backward pass twice its forward pass."""
+        h, a, o = self.backbone.hidden, self.action_size, self.obs_size
+        candidate = 2 * (a * h + h * h + h)  # a critic on one action, the observation's part done
+        state = 2 * o * h
+        policy = 2 * (o * h + h * h + h * a)
+        s = self.settings
+        search = state + (s.rounds * s.samples + 1) * candidate
+        penalty = 2 * 3 * (state + s.penalty_samples * candidate)
+        temporal = policy + 2 * (state + candidate) + 2 * 3 * (state + candidate)
+        actor = 3 * policy + (3 * (state + candidate) if s.tau < 1 else 0)
+        return float(self.backbone.batch_size * (search + penalty + temporal + actor))
+
+
+PARTICLE = Case("particle", 3, 18, 2, Backbone(), OmarSettings(alpha=0.5, tau=0.9))
+CHEETAH = Case(
+    "HalfCheetah",
+    2,
+    6,
+    3,
+    Backbone(batch_size=256, learning_rate=3e-4, polyak_rate=0.005, hidden=256),
+    OmarSettings(alpha=1.0, tau=0.9, penalty_samples=30, rounds=2, samples=20, refit="elite", elites=5),
+)
+
+
+class Learner:
+    """M members of a case on random transitions."""
+
+    def __init__(self, case: Case, members: int, device: str) -> None:
+        """Fills a replay buffer with noise; its values do not change the time of an update."""
+        self.case = case
+        shape = (case.agents,)
+        fields = {
+            "observations": (*shape, case.obs_size),
+            "actions": (*shape, case.action_size),
+            "rewards": shape,
+            "next_observations": (*shape, case.obs_size),
+        }
+        self.buffer = omar.ReplayBuffer(ROWS, fields, device=device)
+        generator = torch.Generator().manual_seed(0)
+        self.buffer.extend(
+            {k: torch.rand((ROWS, *s), generator=generator) * 2 - 1 for k, s in fields.items()}
+        )
+        self.agents = Agents(
+            case.backbone,
+            seeds=list(range(members)),
+            obs_size=case.obs_size,
+            action_size=case.action_size,
+            device=device,
+        )
+        self.algorithm = Omar(case.settings, self.agents)
+        self.steps = count()
+
+    def __call__(self) -> None:
+        """One update of all members."""
+        draw = Draw(0, next(self.steps))
+        columns = self.buffer.sample(
+            self.case.backbone.batch_size,
+            members=self.agents.members,
+            seed=draw.seed,
+            step=draw.step,
+            agents=self.case.agents,
+        )
+        update(self.algorithm, self.agents, Batch(**columns), draw)
+
+
+def run(setup: Setup) -> Iterator[Record]:
+    """Yields the time of an update per agent, for one seed and for five seeds stacked."""
+    for case in (PARTICLE, CHEETAH):
+        for seeds in (1, 5):
+            members = seeds * case.agents
+            learner = Learner(case, members, setup.device)
+            for threads in setup.threads:
+                torch.set_num_threads(threads)
+                peak = _core.bounds.fma_flops(setup.seconds / 8) if setup.device == "cpu" else None
+                yield Record.of(
+                    "learner/OMAR update per agent",
+                    f"{case.name}, M {members}, batch {case.backbone.batch_size}, {setup.device}",
+                    milliseconds(learner, setup, per=members),
+                    "ms",
+                    None if peak is None else 1e3 * case.flops() / peak,
+                    "FLOPs at the fp32 FMA peak",
+                )
