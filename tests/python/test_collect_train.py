@@ -22,7 +22,7 @@ from omar.tasks import get_task, normalized_score
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
 MATD3 = Matd3Settings(batch_size=64, hidden=16)
 TASK_NAMES = ("simple_spread", "simple_tag", "simple_world")
-SHIPPED = ("simple_spread",)  # tasks whose behaviours ship
+SHIPPED = ("simple_spread", "simple_tag")  # tasks whose behaviours ship
 TASKS = pytest.mark.parametrize("name", TASK_NAMES)
 
 
