@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .. import _core
-from ..nets import StackedMlp, candidate_values
+from ..nets import StackedMlp
 from ..optim import StackedOptimizer
 from . import losses
 from .agents import ACTOR, CRITIC, LAST_POLICY_LAYER
@@ -192,31 +192,31 @@ class Matd3:
     def _values(self, observations: Tensor, actions: Tensor, *, target: bool = False) -> Tensor:
         """Both critics' values `[2, M, B]` of joint observations and actions `[S, B, A, .]`."""
         stacked = (x[:, None].expand(-1, self.roles.trained, -1, -1, -1) for x in (observations, actions))
-        obs, acts = self._critic_inputs(*stacked)
+        inputs = self._critic_inputs(*stacked)
         networks = self.critic.target if target else self.critic.networks
-        values: Tensor = candidate_values(networks, obs, acts).squeeze(-1)
-        return values
+        values: Tensor = networks(torch.cat([inputs, inputs]))
+        return values.view(2, *inputs.shape[:2])
 
     def _actor_terms(self, batch: JointBatch) -> tuple[Tensor, Tensor]:
         """`-mean Q^1(o, a with the own action replaced by pi(o))` and the penalty, `[M]` each."""
         logits = self.logits(self.actor.networks, batch.observations)
         actions = torch.where(self._own, torch.tanh(logits)[:, :, :, None], batch.actions[:, None])
         joint = batch.observations[:, None].expand(-1, self.roles.trained, -1, -1, -1)
-        obs, acts = self._critic_inputs(joint, actions)
+        inputs = self._critic_inputs(joint, actions)
         weights, biases = (
             [p[: self.members].detach() for p in layers]
             for layers in (self.critic.networks.weights, self.critic.networks.biases)
         )
-        value = losses.negative_value(_core.nn_candidate_values(weights, biases, obs, acts)[0].squeeze(-1))
+        value = losses.negative_value(_core.nn_forward(weights, biases, inputs).squeeze(-1))
         penalty = self.settings.saturation_penalty * losses.action_norm(logits.flatten(0, 1))
         return value, penalty
 
-    def _critic_inputs(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """`[S, T, B, A, .]` to what the critics see: observations `[M, B, A O]`, actions `[M, B, 1, A U]`."""
+    def _critic_inputs(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Observations and actions `[S, T, B, A, .]` to each member's view of them, `[M, B, A (O + U)]`."""
         obs, acts = observations.flatten(0, 1), actions.flatten(0, 1)
         if self._masks is not None:
             obs, acts = obs * self._masks[0], acts * self._masks[1]
-        return obs.flatten(2), acts.flatten(2)[:, :, None]
+        return torch.cat([obs.flatten(2), acts.flatten(2)], dim=2)
 
     def _stack(self, by_agent: Tensor) -> Tensor:
         """One entry per trained agent to one per member."""
