@@ -29,7 +29,8 @@ struct SampleOptions {
   int64_t members = 1;     ///< M, a multiple of the number of datasets S; member m draws from dataset m / (M / S)
   std::uint64_t seed = 0;  ///< key of the draw
   std::int64_t step = 0;   ///< counter of the draw: the update's number
-  std::optional<int64_t> agents;  ///< N: every field's first axis is N and member m receives only slice m % N
+  /// N: every field's first axis is N and member m receives only slice m % N.
+  std::optional<int64_t> agents = std::nullopt;
 };
 
 /// Packed ring buffer of float32 rows. All datasets have the same capacity; each fills and wraps on its own. Row i is
