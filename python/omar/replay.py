@@ -22,7 +22,7 @@ class ReplayBuffer:
     written, until the ring wraps and the newest rows take the places of the oldest.
     """
 
-    __slots__ = ("_core",)
+    __slots__ = ("_core", "_viewed")
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class ReplayBuffer:
         fields: Mapping[str, Sequence[int]],
         device: str | torch.device = "cpu",
         datasets: int = 1,
+        storage: torch.dtype = torch.float32,
     ) -> None:
         """Empty storage.
 
@@ -38,12 +39,36 @@ class ReplayBuffer:
             fields: shape per row of each column, such as `{"observations": (3, 18), "rewards": (3,)}`.
             device: where the rows live and the minibatches appear.
             datasets: number of datasets S.
+            storage: torch.float32, or torch.bfloat16 for half the memory and traffic; columns and minibatches
+                are float32 either way.
 
         Raises:
             ValueError: capacity or datasets below 1, no field, a size below 1, no such device.
+            TypeError: another storage.
         """
         named = [(name, list(shape)) for name, shape in fields.items()]
-        self._core = _core.ReplayBuffer(capacity, named, _device(device), datasets)
+        self._core = _core.ReplayBuffer(capacity, named, _device(device), datasets, storage)
+        self._viewed: object = None
+
+    @classmethod
+    def view(cls, *datasets: Mapping[str, Column]) -> ReplayBuffer:
+        """A buffer that samples straight from existing columns, such as memory maps, without a copy.
+
+        Rows that were never sampled are never read from disk. Nothing can be added. A packed buffer samples
+        faster, because each of its rows lies in one place.
+
+        Args:
+            datasets: for each dataset every field once: float32 `[n, ...]`, contiguous, on the CPU.
+
+        Raises:
+            ValueError: no dataset, fields that differ between datasets, wrong shape, not contiguous.
+            TypeError: not float32, not a tensor or array.
+        """
+        buffer = cls.__new__(cls)
+        viewed = [_checked(columns) for columns in datasets]
+        buffer._core = _core.ReplayBuffer.view(viewed)
+        buffer._viewed = viewed  # the core does not own numpy's memory
+        return buffer
 
     @property
     def capacity(self) -> int:
@@ -59,6 +84,11 @@ class ReplayBuffer:
     def device(self) -> torch.device:
         """Device of the rows."""
         return self._core.device
+
+    @property
+    def storage(self) -> torch.dtype:
+        """Dtype of the stored numbers."""
+        return self._core.storage
 
     @property
     def row_bytes(self) -> int:
@@ -96,11 +126,7 @@ class ReplayBuffer:
             ValueError: missing or unknown field, wrong shape, no such dataset.
             TypeError: not float32, not a tensor or array.
         """
-        for name, column in columns.items():
-            if not isinstance(column, torch.Tensor | np.ndarray):
-                kind = type(column).__name__
-                raise TypeError(f"[replay::extend] `{name}` must be a tensor or a numpy array, got {kind}")
-        self._core.extend(list(columns.items()), dataset)
+        self._core.extend(_checked(columns), dataset)
 
     def sample(
         self, batch_size: int, *, members: int = 1, seed: int, step: int, agents: int | None = None
@@ -147,7 +173,17 @@ class ReplayBuffer:
         """
         buffer = cls.__new__(cls)
         buffer._core = _core.ReplayBuffer.load(fspath(path), _device(device))
+        buffer._viewed = None
         return buffer
+
+
+def _checked(columns: Mapping[str, Column]) -> list[tuple[str, Column]]:
+    for name, column in columns.items():
+        if not isinstance(column, torch.Tensor | np.ndarray):
+            raise TypeError(
+                f"[replay] `{name}` must be a tensor or a numpy array, got {type(column).__name__}"
+            )
+    return list(columns.items())
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -5,10 +5,14 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <cmath>
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -45,12 +49,12 @@ TEST(Permutation, VectorLoopsGiveThePlainValuesAtEveryLevel) {
   }
 }
 
-TEST(Kernels, GatherAndCopyEveryWidthAtEveryLevel) {
+TEST(Kernels, GatherAndPackEveryWidthAtEveryLevel) {
   constexpr std::int64_t kRows = 37, kTaken = 100;
   for (const Kernels& kernels : kernels_of_all_levels()) {
     for (std::int64_t floats = 1; floats <= 70; ++floats) {
       const std::int64_t stride = floats + 3;
-      std::vector<float> table(static_cast<size_t>(kRows * stride));
+      std::vector<float> table(static_cast<size_t>(kRows * stride) + kSlackBytes / 4);
       for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i);
       std::vector<std::int64_t> rows(kTaken);
       for (std::int64_t i = 0; i < kTaken; ++i) rows[static_cast<size_t>(i)] = (i * 11 + 5) % kRows;
@@ -60,9 +64,10 @@ TEST(Kernels, GatherAndCopyEveryWidthAtEveryLevel) {
       const auto* source = reinterpret_cast<const char*>(table.data() + 2);
       const Span span{source, stride * 4, floats * 4};
       Segment segment{source, stride * 4, reinterpret_cast<char*>(gathered.data()), floats * 4, floats};
-      kernels.gather(&segment, 1, &span, 1, rows.data(), kTaken);
+      const Slack slack = floats % 2 == 0 ? Slack::one_vector : Slack::none;
+      kernels.gather({&segment, 1, &span, 1, Stored::float32, slack}, rows.data(), kTaken);
       segment.target = reinterpret_cast<char*>(copied.data());
-      kernels.copy(&segment, 1, kRows);
+      kernels.pack(&segment, 1, Stored::float32, kRows);
       for (std::int64_t i = 0; i < kTaken * floats; ++i) {
         const std::int64_t row = rows[static_cast<size_t>(i / floats)];
         ASSERT_EQ(gathered[static_cast<size_t>(i)], static_cast<float>(row * stride + 2 + i % floats)) << floats;
@@ -72,6 +77,71 @@ TEST(Kernels, GatherAndCopyEveryWidthAtEveryLevel) {
       }
       EXPECT_EQ(gathered.back(), -1.0f);
       EXPECT_EQ(copied.back(), -1.0f);
+    }
+  }
+}
+
+/// Two pages of which the second may not be touched.
+class GuardedPage {
+ public:
+  GuardedPage() {
+    base_ = static_cast<char*>(mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mprotect(base_ + kPage, kPage, PROT_NONE);
+  }
+  ~GuardedPage() { munmap(base_, 2 * kPage); }
+  GuardedPage(const GuardedPage&) = delete;
+  GuardedPage& operator=(const GuardedPage&) = delete;
+  /// `bytes` bytes that end where the page ends.
+  char* last(std::int64_t bytes) const { return base_ + kPage - bytes; }
+
+ private:
+  static constexpr std::size_t kPage = 1 << 16;
+  char* base_;
+};
+
+TEST(Kernels, GatherWithoutSlackStaysInsideItsSourceAndTarget) {
+  const GuardedPage source_page, target_page;
+  for (const Kernels& kernels : kernels_of_all_levels()) {
+    for (const std::int64_t floats : {1, 2, 7, 8, 9, 18, 33, 70}) {
+      constexpr std::int64_t kRows = 40;
+      char* const source = source_page.last(kRows * floats * 4);
+      char* const target = target_page.last(kRows * floats * 4);
+      std::memset(source, 0, static_cast<std::size_t>(kRows * floats * 4));
+      std::vector<std::int64_t> rows(kRows);
+      for (std::int64_t i = 0; i < kRows; ++i) rows[static_cast<size_t>(i)] = i;
+      const Span span{source, floats * 4, floats * 4};
+      const Segment segment{source, floats * 4, target, floats * 4, floats};
+      kernels.gather({&segment, 1, &span, 1, Stored::float32, Slack::none}, rows.data(), kRows);
+      // With slack only the source may be read past its end.
+      char* const slack_source = source_page.last(kRows * floats * 4 + kSlackBytes);
+      const Segment slack{slack_source, floats * 4, target, floats * 4, floats};
+      kernels.gather({&slack, 1, &span, 1, Stored::float32, Slack::one_vector}, rows.data(), kRows);
+    }
+  }
+}
+
+TEST(Kernels, Bfloat16RoundsToTheNearestEven) {
+  const std::vector<float> values{0.0f,    -0.0f,  1.0f,     1.00390625f, 1.01171875f,
+                                  3.4e38f, 1e-45f, INFINITY, -INFINITY,   NAN};
+  const auto n = static_cast<std::int64_t>(values.size());
+  const at::Tensor expected = at::tensor(values).to(at::kBFloat16);
+  for (const Kernels& kernels : kernels_of_all_levels()) {
+    std::vector<c10::BFloat16> stored(values.size() + kSlackBytes / 2);
+    const Segment pack{reinterpret_cast<const char*>(values.data()), n * 4, reinterpret_cast<char*>(stored.data()),
+                       n * 2, n};
+    kernels.pack(&pack, 1, Stored::bfloat16, 1);
+    std::vector<float> back(values.size());
+    const std::int64_t row = 0;
+    const Span span{reinterpret_cast<const char*>(stored.data()), n * 2, n * 2};
+    const Segment segment{span.source, n * 2, reinterpret_cast<char*>(back.data()), n * 4, n};
+    kernels.gather({&segment, 1, &span, 1, Stored::bfloat16, Slack::one_vector}, &row, 1);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float want = expected[i].to(at::kFloat).item<float>();
+      if (std::isnan(want)) {
+        EXPECT_TRUE(std::isnan(back[static_cast<size_t>(i)]));
+      } else {
+        EXPECT_EQ(back[static_cast<size_t>(i)], want) << i;
+      }
     }
   }
 }

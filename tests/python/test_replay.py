@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +298,111 @@ def test_damaged_file_is_refused(tmp_path: Path, damage, message):
         omar.ReplayBuffer.load(path)
 
 
+# ---- storage in bfloat16, views, memory
+
+
+def test_bfloat16_storage_rounds_as_torch_does():
+    fields = {"x": (3, 7), "y": (), "z": (40,)}
+    columns = make_columns(fields, 300)
+    columns["y"][:6] = [np.nan, np.inf, -np.inf, 3.4e38, 1e-45, 1.00390625]
+    buffer = omar.ReplayBuffer(256, fields, storage=torch.bfloat16)
+    buffer.extend(columns)
+    assert buffer.storage == torch.bfloat16
+    assert buffer.row_bytes == 128
+    rounded = {name: torch.from_numpy(column[-256:]).bfloat16().float() for name, column in columns.items()}
+    for name, column in buffer.columns().items():
+        assert column.dtype == torch.float32
+        torch.testing.assert_close(column, rounded[name], rtol=0, atol=0, equal_nan=True)
+    ring = {name: column.roll(300 % 256, 0) for name, column in rounded.items()}
+    rows = buffer.sample_indices(200, members=2, seed=1, step=1)
+    for name, column in buffer.sample(200, members=2, seed=1, step=1).items():
+        assert column.dtype == torch.float32
+        torch.testing.assert_close(column, ring[name][rows], rtol=0, atol=0, equal_nan=True)
+
+
+def test_bfloat16_buffer_is_saved_and_gives_slices(tmp_path: Path):
+    buffer = filled(storage=torch.bfloat16)
+    buffer.save(tmp_path / "buffer")
+    loaded = omar.ReplayBuffer.load(tmp_path / "buffer")
+    assert loaded.storage == torch.bfloat16
+    whole = buffer.sample(50, members=3, seed=5, step=6)
+    parts = loaded.sample(50, members=3, seed=5, step=6, agents=3)
+    for name, column in parts.items():
+        assert torch.equal(column, torch.stack([whole[name][m, :, m] for m in range(3)]))
+
+
+@pytest.mark.parametrize("agents", [None, 3])
+def test_view_samples_what_a_copy_samples(tmp_path: Path, agents):
+    columns = [make_columns(FIELDS, n, seed=n) for n in (700, 900)]
+    copy = omar.ReplayBuffer(1_000, FIELDS, datasets=2)
+    mapped = []
+    for dataset, named in enumerate(columns):
+        copy.extend(named, dataset)
+        for name, column in named.items():
+            np.save(tmp_path / f"{name}{dataset}.npy", column)
+        mapped.append({name: np.load(tmp_path / f"{name}{dataset}.npy", mmap_mode="r") for name in named})
+    view = omar.ReplayBuffer.view(*mapped)
+    del mapped  # the view keeps what it needs
+    assert (view.size, view.datasets, view.capacity, view.fields) == (1_600, 2, 900, FIELDS)
+    assert view.row_bytes == 4 * (54 + 6 + 3 + 54)
+    for expected, got in zip(
+        copy.sample(600, members=6, seed=2, step=3, agents=agents).items(),
+        view.sample(600, members=6, seed=2, step=3, agents=agents).items(),
+        strict=True,
+    ):
+        assert expected[0] == got[0]
+        assert torch.equal(expected[1], got[1])
+    assert torch.equal(view.columns(1)["rewards"], torch.from_numpy(columns[1]["rewards"]))
+
+
+def test_view_errors():
+    column = np.zeros((4, 3), np.float32)
+    view = omar.ReplayBuffer.view({"x": column})
+    with pytest.raises(ValueError, match="this buffer is a view of its columns: nothing can be added"):
+        view.extend({"x": column})
+    with pytest.raises(ValueError, match="there is nothing of its own to save"):
+        view.save("anywhere")
+    with pytest.raises(ValueError, match="needs the columns of at least one dataset"):
+        omar.ReplayBuffer.view()
+    with pytest.raises(ValueError, match="`fields` must name at least one field"):
+        omar.ReplayBuffer.view({})
+    with pytest.raises(ValueError, match=r"`x` must be contiguous, got strides \[1, 4\]"):
+        omar.ReplayBuffer.view({"x": np.zeros((3, 4), np.float32).T})
+    with pytest.raises(ValueError, match="unknown field `y`: the fields are x"):
+        omar.ReplayBuffer.view({"x": column}, {"y": column})
+    with pytest.raises(ValueError, match=r"`y` must be \[n, ...\] = \[4\], got \[5\]"):
+        omar.ReplayBuffer.view({"x": column, "y": np.zeros(5, np.float32)})
+    with pytest.raises(ValueError, match=r"`x` must be \[n, ...\]"):
+        omar.ReplayBuffer.view({"x": np.zeros((), np.float32)})
+    with pytest.raises(TypeError, match="`x` must be float32"):
+        omar.ReplayBuffer.view({"x": column.astype(np.float64)})
+    with pytest.raises(TypeError, match="`x` must be a tensor or a numpy array, got list"):
+        omar.ReplayBuffer.view({"x": [1.0]})
+    with pytest.raises(ValueError, match="dataset 0 is empty"):
+        omar.ReplayBuffer.view({"x": column[:0]}).sample(1, seed=0, step=0)
+
+
+def test_batches_that_live_keep_their_memory():
+    buffer = filled()
+    first = buffer.sample(64, seed=0, step=0)
+    kept = {name: column.clone() for name, column in first.items()}
+    observations = first["observations"]
+    del first
+    for step in range(1, 10):  # the memory of dropped batches is used again, but not while a column lives
+        buffer.sample(64, seed=0, step=step)
+    assert torch.equal(observations, kept["observations"])
+    del buffer
+    assert torch.equal(observations, kept["observations"])
+
+
+def test_batches_drawn_from_several_threads():
+    buffer = filled(n=5_000, capacity=5_000)
+    expected = [buffer.sample(500, seed=0, step=step)["observations"].clone() for step in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda step: buffer.sample(500, seed=0, step=step)["observations"], range(40)))
+    assert all(torch.equal(one, two) for one, two in zip(expected, got, strict=True))
+
+
 # ---- errors
 
 
@@ -318,6 +424,11 @@ def test_damaged_file_is_refused(tmp_path: Path, damage, message):
 def test_constructor_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         omar.ReplayBuffer(*arguments)
+
+
+def test_storage_is_float32_or_bfloat16():
+    with pytest.raises(TypeError, match="`storage` must be float32 or bfloat16, got Double"):
+        omar.ReplayBuffer(1, SMALL, storage=torch.float64)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

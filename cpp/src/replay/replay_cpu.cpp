@@ -2,18 +2,43 @@
 #include "replay/replay_kernels.h"
 
 #include <omar/core/pack.h>
+#include <omar/core/rng.h>
+
+#include <cstring>
 
 namespace omar::replay::OMAR_LEVEL {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kWidth = 16;
-#elif defined(__AVX2__)
 constexpr int kWidth = 8;
-#else
-constexpr int kWidth = 4;
-#endif
 using Floats = Pack<float, kWidth>;
+
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
+OMAR_INLINE Floats load(const float* p) { return Floats::load(p); }
+
+OMAR_INLINE Floats load(const Bfloat16* p) {
+  typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));
+  typedef std::uint32_t Words __attribute__((vector_size(4 * kWidth)));
+  Halves halves;
+  std::memcpy(&halves, p, sizeof(halves));
+  const Words words = __builtin_convertvector(halves, Words) << 16;
+  Floats x;
+  std::memcpy(&x.v, &words, sizeof(words));
+  return x;
+}
+
+OMAR_INLINE float widen(float x) { return x; }
+OMAR_INLINE float widen(Bfloat16 x) { return rng::bits_float(static_cast<std::uint32_t>(x.bits) << 16); }
+
+OMAR_INLINE void narrow(float x, float& stored) { stored = x; }
+/// To the nearest, ties to even; a NaN stays one.
+OMAR_INLINE void narrow(float x, Bfloat16& stored) {
+  const std::uint32_t bits = rng::float_bits(x);
+  const std::uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  stored.bits = static_cast<std::uint16_t>(x != x ? (bits >> 16) | 0x40u : rounded);
+}
 
 void draw(const Draw& draw, std::int64_t first, std::int64_t n, std::int64_t* rows) {
   const shuffle::Permutation p =
@@ -41,24 +66,6 @@ void draw(const Draw& draw, std::int64_t first, std::int64_t n, std::int64_t* ro
   }
 }
 
-/// `floats` floats, in vectors of which the last may overlap the one before.
-OMAR_INLINE void copy_floats(const char* source, char* target, std::int64_t floats) {
-  const float* from = reinterpret_cast<const float*>(source);
-  float* to = reinterpret_cast<float*>(target);
-  if (floats >= kWidth) {
-    std::int64_t i = 0;
-    for (; i + kWidth <= floats; i += kWidth) Floats::load(from + i).store(to + i);
-    if (i < floats) Floats::load(from + floats - kWidth).store(to + floats - kWidth);
-  } else if (floats >= 4) {
-    using Four = Pack<float, 4>;
-    std::int64_t i = 0;
-    for (; i + 4 <= floats; i += 4) Four::load(from + i).store(to + i);
-    if (i < floats) Four::load(from + floats - 4).store(to + floats - 4);
-  } else {
-    for (std::int64_t i = 0; i < floats; ++i) to[i] = from[i];
-  }
-}
-
 OMAR_INLINE void fetch(const Span& span, std::int64_t row) {
   constexpr std::uintptr_t kLine = 64;
   const auto first = reinterpret_cast<std::uintptr_t>(span.source + row * span.source_bytes);
@@ -68,46 +75,112 @@ OMAR_INLINE void fetch(const Span& span, std::int64_t row) {
   }
 }
 
-void gather(const Segment* segments, std::int64_t segment_count, const Span* spans, std::int64_t span_count,
-            const std::int64_t* rows, std::int64_t n) {
-  // A few rows at a time stay in L1 while every segment takes its part of them.
-  constexpr std::int64_t kRows = 16;
-  const auto fetch_rows = [&](std::int64_t begin) {
-    const std::int64_t end = begin + kRows < n ? begin + kRows : n;
-    for (std::int64_t i = begin; i < end; ++i) {
-      for (std::int64_t s = 0; s < span_count; ++s) fetch(spans[s], rows[i]);
-    }
+OMAR_INLINE void fetch_row(const Gather& gather, std::int64_t row) {
+  for (std::int64_t s = 0; s < gather.span_count; ++s) fetch(gather.spans[s], row);
+}
+
+/// Exactly `count` numbers; the last vector may overlap the one before.
+template <class T>
+OMAR_INLINE void copy_exactly(const T* from, float* to, std::int64_t count) {
+  if (count < kWidth) {
+    for (std::int64_t i = 0; i < count; ++i) to[i] = widen(from[i]);
+    return;
+  }
+  std::int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) load(from + i).store(to + i);
+  if (i < count) load(from + count - kWidth).store(to + count - kWidth);
+}
+
+/// V whole vectors, of which the last may reach past the numbers wanted on both sides.
+template <int V, class T>
+OMAR_INLINE void copy_vectors(const T* from, float* to) {
+  load(from).store(to);
+  if constexpr (V > 1) copy_vectors<V - 1>(from + kWidth, to + kWidth);
+}
+
+template <int V, class T>
+OMAR_INLINE void copy_pair(const T* from0, const T* from1, float* to, std::int64_t count) {
+  copy_vectors<V>(from0, to);
+  copy_vectors<V>(from1, to + count);
+}
+
+/// Two rows of one segment; the second row's first numbers overwrite what the first row's last vector spilled.
+template <class T>
+OMAR_INLINE void copy_two_rows(const T* from0, const T* from1, float* to, std::int64_t count) {
+  switch ((count + kWidth - 1) / kWidth) {
+    case 1: return copy_pair<1>(from0, from1, to, count);
+    case 2: return copy_pair<2>(from0, from1, to, count);
+    case 3: return copy_pair<3>(from0, from1, to, count);
+    case 4: return copy_pair<4>(from0, from1, to, count);
+    case 5: return copy_pair<5>(from0, from1, to, count);
+    case 6: return copy_pair<6>(from0, from1, to, count);
+    case 7: return copy_pair<7>(from0, from1, to, count);
+    case 8: return copy_pair<8>(from0, from1, to, count);
+    default: copy_exactly(from0, to, count); copy_exactly(from1, to + count, count);
+  }
+}
+
+template <class T>
+void gather_as(const Gather& gather, const std::int64_t* rows, std::int64_t n) {
+  // Far enough ahead to keep all of the core's line-fill buffers busy; further evicts more than it hides.
+  constexpr std::int64_t kAhead = 8;
+  const auto source = [&](const Segment& segment, std::int64_t i) {
+    return reinterpret_cast<const T*>(segment.source + rows[i] * segment.source_bytes);
   };
-  fetch_rows(0);
+  const auto target = [&](const Segment& segment, std::int64_t i) {
+    return reinterpret_cast<float*>(segment.target) + i * segment.count;
+  };
+  for (std::int64_t i = 0; i < kAhead && i < n; ++i) fetch_row(gather, rows[i]);
+  std::int64_t i = 0;
+  // Rows written in whole vectors spill into at most kWidth - 1 later rows, so the last ones are written exactly.
+  if (gather.slack == Slack::one_vector) {
+    for (; i + 2 + kAhead <= n; i += 2) {
+      fetch_row(gather, rows[i + kAhead]);
+      fetch_row(gather, rows[i + kAhead + 1]);
+      for (std::int64_t s = 0; s < gather.segment_count; ++s) {
+        const Segment& segment = gather.segments[s];
+        copy_two_rows(source(segment, i), source(segment, i + 1), target(segment, i), segment.count);
+      }
+    }
+  }
+  static_assert(kAhead >= kWidth);
+  for (; i < n; ++i) {
+    if (i + kAhead < n) fetch_row(gather, rows[i + kAhead]);
+    for (std::int64_t s = 0; s < gather.segment_count; ++s) {
+      const Segment& segment = gather.segments[s];
+      copy_exactly(source(segment, i), target(segment, i), segment.count);
+    }
+  }
+}
+
+void gather(const Gather& gather, const std::int64_t* rows, std::int64_t n) {
+  if (gather.stored == Stored::bfloat16) return gather_as<Bfloat16>(gather, rows, n);
+  gather_as<float>(gather, rows, n);
+}
+
+template <class T>
+void pack_as(const Segment* segments, std::int64_t segment_count, std::int64_t n) {
+  constexpr std::int64_t kRows = 32;  // stay in cache while every segment fills its part
   for (std::int64_t begin = 0; begin < n; begin += kRows) {
-    fetch_rows(begin + kRows);
     const std::int64_t end = begin + kRows < n ? begin + kRows : n;
     for (std::int64_t s = 0; s < segment_count; ++s) {
       const Segment& segment = segments[s];
       for (std::int64_t i = begin; i < end; ++i) {
-        copy_floats(segment.source + rows[i] * segment.source_bytes, segment.target + i * segment.target_bytes,
-                    segment.floats);
+        const auto* from = reinterpret_cast<const float*>(segment.source + i * segment.source_bytes);
+        auto* to = reinterpret_cast<T*>(segment.target + i * segment.target_bytes);
+        for (std::int64_t k = 0; k < segment.count; ++k) narrow(from[k], to[k]);
       }
     }
   }
 }
 
-void copy(const Segment* segments, std::int64_t segment_count, std::int64_t n) {
-  constexpr std::int64_t kRows = 32;
-  for (std::int64_t begin = 0; begin < n; begin += kRows) {
-    const std::int64_t end = begin + kRows < n ? begin + kRows : n;
-    for (std::int64_t s = 0; s < segment_count; ++s) {
-      const Segment& segment = segments[s];
-      for (std::int64_t i = begin; i < end; ++i) {
-        copy_floats(segment.source + i * segment.source_bytes, segment.target + i * segment.target_bytes,
-                    segment.floats);
-      }
-    }
-  }
+void pack(const Segment* segments, std::int64_t segment_count, Stored stored, std::int64_t n) {
+  if (stored == Stored::bfloat16) return pack_as<Bfloat16>(segments, segment_count, n);
+  pack_as<float>(segments, segment_count, n);
 }
 
 }  // namespace
 
-Kernels kernels() { return Kernels{&draw, &gather, &copy}; }
+Kernels kernels() { return Kernels{&draw, &gather, &pack}; }
 
 }  // namespace omar::replay::OMAR_LEVEL

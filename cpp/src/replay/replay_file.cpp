@@ -142,9 +142,12 @@ class Reader {
 }  // namespace
 
 void ReplayBuffer::save(const std::string& path) const {
+  TORCH_CHECK_VALUE(!is_view(),
+                    "[replay::save] this buffer is a view of its columns: there is nothing of its own to save");
   std::string body;
   put(body, static_cast<std::uint64_t>(capacity_));
   put(body, static_cast<std::uint64_t>(datasets()));
+  put(body, rows_.element_size());
   put(body, static_cast<std::uint64_t>(rows_.size(2)));
   put(body, fields_.size());
   for (size_t d = 0; d < sizes_.size(); ++d) {
@@ -211,7 +214,8 @@ ReplayBuffer ReplayBuffer::load(const std::string& path, at::Device device) {
   constexpr int64_t kMost = int64_t{1} << 48;
   Reader reader(body);
   const int64_t capacity = reader.number(1, kMost), datasets = reader.number(1, kMost);
-  const int64_t row_floats = reader.number(1, kMost), field_count = reader.number(1, kMost);
+  const int64_t element_bytes = reader.number(2, 4), row_numbers = reader.number(1, kMost);
+  const int64_t field_count = reader.number(1, kMost);
   std::vector<int64_t> sizes, heads;
   int64_t total = 0;
   for (int64_t d = 0; d < datasets && reader.good; ++d) {
@@ -227,8 +231,8 @@ ReplayBuffer ReplayBuffer::load(const std::string& path, at::Device device) {
     fields.push_back(std::move(field));
   }
   TORCH_CHECK_VALUE(reader.good, "[replay::load] '", path, "' is damaged: its header makes no sense");
-  ReplayBuffer buffer(capacity, std::move(fields), device, datasets);
-  TORCH_CHECK_VALUE(buffer.rows_.size(2) == row_floats, "[replay::load] '", path,
+  ReplayBuffer buffer(capacity, std::move(fields), device, datasets, element_bytes == 2 ? at::kBFloat16 : at::kFloat);
+  TORCH_CHECK_VALUE(buffer.rows_.size(2) == row_numbers, "[replay::load] '", path,
                     "' is damaged: its rows do not fit its fields");
   const size_t expected_bytes = header_bytes + static_cast<size_t>(total * buffer.row_bytes());
   TORCH_CHECK_VALUE(file.bytes() == expected_bytes, "[replay::load] '", path, "' is truncated or damaged: it has ",

@@ -15,13 +15,16 @@ struct Draw {
   std::uint32_t step;
 };
 
-/// Floats of one field, in a table with a fixed distance between rows.
+/// What the stored rows are made of; minibatches and columns are always float32.
+enum class Stored { float32, bfloat16 };
+
+/// Numbers of one field, in a table with a fixed distance between rows.
 struct Segment {
   const char* source;         ///< row 0
   std::int64_t source_bytes;  ///< from row to row
   char* target;               ///< row 0
   std::int64_t target_bytes;  ///< from row to row
-  std::int64_t floats;        ///< per row
+  std::int64_t count;         ///< numbers per row
 };
 
 /// Bytes of a row that a gather reads, to be fetched ahead.
@@ -31,14 +34,26 @@ struct Span {
   std::int64_t bytes;
 };
 
+/// How far a gather may read past the numbers it needs.
+enum class Slack { none, one_vector };
+constexpr std::int64_t kSlackBytes = 64;
+
+struct Gather {
+  const Segment* segments;  ///< dense targets: target_bytes = 4 * count
+  std::int64_t segment_count;
+  const Span* spans;  ///< cover what the segments read
+  std::int64_t span_count;
+  Stored stored;
+  Slack slack;
+};
+
 struct Kernels {
   /// rows[i] = value first + i of the permutation, i in [0, n).
   void (*draw)(const Draw& draw, std::int64_t first, std::int64_t n, std::int64_t* rows);
-  /// Target row i of every segment = its source row rows[i], i in [0, n). `spans` cover what the segments read.
-  void (*gather)(const Segment* segments, std::int64_t segment_count, const Span* spans, std::int64_t span_count,
-                 const std::int64_t* rows, std::int64_t n);
-  /// Target row i of every segment = its source row i, i in [0, n).
-  void (*copy)(const Segment* segments, std::int64_t segment_count, std::int64_t n);
+  /// Float32 target row i of every segment = its stored source row rows[i], i in [0, n).
+  void (*gather)(const Gather& gather, const std::int64_t* rows, std::int64_t n);
+  /// Stored target row i of every segment = its float32 source row i, i in [0, n).
+  void (*pack)(const Segment* segments, std::int64_t segment_count, Stored stored, std::int64_t n);
 };
 
 namespace base {

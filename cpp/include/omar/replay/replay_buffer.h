@@ -6,8 +6,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,26 +35,41 @@ struct SampleOptions {
   std::optional<int64_t> agents = std::nullopt;
 };
 
-/// Packed ring buffer of float32 rows. All datasets have the same capacity; each fills and wraps on its own. Row i is
-/// the i-th that was written, until the ring wraps and the newest rows take the places of the oldest.
-/// Concurrent calls of const members are safe.
+class BatchMemory;
+
+/// Packed ring buffer of rows that come in and go out as float32. All datasets have the same capacity; each fills and
+/// wraps on its own. Row i is the i-th that was written, until the ring wraps and the newest rows take the places of
+/// the oldest. Concurrent calls of const members are safe.
 class OMAR_API ReplayBuffer {
  public:
+  /// `storage` float32 or bfloat16: half the memory and traffic, numbers rounded to 8 bits of mantissa.
   /// \throws c10::ValueError capacity < 1, no field, a field twice or without a name, a size < 1, datasets < 1, no
   /// such device
-  ReplayBuffer(int64_t capacity, std::vector<Field> fields, at::Device device = at::kCPU, int64_t datasets = 1);
+  /// \throws c10::TypeError another storage
+  ReplayBuffer(int64_t capacity, std::vector<Field> fields, at::Device device = at::kCPU, int64_t datasets = 1,
+               at::ScalarType storage = at::kFloat);
+
+  /// A buffer that samples straight from columns of the caller, such as memory maps: nothing is copied, nothing can be
+  /// added. Columns of all S datasets are float32, contiguous, on the CPU, and stay alive as long as their tensors do.
+  /// \throws c10::ValueError no dataset, no field, different fields, lengths that differ, not contiguous, not on the
+  /// CPU
+  /// \throws c10::TypeError not float32
+  static ReplayBuffer view(std::vector<Columns> datasets);
 
   int64_t capacity() const;
   int64_t datasets() const;
   int64_t size(int64_t dataset = 0) const;  ///< valid rows
   const std::vector<Field>& fields() const;
   at::Device device() const;
-  /// Bytes of a packed row: a multiple of 64 (a cache line), or 4, 8, 16 or 32, so that no short row straddles a line.
+  at::ScalarType storage() const;
+  bool is_view() const;
+  /// Bytes of a packed row: a multiple of 64 (a cache line), or a power of two below, so that no short row straddles a
+  /// line; for a view the bytes of all its columns.
   int64_t row_bytes() const;
 
   /// Appends rows: every field once, [n, ...]; overwrites the oldest when full.
   /// \throws c10::ValueError missing, unknown or repeated field, wrong shape, n differs between fields, no such
-  /// dataset (NaN is data like any other)
+  /// dataset, a view (NaN is data like any other)
   /// \throws c10::TypeError not float32
   void extend(const Columns& columns, int64_t dataset = 0);
 
@@ -69,7 +86,7 @@ class OMAR_API ReplayBuffer {
   Columns columns(int64_t dataset = 0) const;
 
   /// Writes all datasets to one file, atomically (a temporary beside it, fsync, then a rename).
-  /// \throws std::system_error
+  /// \throws std::system_error, c10::ValueError a view
   void save(const std::string& path) const;
   /// Reads what `save` wrote. \throws c10::ValueError a file that is not one, truncated or damaged;
   /// std::system_error one that cannot be read
@@ -77,17 +94,27 @@ class OMAR_API ReplayBuffer {
 
  private:
   struct Slice;
+  struct Source;
 
-  std::vector<Slice> slices(std::optional<int64_t> agents, int64_t member) const;
+  ReplayBuffer();
+  Slice slice(size_t field, std::optional<int64_t> agents, int64_t member) const;
+  Source source(int64_t dataset, std::optional<int64_t> agents, int64_t member) const;
+  void lay_out();
   void check_draw(const char* op, const SampleOptions& options) const;
+  void pack(const std::vector<at::Tensor>& columns, int64_t from, int64_t dataset, int64_t to, int64_t count);
+  Columns make_batch(const SampleOptions& options) const;
+  void gather_cpu(const SampleOptions& options, const Columns& targets) const;
+  void gather_any(const SampleOptions& options, const Columns& targets) const;
 
-  int64_t capacity_;
+  int64_t capacity_ = 0;
   std::vector<Field> fields_;
-  std::vector<int64_t> offsets_;  // first float of each field in a row
-  std::vector<int64_t> counts_;   // floats of each field in a row
+  std::vector<int64_t> offsets_;  // first number of each field in a row
+  std::vector<int64_t> counts_;   // numbers of each field in a row
   std::vector<int64_t> heads_;    // next row to write, per dataset
   std::vector<int64_t> sizes_;
-  at::Tensor rows_;  // [S, capacity, row floats]
+  at::Tensor rows_;             // [S, capacity, row]; undefined for a view
+  std::vector<Columns> views_;  // per dataset; empty unless a view
+  std::shared_ptr<BatchMemory> batch_memory_;
 };
 
 }  // namespace omar::replay
