@@ -30,8 +30,9 @@ TensorPair maximize_scorer(const cem::Scorer& scorer, const at::Tensor& policy_a
 }
 
 TensorPair maximize(std::vector<at::Tensor> weights, std::vector<at::Tensor> biases, const at::Tensor& obs,
-                    const at::Tensor& policy_actions, const cem::CemOptions& options, const nn::Draw& draw) {
-  return cem::maximize(nn::StackedMlp{std::move(weights), std::move(biases)}, obs, policy_actions, options, draw);
+                    const at::Tensor& policy_actions, const cem::CemOptions& options, const nn::Draw& draw,
+                    nn::Path path) {
+  return cem::maximize(nn::StackedMlp{std::move(weights), std::move(biases)}, obs, policy_actions, options, draw, path);
 }
 
 }  // namespace
@@ -60,7 +61,7 @@ void bind_cem(py::module_& m) {
   m.def("cem_maximize_scorer", &maximize_scorer, py::arg("scorer"), py::arg("policy_actions"), py::arg("options"),
         py::arg("draw"), unlocked, "The whole search for a callable scorer.");
   m.def("cem_maximize", &maximize, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("policy_actions"),
-        py::arg("options"), py::arg("draw"), unlocked, "The whole search for a stacked critic.");
+        py::arg("options"), py::arg("draw"), py::arg("path"), unlocked, "The whole search for a stacked critic.");
 }
 
 }  // namespace omar::bindings

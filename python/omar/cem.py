@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from omar import _core
-from omar.nets import StackedMlp, draw
+from omar.nets import Path, StackedMlp, core_path, draw
 
 if TYPE_CHECKING:
     import torch
@@ -118,6 +118,7 @@ def maximize(
     *,
     seed: int,
     step: int,
+    path: Path = "auto",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The action of highest value that the search finds, or the policy's where that one scores higher.
 
@@ -129,6 +130,8 @@ def maximize(
         options: rounds, samples, refit.
         seed: of the random numbers.
         step: update number.
+        path: of a stacked critic: "fused" runs all rounds of some states in cache (CPU, two hidden layers),
+            "plain" uses LibTorch ops, "auto" is fused where it can.
 
     Returns:
         Actions [M, B, A] and their values [M, B]; gradients do not flow through them.
@@ -136,6 +139,6 @@ def maximize(
     native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
         return _core.cem_maximize(
-            list(critic.weights), list(critic.biases), obs, policy_actions, native, counter
+            list(critic.weights), list(critic.biases), obs, policy_actions, native, counter, core_path(path)
         )
     return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, counter)

@@ -27,13 +27,18 @@ class Candidates(NamedTuple):
     """[M, B, K]."""
 
 
+def core_path(path: Path) -> _core.Path:
+    """The core's form of a path."""
+    if path not in get_args(Path):
+        raise ValueError(f"`path` must be 'auto', 'plain' or 'fused', got {path!r}")
+    return getattr(_core.Path, path)
+
+
 def scoring(path: Path, precision: Precision) -> _core.Scoring:
     """The core's form of a path and a precision."""
-    if path not in get_args(Path):
-        raise ValueError(f"[nets] `path` must be 'auto', 'plain' or 'fused', got {path!r}")
     if precision not in get_args(Precision):
-        raise ValueError(f"[nets] `precision` must be 'float32' or 'bf16', got {precision!r}")
-    return _core.Scoring(getattr(_core.Path, path), getattr(_core.Precision, precision))
+        raise ValueError(f"`precision` must be 'float32' or 'bf16', got {precision!r}")
+    return _core.Scoring(core_path(path), getattr(_core.Precision, precision))
 
 
 def draw(op: str, seed: int, step: int) -> _core.Draw:

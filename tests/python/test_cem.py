@@ -277,6 +277,88 @@ def test_bad_scores_never_win(options, bad):
     assert torch.equal(actions, policy)
 
 
+# ---- the fused search against the plain one --------------------------------------------------------
+
+SEARCHES = [
+    CemOptions(),
+    CemOptions(refit="elite", rounds=2, samples=20, elites=5),
+    CemOptions(refit="elite", rounds=4, samples=7, elites=7),
+    CemOptions(rounds=1, samples=1),
+    CemOptions(rounds=2, samples=150, beta=5.0, mu=0.3, sigma=0.7),
+]
+
+
+def search_case(dtype, sizes=(7, 30, 19, 1), batch=133, action_size=2):
+    critic = StackedMlp(4, sizes, seed=3, dtype=dtype)
+    obs = normal(2, batch, sizes[0] - action_size, dtype=dtype)
+    return critic, obs, torch.tanh(normal(2, batch, action_size, seed=1, dtype=dtype))
+
+
+@pytest.mark.parametrize("options", SEARCHES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+def test_fused_search_is_plain(options, dtype, tolerance):
+    arguments = search_case(dtype)
+    fused, plain = (cem.maximize(*arguments, options, seed=7, step=3, path=p) for p in ("fused", "plain"))
+    # Scores that differ in the last bit may pick another of nearly equal candidates: compare values.
+    torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=tolerance)
+    same = (fused[0] - plain[0]).abs().amax(-1) < 100 * tolerance
+    assert same.double().mean() > 0.99
+
+
+@pytest.mark.parametrize("sizes", [(20, 64, 64, 1), (9, 256, 256, 1)])
+def test_fused_search_of_the_papers_sizes(sizes):
+    arguments = search_case(torch.float32, sizes, action_size=2 if sizes[0] == 20 else 3)
+    fused, plain = (cem.maximize(*arguments, SOFTMAX, seed=7, step=3, path=p) for p in ("fused", "plain"))
+    torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", SEARCHES[:2], ids=str)
+def test_fused_search_does_not_depend_on_threads_or_batch(options):
+    critic, obs, policy = search_case(torch.float32)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = cem.maximize(critic, obs, policy, options, seed=7, step=3, path="fused")
+        torch.set_num_threads(2)
+        two = cem.maximize(critic, obs, policy, options, seed=7, step=3, path="fused")
+    finally:
+        torch.set_num_threads(threads)
+    part = cem.maximize(critic, obs[:, :50], policy[:, :50], options, seed=7, step=3, path="fused")
+    for a, b, c in zip(one, two, part, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a[:, :50], c)
+
+
+@pytest.mark.parametrize("options", SEARCHES[:2], ids=str)
+@pytest.mark.parametrize("path", ["fused", "plain"])
+def test_states_with_nan_scores_keep_the_policy(options, path):
+    critic, obs, policy = search_case(torch.float32)
+    obs[0, 5] = float("nan")
+    actions, values = cem.maximize(critic, obs, policy, options, seed=7, step=3, path=path)
+    assert torch.equal(actions[0, 5], policy[0, 5])
+    assert values.isnan().sum() == 1
+    clean, _ = cem.maximize(critic, obs.nan_to_num(), policy, options, seed=7, step=3, path=path)
+    other = torch.ones(2, 133, dtype=torch.bool)
+    other[0, 5] = False
+    assert torch.equal(actions[other], clean[other])
+
+
+@pytest.mark.parametrize("path", ["fused", "plain"])
+def test_bf16_search_is_near(path):
+    arguments = search_case(torch.float32)
+    exact = cem.maximize(*arguments, CemOptions(), seed=7, step=3)[1]
+    rough = cem.maximize(*arguments, CemOptions(precision="bf16"), seed=7, step=3, path=path)[1]
+    assert 0 < (rough - exact).abs().max() < 0.02
+
+
+def test_fused_search_that_cannot_run():
+    critic = StackedMlp(2, (7, 4, 1))
+    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* 1 hidden"):
+        cem.maximize(
+            critic, torch.zeros(2, 9, 5), torch.zeros(2, 9, 2), SOFTMAX, seed=0, step=0, path="fused"
+        )
+
+
 # ---- errors --------------------------------------------------------------------------------------
 
 

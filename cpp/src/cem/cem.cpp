@@ -17,7 +17,9 @@
 #include <limits>
 #include <utility>
 
+#include "cem/fused_search.h"
 #include "nn/draw.h"
+#include "nn/fused_critic.h"
 
 namespace omar::cem {
 namespace {
@@ -178,15 +180,20 @@ std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const at::Tenso
 }
 
 std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
-                                           const at::Tensor& policy_actions, const CemOptions& options, Draw draw) {
+                                           const at::Tensor& policy_actions, const CemOptions& options, Draw draw,
+                                           Path path) {
   constexpr const char* op = "cem::maximize";
+  check(options);
   nn::check(critic);
   check::shape(op, "obs", obs, {-1, -1, -1}, "[M, B, O]");
   check::shape(op, "policy_actions", policy_actions, {obs.size(0), obs.size(1), -1}, "[M, B, A]");
-  TORCH_CHECK_VALUE(obs.size(0) > 0 && critic.members() % obs.size(0) == 0, "[", op, "] `critic` has ",
-                    critic.members(), " networks, which is no multiple of M = ", obs.size(0));
+  nn::check_candidates(op, critic, obs, policy_actions.unsqueeze(2));
+  TORCH_CHECK_VALUE(obs.size(1) <= (1 << 24), "[", op, "] B must be at most 2^24, got ", obs.size(1));
   const nn::StackedMlp q1 = nn::first(critic, obs.size(0));
-  const Scorer scorer = [&](const at::Tensor& actions) { return nn::candidate_values(q1, obs, actions).squeeze(0); };
+  if (nn::takes_fused(op, path, nn::fused_obstacle(q1))) return fused_search(q1, obs, policy_actions, options, draw);
+  const Scorer scorer = [&](const at::Tensor& actions) {
+    return nn::candidate_values(q1, obs, actions, {Path::plain, options.precision}).squeeze(0);
+  };
   return maximize(scorer, policy_actions, options, draw);
 }
 

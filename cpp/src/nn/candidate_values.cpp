@@ -29,26 +29,6 @@ void check_like(std::string_view op, std::string_view name, const at::Tensor& te
   check::device(op, name, tensor, like.device());
 }
 
-void check_candidates(std::string_view op, const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions) {
-  check(critic);
-  check::shape(op, "obs", obs, {-1, -1, -1}, "[M, B, O]");
-  check::shape(op, "actions", actions, {obs.size(0), obs.size(1), -1, -1}, "[M, B, K, A]");
-  TORCH_CHECK_VALUE(obs.size(2) + actions.size(3) == critic.in_features(), "[", op, "] `critic` takes ",
-                    critic.in_features(), " inputs, but O + A = ", obs.size(2), " + ", actions.size(3));
-  TORCH_CHECK_VALUE(critic.out_features() == 1, "[", op, "] `critic` must have one output, got ",
-                    critic.out_features());
-  TORCH_CHECK_VALUE(obs.size(0) > 0 && critic.members() % obs.size(0) == 0, "[", op, "] `critic` has ",
-                    critic.members(), " networks, which is no multiple of M = ", obs.size(0));
-  check_like(op, "obs", obs, critic.weights.front());
-  check_like(op, "actions", actions, critic.weights.front());
-}
-
-/// Whether to take the fused path; `obstacle` says what is in its way. \throws c10::ValueError
-bool takes_fused(std::string_view op, Path path, const std::string& obstacle) {
-  TORCH_CHECK_VALUE(path != Path::fused || obstacle.empty(), "[", op, "] the fused path cannot run: ", obstacle);
-  return path != Path::plain && obstacle.empty();
-}
-
 at::Tensor plain_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
                         Precision precision) {
   const int64_t members = obs.size(0), batch = obs.size(1), samples = actions.size(2);
@@ -144,6 +124,25 @@ struct MeanLogsumexp : torch::autograd::Function<MeanLogsumexp> {
 };
 
 }  // namespace
+
+void check_candidates(std::string_view op, const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions) {
+  check(critic);
+  check::shape(op, "obs", obs, {-1, -1, -1}, "[M, B, O]");
+  check::shape(op, "actions", actions, {obs.size(0), obs.size(1), -1, -1}, "[M, B, K, A]");
+  TORCH_CHECK_VALUE(obs.size(2) + actions.size(3) == critic.in_features(), "[", op, "] `critic` takes ",
+                    critic.in_features(), " inputs, but O + A = ", obs.size(2), " + ", actions.size(3));
+  TORCH_CHECK_VALUE(critic.out_features() == 1, "[", op, "] `critic` must have one output, got ",
+                    critic.out_features());
+  TORCH_CHECK_VALUE(obs.size(0) > 0 && critic.members() % obs.size(0) == 0, "[", op, "] `critic` has ",
+                    critic.members(), " networks, which is no multiple of M = ", obs.size(0));
+  check_like(op, "obs", obs, critic.weights.front());
+  check_like(op, "actions", actions, critic.weights.front());
+}
+
+bool takes_fused(std::string_view op, Path path, const std::string& obstacle) {
+  TORCH_CHECK_VALUE(path != Path::fused || obstacle.empty(), "[", op, "] the fused path cannot run: ", obstacle);
+  return path != Path::plain && obstacle.empty();
+}
 
 at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
                             Scoring scoring) {

@@ -12,7 +12,6 @@
 #include <vector>
 
 namespace omar::nn {
-namespace {
 
 template <class T>
 CriticKernels<T> chosen_critic_kernels() {
@@ -39,6 +38,38 @@ CriticKernels<T> chosen_critic_kernels() {
   }
 }
 
+template <class T>
+at::Tensor pack_networks(const CriticKernels<T>& kernels, const CriticShape& shape, const StackedMlp& critic,
+                         Precision precision) {
+  std::vector<at::Tensor> parts;
+  for (size_t i = 0; i < 3; ++i) {
+    parts.push_back(critic.weights[i].contiguous());
+    parts.push_back(critic.biases[i].contiguous());
+  }
+  const int64_t networks = critic.members();
+  const int64_t size = (kernels.packed_size(shape) + 15) / 16 * 16;
+  at::Tensor packed = at::empty({networks, size}, parts[0].options());
+  T* to = packed.template mutable_data_ptr<T>();
+  const auto part = [&](size_t i, int64_t n) {
+    return parts[i].template const_data_ptr<T>() + n * (parts[i].numel() / networks);
+  };
+  at::parallel_for(0, networks, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      kernels.pack(shape, {part(0, n), part(1, n), part(2, n), part(3, n), part(4, n), part(5, n)}, precision,
+                   to + n * size);
+    }
+  });
+  return packed;
+}
+
+template CriticKernels<float> chosen_critic_kernels<float>();
+template CriticKernels<double> chosen_critic_kernels<double>();
+template at::Tensor pack_networks<float>(const CriticKernels<float>&, const CriticShape&, const StackedMlp&, Precision);
+template at::Tensor pack_networks<double>(const CriticKernels<double>&, const CriticShape&, const StackedMlp&,
+                                          Precision);
+
+namespace {
+
 /// A critic with its inputs, contiguous, packed, and cut into pieces: ranges of states of one network.
 template <class T>
 class FusedCritic {
@@ -52,7 +83,7 @@ class FusedCritic {
         networks_(critic.members()),
         obs_(obs.contiguous()),
         actions_(actions.contiguous()),
-        packed_size_(aligned(kernels_.packed_size(shape_))),
+        packed_(pack_networks(kernels_, shape_, critic, precision)),
         sums_size_(kernels_.sums_size(shape_)) {
     // The cut depends on sizes alone, so that sums do not depend on the number of threads.
     constexpr int64_t least_pieces = 16, least_states = 64;
@@ -62,7 +93,6 @@ class FusedCritic {
     // Threads for pieces worth a million multiply-adds or so.
     const int64_t products = shape_.hidden1 * (shape_.hidden2 + shape_.obs + shape_.actions);
     grain_ = std::max<int64_t>(1, (1 << 20) / std::max<int64_t>(1, chunk_ * shape_.samples * products));
-    pack(critic);
   }
 
   at::Tensor values() {
@@ -121,27 +151,6 @@ class FusedCritic {
     int64_t index, network, first, count;
   };
 
-  static int64_t aligned(int64_t n) { return (n + 15) / 16 * 16; }
-
-  void pack(const StackedMlp& critic) {
-    std::vector<at::Tensor> parts;
-    for (size_t i = 0; i < 3; ++i) {
-      parts.push_back(critic.weights[i].contiguous());
-      parts.push_back(critic.biases[i].contiguous());
-    }
-    packed_ = at::empty({networks_, packed_size_}, obs_.options());
-    T* to = packed_.template mutable_data_ptr<T>();
-    const auto part = [&](size_t i, int64_t n) {
-      return parts[i].template const_data_ptr<T>() + n * (parts[i].numel() / networks_);
-    };
-    at::parallel_for(0, networks_, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t n = begin; n < end; ++n) {
-        kernels_.pack(shape_, {part(0, n), part(1, n), part(2, n), part(3, n), part(4, n), part(5, n)}, precision_,
-                      to + n * packed_size_);
-      }
-    });
-  }
-
   template <class Body>
   void for_pieces(const Body& body) {
     const T* packed = packed_.template const_data_ptr<T>();
@@ -152,7 +161,7 @@ class FusedCritic {
         const int64_t network = i / chunks_;
         const int64_t first = std::min(i % chunks_ * chunk_, batch_);
         const Piece piece{i, network, first, std::min(chunk_, batch_ - first)};
-        body(CriticPass<T>{shape_, precision_, packed + network * packed_size_, memory}, piece);
+        body(CriticPass<T>{shape_, precision_, packed + network * packed_.size(1), memory}, piece);
       }
     });
   }
@@ -189,7 +198,7 @@ class FusedCritic {
   CriticShape shape_;
   int64_t members_, batch_, networks_;
   at::Tensor obs_, actions_, packed_;
-  int64_t packed_size_, sums_size_;
+  int64_t sums_size_;
   int64_t chunks_ = 1;  ///< pieces per network
   int64_t chunk_ = 0;   ///< states per piece
   int64_t grain_ = 1;   ///< pieces that a thread takes at least

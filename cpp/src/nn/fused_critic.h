@@ -5,6 +5,7 @@
 #include <omar/nn/stacked_mlp.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "nn/critic_kernels.h"
@@ -13,6 +14,21 @@ namespace omar::nn {
 
 /// Why the fused path cannot score with this critic; empty when it can. Shapes and dtypes agree already.
 std::string fused_obstacle(const StackedMlp& critic);
+
+/// Whether to take the fused path; `obstacle` says what is in its way. \throws c10::ValueError
+bool takes_fused(std::string_view op, Path path, const std::string& obstacle);
+
+/// Critic, observations and candidates agree. \throws c10::ValueError, c10::TypeError
+void check_candidates(std::string_view op, const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions);
+
+/// Each network's parameters as the kernels take them: [networks, packed size, rounded up to whole cache lines].
+template <class T>
+at::Tensor pack_networks(const CriticKernels<T>& kernels, const CriticShape& shape, const StackedMlp& critic,
+                         Precision precision);
+
+/// The kernels of cpu_level().
+template <class T>
+CriticKernels<T> chosen_critic_kernels();
 
 /// [T, M, B, K]
 at::Tensor fused_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,

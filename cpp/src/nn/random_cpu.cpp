@@ -5,7 +5,7 @@
 namespace omar::nn::OMAR_LEVEL {
 namespace {
 
-constexpr int kLanes = 64;  // Philox blocks drawn together, so that the loops vectorise
+constexpr int kLanes = 16;  // Philox blocks drawn together, so that the loops vectorise
 
 struct Words {
   std::uint32_t x0[kLanes], x1[kLanes], x2[kLanes], x3[kLanes];

@@ -2,6 +2,7 @@
 /// The zeroth-order search of OMAR (Pan et al. 2022, section 3.2): CEM-like rounds of sampling, scoring and refitting a
 /// Gaussian over actions in [-1, 1]^A, for each state of a batch. M members, B states, K samples, A action size.
 
+#include <omar/cem/options.h>
 #include <omar/core/host_device.h>
 #include <omar/nn/stacked_mlp.h>
 
@@ -13,25 +14,7 @@
 
 namespace omar::cem {
 
-enum class Refit {
-  softmax,  ///< the paper: mu = softmax(beta Q) . a, sigma = root mean square distance to the new mu
-  elite,    ///< cross-entropy method: mean and unbiased std of the best, which stay in the pool
-};
-
 using nn::Draw;
-using nn::Path;
-using nn::Precision;
-
-struct CemOptions {
-  int64_t rounds = 3;    ///< J in 1..48
-  int64_t samples = 10;  ///< K in 1..1024
-  Refit refit = Refit::softmax;
-  int64_t elites = 5;  ///< elite refit only: 2..K
-  double mu = 0.0;     ///< first mean
-  double sigma = 2.0;  ///< first standard deviation, > 0
-  double beta = 1.0;   ///< softmax refit only: inverse temperature
-  Precision precision = Precision::float32;
-};
 
 /// The search distribution.
 struct Distribution {
@@ -80,9 +63,10 @@ using Scorer = std::function<at::Tensor(const at::Tensor&)>;
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const at::Tensor& policy_actions,
                                                     const CemOptions& options, Draw draw);
 
-/// The same with a StackedMlp critic of T * M networks on (o, a), obs [M, B, O]; the first M (Q^1 of twins) score.
+/// The same with a StackedMlp critic of T * M networks on (o, a), obs [M, B, O]; the first M (Q^1 of twins) score. The
+/// fused path (two hidden layers, on the CPU) runs all rounds of a block of states without leaving cache.
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
                                                     const at::Tensor& policy_actions, const CemOptions& options,
-                                                    Draw draw);
+                                                    Draw draw, Path path = Path::automatic);
 
 }  // namespace omar::cem

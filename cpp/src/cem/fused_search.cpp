@@ -1,0 +1,104 @@
+#include "cem/fused_search.h"
+
+#include <omar/core/cpu_level.h>
+#include <omar/core/rng.h>
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "cem/search_kernels.h"
+#include "nn/draw.h"
+#include "nn/fused_critic.h"
+
+namespace omar::cem {
+namespace {
+
+template <class T>
+SearchKernels<T> chosen_search_kernels() {
+  constexpr bool single = std::is_same_v<T, float>;
+  switch (cpu_level()) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    case CpuLevel::bf16:
+    case CpuLevel::avx512:
+      if constexpr (single)
+        return avx512::search_kernels_float();
+      else
+        return avx512::search_kernels_double();
+    case CpuLevel::avx2:
+      if constexpr (single)
+        return avx2::search_kernels_float();
+      else
+        return avx2::search_kernels_double();
+#endif
+    default:
+      if constexpr (single)
+        return base::search_kernels_float();
+      else
+        return base::search_kernels_double();
+  }
+}
+
+template <class T>
+std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at::Tensor& observations,
+                                         const at::Tensor& policy_actions, const CemOptions& options, Draw draw) {
+  const at::Tensor obs = observations.contiguous();
+  const at::Tensor policy = policy_actions.contiguous();
+  const int64_t members = obs.size(0), batch = obs.size(1);
+  const nn::CriticShape shape{obs.size(2), policy.size(2), critic.weights[0].size(2), critic.weights[1].size(2),
+                              options.samples};
+  const auto critic_kernels = nn::chosen_critic_kernels<T>();
+  const SearchKernels<T> kernels = chosen_search_kernels<T>();
+  const at::Tensor packed = nn::pack_networks(critic_kernels, shape, critic, options.precision);
+  const at::Tensor actions = at::empty_like(policy);
+  const at::Tensor values = at::empty({members, batch}, obs.options());
+  const int64_t elites = options.refit == Refit::elite ? options.elites : 0;
+  const int64_t scratch_size = (critic_kernels.scratch_size(shape) + 15) / 16 * 16;
+  const nn::RandomKernels random = nn::chosen_random_kernels();
+  const T* obs_data = obs.const_data_ptr<T>();
+  const T* policy_data = policy.const_data_ptr<T>();
+  T* actions_data = actions.mutable_data_ptr<T>();
+  T* values_data = values.mutable_data_ptr<T>();
+
+  constexpr int64_t chunk = 120;  // states per piece of work: whole blocks of most sizes
+  const int64_t chunks = (batch + chunk - 1) / chunk;
+  at::parallel_for(0, members * chunks, 1, [&](int64_t begin, int64_t end) {
+    const at::Tensor scratch = at::empty({scratch_size + kernels.search_size(shape, elites)}, obs.options());
+    T* memory = scratch.mutable_data_ptr<T>();
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t member = i / chunks;
+      const int64_t first = i % chunks * chunk;
+      const int64_t state = member * batch + first;
+      const int64_t count = std::min(chunk, batch - first);
+      const nn::CandidateBlock draws{draw.seed,
+                                     static_cast<std::uint32_t>(draw.step),
+                                     static_cast<std::uint32_t>(Stream::cem),
+                                     static_cast<std::uint32_t>(member),
+                                     static_cast<std::uint32_t>(first),
+                                     count,
+                                     shape.samples,
+                                     shape.actions};
+      const nn::CriticPass<T> pass{shape, options.precision, packed.const_data_ptr<T>() + member * packed.size(1),
+                                   memory};
+      kernels.search({pass, options, random, draws, memory + scratch_size},
+                     {obs_data + state * shape.obs, policy_data + state * shape.actions,
+                      actions_data + state * shape.actions, values_data + state, count});
+    }
+  });
+  return {actions, values};
+}
+
+}  // namespace
+
+std::pair<at::Tensor, at::Tensor> fused_search(const nn::StackedMlp& critic, const at::Tensor& obs,
+                                               const at::Tensor& policy_actions, const CemOptions& options, Draw draw) {
+  const at::NoGradGuard no_grad;
+  if (obs.scalar_type() == at::kFloat) return search<float>(critic, obs, policy_actions, options, draw);
+  return search<double>(critic, obs, policy_actions, options, draw);
+}
+
+}  // namespace omar::cem

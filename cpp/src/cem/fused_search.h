@@ -1,0 +1,14 @@
+#pragma once
+/// The whole search in the fused kernels.
+
+#include <omar/cem/cem.h>
+
+#include <utility>
+
+namespace omar::cem {
+
+/// Arguments are valid, and nn::fused_obstacle(critic) is empty; M = critic.members().
+std::pair<at::Tensor, at::Tensor> fused_search(const nn::StackedMlp& critic, const at::Tensor& obs,
+                                               const at::Tensor& policy_actions, const CemOptions& options, Draw draw);
+
+}  // namespace omar::cem

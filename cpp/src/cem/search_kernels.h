@@ -1,0 +1,52 @@
+#pragma once
+/// The fused search: all rounds of a block of states without leaving cache. Compiled per instruction level; arguments
+/// are valid and contiguous.
+
+#include <omar/cem/options.h>
+
+#include <cstdint>
+
+#include "nn/critic_kernels.h"
+#include "nn/random.h"
+
+namespace omar::cem {
+
+/// States [first, first + count) of one member.
+template <class T>
+struct SearchStates {
+  const T* obs;     ///< [count, O]
+  const T* policy;  ///< [count, A]
+  T* actions;       ///< out [count, A]
+  T* values;        ///< out [count]
+  std::int64_t count;
+};
+
+template <class T>
+struct SearchPass {
+  nn::CriticPass<T> critic;  ///< samples = K
+  CemOptions options;
+  nn::RandomKernels random;
+  nn::CandidateBlock draws;  ///< of the whole range of states, round 0
+  T* memory;                 ///< search_size, 64-byte aligned
+};
+
+template <class T>
+struct SearchKernels {
+  std::int64_t (*search_size)(const nn::CriticShape& shape, std::int64_t elites);
+  void (*search)(const SearchPass<T>& pass, const SearchStates<T>& states);
+};
+
+namespace base {
+SearchKernels<float> search_kernels_float();
+SearchKernels<double> search_kernels_double();
+}  // namespace base
+namespace avx2 {
+SearchKernels<float> search_kernels_float();
+SearchKernels<double> search_kernels_double();
+}  // namespace avx2
+namespace avx512 {
+SearchKernels<float> search_kernels_float();
+SearchKernels<double> search_kernels_double();
+}  // namespace avx512
+
+}  // namespace omar::cem
