@@ -1,8 +1,8 @@
 """Run-time dependencies of the wheel, and the one place where torch's minor version is pinned.
 
-LibTorch has no stable C++ ABI between minor versions, so the wheel must run against the minor it was built with.
-`TORCH_MINOR` is the version that an isolated build fetches. A build without isolation against another torch is
-allowed, and then the wheel requires that minor instead.
+LibTorch has no stable C++ ABI between minor versions, so the wheel must run against the minor it was built
+with. `TORCH_MINOR` is the version that an isolated build fetches. A build without isolation against another
+torch is allowed, and then the wheel requires that minor instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RUN_TIME = (
 
 
 def build_minor() -> str:
-    """Minor version (such as "2.13") of the torch that this build sees, or the pinned one when there is none."""
+    """Minor version (such as "2.13") of the torch that this build sees, or the pinned one without any."""
     try:
         installed = metadata.version("torch")
     except metadata.PackageNotFoundError:

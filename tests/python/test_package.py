@@ -1,0 +1,96 @@
+"""The installed package as other builds see it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CMAKE = shutil.which("cmake")
+
+
+def run(*command: str | Path, **environment: str) -> str:
+    result = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_cmake_prefix_holds_the_config_file():
+    core, torch = run(sys.executable, "-m", "omar", "--cmake-prefix").strip().split(";")
+    assert (Path(core) / "lib" / "cmake" / "omar" / "omar-config.cmake").is_file()
+    assert (Path(torch) / "include" / "ATen" / "core" / "Tensor.h").is_file()
+
+
+def test_version_and_help():
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", run(sys.executable, "-m", "omar", "--version"))
+    assert "--cmake-prefix" in run(sys.executable, "-m", "omar")
+
+
+def test_installed_cmake_files_name_no_absolute_path():
+    core = Path(run(sys.executable, "-m", "omar", "--cmake-prefix").split(";")[0])
+    for path in (core / "lib" / "cmake" / "omar").iterdir():
+        text = path.read_text()
+        assert str(ROOT) not in text
+        assert not re.search(r"[\"; ]/(?:home|root|tmp|usr|opt|var)/", text), path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CMAKE is None, reason="needs cmake")
+@pytest.mark.parametrize(
+    ("source", "program", "output"),
+    [
+        ("tests/consumer", "consumer", r"level (base|avx2|avx512|bf16)\n"),
+        (
+            "cpp/examples/embed",
+            "embed",
+            r"12800 transitions, mean reward [\d.e+-]+\nactions \[3, 64, 2\].*\n",
+        ),
+    ],
+)
+def test_cpp_program_links_the_installed_core(tmp_path: Path, source, program, output):
+    prefix = run(sys.executable, "-m", "omar", "--cmake-prefix").strip()
+    run(
+        CMAKE,
+        "-S",
+        ROOT / source,
+        "-B",
+        tmp_path,
+        f"-DCMAKE_PREFIX_PATH={prefix}",
+        "-DCMAKE_BUILD_TYPE=Release",
+    )
+    run(CMAKE, "--build", tmp_path)
+    assert re.fullmatch(output, run(tmp_path / program))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CMAKE is None, reason="needs cmake")
+def test_missing_torch_is_one_clear_sentence(tmp_path: Path):
+    core = Path(run(sys.executable, "-m", "omar", "--cmake-prefix").split(";")[0])
+    shutil.copytree(core / "lib" / "cmake", tmp_path / "omar" / "lib" / "cmake")
+    result = subprocess.run(
+        [
+            CMAKE,
+            "-S",
+            ROOT / "tests" / "consumer",
+            "-B",
+            tmp_path / "build",
+            f"-DCMAKE_PREFIX_PATH={tmp_path / 'omar'}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "LibTorch was not found: pass" in " ".join(result.stderr.split())
