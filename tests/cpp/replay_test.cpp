@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstring>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "replay/permutation.h"
@@ -157,6 +158,26 @@ TEST(ReplayBuffer, IsUsableFromCpp) {
   const at::Tensor rows = buffer.sample_indices(options);
   EXPECT_TRUE(at::equal(batch[0].second, x.index_select(0, rows.reshape({-1})).reshape({4, 10, 3})));
   EXPECT_TRUE(at::equal(batch[1].second, rows.to(at::kFloat)));
+}
+
+TEST(ReplayBuffer, SamplesFromSeveralThreadsAtOnce) {
+  ReplayBuffer buffer(5000, {{"x", {3}}, {"y", {}}});
+  buffer.extend({{"x", at::arange(15000, at::kFloat).reshape({5000, 3})}, {"y", at::arange(5000, at::kFloat)}});
+  constexpr int kThreads = 4, kSteps = 20;
+  std::vector<int> right(kThreads, 0);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int step = 0; step < kSteps; ++step) {
+        const SampleOptions options{.batch_size = 700, .members = 2, .seed = 1, .step = step};
+        const Columns batch = buffer.sample(options);
+        const at::Tensor rows = buffer.sample_indices(options).to(at::kFloat);
+        right[static_cast<size_t>(t)] += at::equal(batch[1].second, rows) ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, std::vector<int>(kThreads, kSteps));
 }
 
 TEST(ReplayBuffer, RefusesAFieldGivenTwiceAndUndefinedTensors) {
