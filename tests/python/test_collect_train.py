@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from omar.behaviors.replay import REPLAY_RECIPES, medium_replay
 from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey, make_prey, prey_layers
 from omar.collect_ship import ShipBehaviors
 from omar.collect_train import TrainBehaviors
+from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
 from omar.evaluate import NoisyPolicy, episode_returns
 from omar.nets import StackedMlp
@@ -22,7 +24,7 @@ from omar.tasks import get_task, normalized_score
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
 MATD3 = Matd3Settings(batch_size=64, hidden=16)
 TASK_NAMES = ("simple_spread", "simple_tag", "simple_world")
-SHIPPED = ("simple_spread", "simple_tag")  # tasks whose behaviours ship
+SHIPPED = TASK_NAMES  # tasks whose behaviours ship
 TASKS = pytest.mark.parametrize("name", TASK_NAMES)
 
 
@@ -340,3 +342,32 @@ def test_shipped_levels_are_those_of_the_published_sets(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_card_records_the_replay_recipe_in_use(name):
     assert card(name)["medium_replay"] == asdict(REPLAY_RECIPES[name])
+
+
+@pytest.mark.parametrize(("name", "quality"), shipped())
+def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch, name, quality):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path))
+    dataset = ensure_dataset(name, quality, steps=25_000, progress=False)
+    figure = card(name)[quality]["return"]
+    returns = dataset.manifest.returns
+    assert abs(returns.mean - figure["mean"]) < 4.5 * figure["std"] / 1_000**0.5
+    behaviour = dataset.manifest.recipe["behaviour"]
+    assert behaviour == {"source": "network", "sha256": load(name, quality).sha256, "noise": 0.1}
+    prey = load_prey(name)
+    if prey is not None:
+        assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256()
+        assert dataset.manifest.references["expert"] == prey.references.expert
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_medium_replay_sets_are_the_training_in_order(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path))
+    make = partial(ensure_dataset, name, "medium-replay", steps=1_250, progress=False)
+    first = make()
+    first.verify()
+    checksum = first.manifest.sha256
+    assert make(rebuild=True).manifest.sha256 == checksum
+    assert make(data_seed=1).manifest.sha256 != checksum
+    assert first.manifest.recipe["behaviour"]["source"] == "training"
+    with pytest.raises(ValueError, match=r"the online training of .* transitions, got steps = 1,000,000"):
+        ensure_dataset(name, "medium-replay", steps=1_000_000)
