@@ -139,6 +139,6 @@ def maximize(
     native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
         return _core.cem_maximize(
-            list(critic.weights), list(critic.biases), obs, policy_actions, native, counter, core_path(path)
+            *critic.layers(), obs, policy_actions, native, counter, core_path(path)
         )
     return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, counter)

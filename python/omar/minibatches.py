@@ -23,19 +23,19 @@ CONSTANT = 1e-6  # a standard deviation below this belongs to a column that neve
 
 @dataclass(frozen=True, slots=True)
 class Normalizer:
-    """Fixed normalisation of observations, with the mean and deviation of each member's dataset.
+    """Fixed normalisation of a column, with the mean and deviation of each member's dataset.
 
     It serves the purpose of the released code's BatchNorm on the inputs, and is the same for all algorithms.
     """
 
     mean: Tensor  # [M, O]
-    std: Tensor  # [M, O], 1 where an observation never changes
+    std: Tensor  # [M, O], 1 where a number never changes
 
     @staticmethod
-    def of(datasets: Sequence[Dataset], device: torch.device) -> Normalizer:
+    def of(datasets: Sequence[Dataset], device: torch.device, column: str = "observations") -> Normalizer:
         """Statistics of S datasets with N learners each: M = S x N members."""
         distinct = {dataset.path: dataset for dataset in datasets}
-        statistics = {path: dataset.observation_statistics() for path, dataset in distinct.items()}
+        statistics = {path: dataset.statistics(column) for path, dataset in distinct.items()}
         mean = np.concatenate([statistics[dataset.path][0] for dataset in datasets])
         std = np.concatenate([statistics[dataset.path][1] for dataset in datasets])
         std = np.where(std > CONSTANT, std, np.float32(1.0))

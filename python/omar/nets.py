@@ -59,7 +59,12 @@ class StackedMlp(nn.Module):
     Attributes:
         weights: per layer [M, in, out].
         biases: per layer [M, out].
+        input_mean: [M, in], taken off the inputs; None where they are used as they are.
+        input_std: [M, in], which the inputs are then divided by.
     """
+
+    input_mean: torch.Tensor | None
+    input_std: torch.Tensor | None
 
     def __init__(
         self,
@@ -98,6 +103,37 @@ class StackedMlp(nn.Module):
         self.sizes = tuple(sizes)
         self.weights = nn.ParameterList([nn.Parameter(w.to(device)) for w in weights])
         self.biases = nn.ParameterList([nn.Parameter(b.to(device)) for b in biases])
+        self.register_buffer("input_mean", None)
+        self.register_buffer("input_std", None)
+
+    def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """From now on the first layer sees (x - mean) / std; outputs are still functions of raw inputs x.
+
+        Args:
+            mean: [M, in].
+            std: [M, in], greater than 0.
+
+        Raises:
+            ValueError: wrong shape, or a deviation that is not greater than 0.
+        """
+        expected = (self.members, self.sizes[0])
+        for name, tensor in (("mean", mean), ("std", std)):
+            if tuple(tensor.shape) != expected:
+                raise ValueError(
+                    f"[nets.StackedMlp.standardize] `{name}` must be [M, in] = {list(expected)}, "
+                    f"got {list(tensor.shape)}"
+                )
+        if not bool((std > 0).all()):
+            raise ValueError("[nets.StackedMlp.standardize] `std` must be greater than 0 everywhere")
+        self.input_mean, self.input_std = mean.to(self.weights[0]), std.to(self.weights[0])
+
+    def layers(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Weights and biases as functions of raw inputs: the standardisation is folded into the first layer."""
+        weights, biases = list(self.weights), list(self.biases)
+        if self.input_mean is not None and self.input_std is not None:
+            weights[0] = weights[0] / self.input_std[:, :, None]
+            biases[0] = biases[0] - torch.bmm(self.input_mean[:, None], weights[0])[:, 0]
+        return weights, biases
 
     @property
     def members(self) -> int:
@@ -106,7 +142,7 @@ class StackedMlp(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs [M, B, out] of inputs x [M, B, in]."""
-        return _core.nn_forward(list(self.weights), list(self.biases), x)
+        return _core.nn_forward(*self.layers(), x)
 
     def extra_repr(self) -> str:
         """The shape of the stack."""
@@ -138,7 +174,7 @@ def candidate_values(
         Values [T, M, B, K].
     """
     return _core.nn_candidate_values(
-        list(critic.weights), list(critic.biases), obs, actions, scoring(path, precision)
+        *critic.layers(), obs, actions, scoring(path, precision)
     )
 
 
@@ -198,7 +234,7 @@ def mean_logsumexp(
         precision: as in `candidate_values`.
     """
     return _core.nn_mean_logsumexp(
-        list(critic.weights), list(critic.biases), obs, *candidates, scoring(path, precision)
+        *critic.layers(), obs, *candidates, scoring(path, precision)
     )
 
 
@@ -235,4 +271,4 @@ def cql_penalty(
     """
     options = _core.CqlOptions(samples, draw("nets.cql_penalty", seed, step), scoring(path, precision))
     pairs = [(c.actions, c.log_density) for c in others]
-    return _core.nn_cql_penalty(list(critic.weights), list(critic.biases), obs, q_data, options, pairs)
+    return _core.nn_cql_penalty(*critic.layers(), obs, q_data, options, pairs)

@@ -75,8 +75,14 @@ class Training:
         where = device(options.device)
         task = get_task(options.task)
         keys = [mix(options.seed, seed) for seed in range(options.seeds) for _ in range(task.num_learners)]
+        actions = Normalizer.of(datasets, where, "actions")
         agents = Agents(
-            config.backbone, seeds=keys, obs_size=task.obs_size, action_size=task.action_size, device=where
+            config.backbone,
+            seeds=keys,
+            obs_size=task.obs_size,
+            action_size=task.action_size,
+            device=where,
+            action_statistics=(actions.mean, actions.std),
         )
         algorithm = get_algorithm(options.algorithm)(config.algorithm, agents)
         return Training(config, folder, datasets, where, Normalizer.of(datasets, where), agents, algorithm)

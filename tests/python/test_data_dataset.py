@@ -94,7 +94,7 @@ def test_one_changed_value_changes_the_checksum(tmp_path):
 def test_observation_statistics_are_those_of_numpy(tmp_path):
     dataset = make_dataset(tmp_path / "set")
     observations = make_columns()["observations"].astype(np.float64)
-    mean, std = dataset.observation_statistics()
+    mean, std = dataset.statistics("observations")
     np.testing.assert_allclose(mean, observations.mean(axis=0), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(std, observations.std(axis=0), rtol=1e-5)
 

@@ -79,6 +79,7 @@ class Agents:
         action_size: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        action_statistics: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         """Draws the first weights.
 
@@ -87,6 +88,8 @@ class Agents:
             seeds: Seed of every member, M of them; members of one seed differ.
             obs_size: O.
             action_size: A.
+            action_statistics: Mean and deviation of the data's actions, `[M, A]` each, with which the
+                critics normalise actions; None leaves them as they are.
             device: Where the networks live.
             dtype: Of the networks.
         """
@@ -111,6 +114,10 @@ class Agents:
             device=device,
             dtype=dtype,
         )
+        if action_statistics is not None:
+            mean, std = (statistic.repeat(2, 1) for statistic in action_statistics)
+            none = mean.new_zeros(2 * self.members, obs_size)
+            critic.standardize(torch.cat([none, mean], dim=1), torch.cat([none + 1, std], dim=1))
         self.actor, self.critic = (
             StackedOptimizer(
                 networks,

@@ -96,16 +96,16 @@ class Dataset:
         """[episodes]: undiscounted sums of the mean reward over the learners."""
         return episode_returns(self.column("rewards"), self.episode_ends())
 
-    def observation_statistics(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Mean and standard deviation of the observations over all transitions, [N, O] each."""
-        observations = self.column("observations")
-        total = np.zeros(observations.shape[1:])
-        square = np.zeros(observations.shape[1:])
-        for start in range(0, len(observations), CHUNK_ROWS):
-            chunk = observations[start : start + CHUNK_ROWS].astype(np.float64)
+    def statistics(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Mean and standard deviation of a column such as "observations" over all transitions, [N, ...] each."""
+        values = self.column(name)
+        total = np.zeros(values.shape[1:])
+        square = np.zeros(values.shape[1:])
+        for start in range(0, len(values), CHUNK_ROWS):
+            chunk = values[start : start + CHUNK_ROWS].astype(np.float64)
             total += chunk.sum(axis=0)
             square += np.einsum("nio,nio->io", chunk, chunk)
-        count = max(len(observations), 1)
+        count = max(len(values), 1)
         mean = total / count
         variance = np.maximum(square / count - mean * mean, 0.0)
         return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
