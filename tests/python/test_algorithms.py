@@ -10,7 +10,7 @@ from omar.algorithms import ALGORITHMS, Agents, Backbone, Batch, Draw, get_algor
 from omar.algorithms.base import sum_terms
 from omar.algorithms.cql import CqlSettings
 from omar.algorithms.omar import OmarSettings
-from omar.nets import StackedMlp
+from omar.nets import StackedMlp, uniform_candidates
 from omar.optim import StackedOptimizer
 
 N, B, O, A = 3, 16, 6, 2  # noqa: E741 - letters of the shapes
@@ -120,11 +120,9 @@ def reference_critic_loss(agents, batch, m, alpha, uniform):
 
 @pytest.mark.parametrize("terminated", [False, True])
 def test_critic_loss_is_that_of_single_networks(terminated):
-    from omar.random import uniform_actions
-
     agents, batch, draw = make_agents(), make_batch(2 * N, terminated=terminated), Draw(7, 3)
     terms = make_algorithm("cql", agents, alpha=0.7, penalty_samples=5).critic_terms(batch, draw)
-    uniform = uniform_actions((2 * N, B, 5, A), draw, like=batch.actions)
+    uniform = uniform_candidates(2 * N, B, 5, A, seed=7, step=3, like=batch.actions).actions
     for m, loss in enumerate(sum_terms(terms)):
         expected = reference_critic_loss(agents, batch, m, 0.7, uniform)
         assert float(loss.detach()) == pytest.approx(expected, abs=1e-9)

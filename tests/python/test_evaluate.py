@@ -67,6 +67,18 @@ def test_the_same_seed_gives_the_same_returns():
     assert not torch.equal(first, other)
 
 
+def test_uniform_actions_differ_by_step_and_seed_and_stay_in_range():
+    observations = torch.zeros(2, 500, 3, 18)
+    policies = UniformPolicy(2, seed=0), UniformPolicy(2, seed=0), UniformPolicy(2, seed=1)
+    first, again, other = (policy(observations) for policy in policies)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, policies[0](observations))
+    assert -1 <= float(first.min()) < -0.99
+    assert 0.99 < float(first.max()) <= 1
+    assert float(first.mean()) == pytest.approx(0, abs=0.05)
+
+
 def test_an_action_that_is_not_finite_names_its_seed():
     def broken(observations):
         actions = torch.zeros(*observations.shape[:-1], 2)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..nets import candidate_values
-from ..random import uniform_actions
+from ..nets import cql_penalty
 from . import losses
 from .settings import setting
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from .agents import Agents, Batch
     from .base import Draw, Terms
 
@@ -61,15 +58,15 @@ class Cql:
 def conservative_terms(agents: Agents, batch: Batch, alpha: float, samples: int, draw: Draw) -> Terms:
     """`sum_k MSE(Q^k, y) + alpha penalty_k`: the critic's loss of MA-CQL and of everything built on it."""
     data_values = agents.values(batch.observations, batch.actions)
+    penalties = cql_penalty(
+        agents.critic.networks,
+        batch.observations,
+        data_values,
+        seed=draw.seed,
+        step=draw.step,
+        samples=samples,
+    )
     return {
         "td": losses.td_error(data_values, agents.targets(batch)),
-        "conservatism": alpha * penalty(agents, batch, data_values, samples, draw),
+        "conservatism": alpha * penalties.sum(dim=0),
     }
-
-
-def penalty(agents: Agents, batch: Batch, data_values: Tensor, samples: int, draw: Draw) -> Tensor:
-    """The CQL penalty `[M]` from `samples` uniform actions per state."""
-    members, states, size = batch.actions.shape
-    actions = uniform_actions((members, states, samples, size), draw, like=batch.actions)
-    values = candidate_values(agents.critic.networks, batch.observations, actions)
-    return losses.conservatism(values, data_values, losses.uniform_log_density(size))
