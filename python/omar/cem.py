@@ -138,7 +138,5 @@ def maximize(
     """
     native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
-        return _core.cem_maximize(
-            *critic.layers(), obs, policy_actions, native, counter, core_path(path)
-        )
+        return _core.cem_maximize(*critic.layers(), obs, policy_actions, native, counter, core_path(path))
     return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, counter)

@@ -173,9 +173,7 @@ def candidate_values(
     Returns:
         Values [T, M, B, K].
     """
-    return _core.nn_candidate_values(
-        *critic.layers(), obs, actions, scoring(path, precision)
-    )
+    return _core.nn_candidate_values(*critic.layers(), obs, actions, scoring(path, precision))
 
 
 def uniform_candidates(
@@ -233,9 +231,7 @@ def mean_logsumexp(
         path: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
-    return _core.nn_mean_logsumexp(
-        *critic.layers(), obs, *candidates, scoring(path, precision)
-    )
+    return _core.nn_mean_logsumexp(*critic.layers(), obs, *candidates, scoring(path, precision))
 
 
 def cql_penalty(
