@@ -17,13 +17,15 @@ QUIET_SECONDS = 2.0
 
 @contextmanager
 def progress_bar(title: str, total: int, *, enabled: bool = True) -> Iterator[Callable[[int], None]]:
-    """Gives a function that advances the bar; the bar shows on standard error after QUIET_SECONDS."""
+    """Gives a function that advances the bar; on a terminal the bar shows after QUIET_SECONDS."""
+    console = Console(stderr=True)
+    shows = enabled and console.is_terminal
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
     )
     bar = progress.add_task(title, total=total)
@@ -31,10 +33,11 @@ def progress_bar(title: str, total: int, *, enabled: bool = True) -> Iterator[Ca
 
     def advance(count: int) -> None:
         progress.advance(bar, count)
-        if enabled and not progress.live.is_started and time.monotonic() - began > QUIET_SECONDS:
+        if shows and not progress.live.is_started and time.monotonic() - began > QUIET_SECONDS:
             progress.start()
 
     try:
         yield advance
     finally:
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()

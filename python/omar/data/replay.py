@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ..replay import ReplayBuffer
 from .dataset import CHUNK_ROWS, FLOAT_COLUMNS, Dataset
@@ -13,6 +12,8 @@ from .errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
 
 
 def fields(dataset: Dataset, *, next_actions: bool = False) -> dict[str, tuple[int, ...]]:
@@ -58,13 +59,14 @@ def _fill(buffer: ReplayBuffer, index: int, dataset: Dataset, *, next_actions: b
     learners = dataset.manifest.columns["rewards"].shape[1]
     ends = dataset.episode_ends()
     for start in range(0, len(dataset), CHUNK_ROWS):
-        stop = min(start + CHUNK_ROWS, len(dataset))
-        chunk = {name: torch.from_numpy(np.array(columns[name][start:stop])) for name in FLOAT_COLUMNS}
-        terminated = columns["terminated"][start:stop].astype(np.float32)
-        chunk["terminated"] = torch.from_numpy(terminated)[:, None].repeat(1, learners)
+        rows = slice(start, min(start + CHUNK_ROWS, len(dataset)))
+        chunk = {name: columns[name][rows] for name in FLOAT_COLUMNS}
+        chunk["terminated"] = np.repeat(
+            columns["terminated"][rows, None].astype(np.float32), learners, axis=1
+        )
         if next_actions:
-            mask = (~ends[start:stop]).astype(np.float32)
-            following = np.minimum(np.arange(start + 1, stop + 1), len(dataset) - 1)
-            chunk["next_actions"] = torch.from_numpy(columns["actions"][following] * mask[:, None, None])
-            chunk["next_mask"] = torch.from_numpy(mask)[:, None].repeat(1, learners)
+            mask = np.repeat((~ends[rows, None]).astype(np.float32), learners, axis=1)
+            following = np.minimum(np.arange(rows.start + 1, rows.stop + 1), len(dataset) - 1)
+            chunk["next_actions"] = columns["actions"][following] * mask[:, :, None]
+            chunk["next_mask"] = mask
         buffer.extend(chunk, dataset=index)
