@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..progress import progress_bar
 from .dataset import Dataset
 from .errors import DatasetError
 from .foreign import Columns, Foreign, as_flags, as_float32, claim, rounding_note
@@ -45,9 +46,14 @@ def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     columns = dataset.columns()
     ends = np.flatnonzero(dataset.episode_ends())
     starts = np.concatenate(([0], ends[:-1] + 1))
-    with h5py.File(data / MAIN_FILE, "w", libver="latest", track_order=True) as file:
+    writer = _EpisodeWriter(h5py)
+    with (
+        h5py.File(data / MAIN_FILE, "w", libver="latest") as file,
+        progress_bar("Writing episodes", len(ends)) as advance,
+    ):
         for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            _write_episode(file.create_group(f"episode_{index}"), index, columns, slice(start, end + 1))
+            writer.write(file.id, index, _episode(columns, slice(start, end + 1)))
+            advance(1)
     metadata = _metadata(dataset, len(ends), (data / MAIN_FILE).stat().st_size)
     (data / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     if not (columns["terminated"] | columns["truncated"])[-1]:
@@ -55,32 +61,64 @@ def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     return ()
 
 
-def _write_episode(group: Any, index: int, columns: Columns, rows: slice) -> None:
+def _episode(columns: Columns, rows: slice) -> Columns:
+    """What an episode's group holds, by path."""
+    last = slice(rows.stop - 1, rows.stop)
     rewards = columns["rewards"][rows]
-    steps, learners = rewards.shape
-    group.attrs["id"] = index
-    group.attrs["total_steps"] = steps
-    observations = np.concatenate(
-        (columns["observations"][rows], columns["next_observations"][rows.stop - 1 : rows.stop])
-    )
-    for learner in range(learners):
-        group[f"observations/agent_{learner}"] = observations[:, learner]
-        group[f"actions/agent_{learner}"] = columns["actions"][rows, learner]
+    learners = rewards.shape[1]
+    observations = np.concatenate((columns["observations"][rows], columns["next_observations"][last]))
+    entries: Columns = {f"observations/agent_{i}": observations[:, i] for i in range(learners)}
+    entries |= {f"actions/agent_{i}": columns["actions"][rows, i] for i in range(learners)}
+    entries |= {
+        "rewards": rewards.mean(axis=1, dtype=np.float64),
+        "terminations": columns["terminated"][rows],
+        "truncations": columns["truncated"][rows],
+        "infos/agent_rewards": np.concatenate((np.zeros((1, learners), np.float32), rewards)),
+    }
     if "prey_observations" in columns:
-        last = slice(rows.stop - 1, rows.stop)
-        group["observations/prey"] = np.concatenate(
-            (columns["prey_observations"][rows], columns["prey_next_observations"][last])
-        )
-        group["actions/prey"] = columns["prey_actions"][rows]
-        group["infos/prey_rewards"] = np.concatenate((np.zeros(1, np.float32), columns["prey_rewards"][rows]))
-    group["rewards"] = rewards.mean(axis=1, dtype=np.float64)
-    group["terminations"] = columns["terminated"][rows]
-    group["truncations"] = columns["truncated"][rows]
-    group["infos/agent_rewards"] = np.concatenate((np.zeros((1, learners), np.float32), rewards))
+        entries |= {
+            "observations/prey": np.concatenate(
+                (columns["prey_observations"][rows], columns["prey_next_observations"][last])
+            ),
+            "actions/prey": columns["prey_actions"][rows],
+            "infos/prey_rewards": np.concatenate((np.zeros(1, np.float32), columns["prey_rewards"][rows])),
+        }
     if "states" in columns:
-        group["infos/state"] = np.concatenate(
-            (columns["states"][rows], columns["next_states"][rows.stop - 1 : rows.stop])
-        )
+        entries["infos/state"] = np.concatenate((columns["states"][rows], columns["next_states"][last]))
+    return entries
+
+
+class _EpisodeWriter:
+    """Writes episodes through HDF5's low-level interface: half a million small arrays would take minutes."""
+
+    def __init__(self, h5py: Any) -> None:
+        self._h5py = h5py
+        self._forms: dict[tuple[tuple[int, ...], np.dtype[Any]], tuple[Any, Any]] = {}
+
+    def write(self, file: Any, index: int, entries: Columns) -> None:
+        """Adds the group `episode_{index}` to the open file's identifier."""
+        h5py = self._h5py
+        group = h5py.h5g.create(file, f"episode_{index}".encode())
+        attributes = h5py.AttributeManager(h5py.Group(group))
+        attributes["id"] = index
+        attributes["total_steps"] = len(entries["rewards"])
+        folders: dict[str, Any] = {"": group}
+        for path, array in entries.items():
+            folder, _, name = path.rpartition("/")
+            if folder not in folders:
+                folders[folder] = h5py.h5g.create(group, folder.encode())
+            space, kind = self._form(array)
+            leaf = h5py.h5d.create(folders[folder], name.encode(), kind, space)
+            leaf.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array))
+
+    def _form(self, array: npt.NDArray[Any]) -> tuple[Any, Any]:
+        key = (array.shape, array.dtype)
+        if key not in self._forms:
+            self._forms[key] = (
+                self._h5py.h5s.create_simple(array.shape),
+                self._h5py.h5t.py_create(array.dtype, logical=True),
+            )
+        return self._forms[key]
 
 
 def _metadata(dataset: Dataset, episodes: int, size: int) -> dict[str, Any]:
@@ -141,10 +179,13 @@ def read(source: Path, task: Task) -> Foreign:
 
 def _read_file(file: Any, path: Path, task: Task) -> Foreign:
     episodes = []
-    for index in range(len(file)):
-        if f"episode_{index}" not in file:
-            raise DatasetError(f"{path} is damaged: episode_{index} of {len(file)} is missing")
-        episodes.append(_read_episode(file[f"episode_{index}"], f"{path}: episode_{index}", task))
+    count = len(file)
+    with progress_bar("Reading episodes", count) as advance:
+        for index in range(count):
+            if f"episode_{index}" not in file:
+                raise DatasetError(f"{path} is damaged: episode_{index} of {count} is missing")
+            episodes.append(_read_episode(file[f"episode_{index}"], f"{path}: episode_{index}", task))
+            advance(1)
     if not episodes:
         raise DatasetError(f"{path} has no episode")
     names = set(episodes[0])
@@ -179,7 +220,7 @@ def _read_episode(group: Any, where: str, task: Task) -> Columns:
         if len(columns[name]) != steps:
             raise DatasetError(f"{where} must have {steps} {name}, got {len(columns[name])}")
     if "infos/state" in group:
-        states = group["infos/state"][()]
+        states = _column(group, "infos/state", where)
         if len(states) != steps + 1:
             raise DatasetError(f"{where} must have {steps + 1} states, got {len(states)}")
         columns |= {"states": states[:-1], "next_states": states[1:]}
@@ -203,11 +244,11 @@ def _rewards(group: Any, steps: int, where: str, learners: int) -> npt.NDArray[A
     """[T, N]: each learner's, or the team's where the dataset has no other."""
     if "infos/agent_rewards" not in group:
         return np.repeat(_column(group, "rewards", where)[:, None], learners, axis=1)
-    entry = group["infos/agent_rewards"]
-    if hasattr(entry, "keys"):
-        rewards = np.stack([_column(entry, f"agent_{i}", where) for i in range(learners)], axis=1)
+    if "infos/agent_rewards/agent_0" in group:
+        names = [f"infos/agent_rewards/agent_{i}" for i in range(learners)]
+        rewards = np.stack([_column(group, name, where) for name in names], axis=1)
     else:
-        rewards = entry[()]
+        rewards = _column(group, "infos/agent_rewards", where)
     return rewards[1:] if len(rewards) == steps + 1 else rewards
 
 
@@ -216,7 +257,12 @@ def _stack(group: Any, name: str, learners: range, where: str) -> npt.NDArray[An
 
 
 def _column(group: Any, name: str, where: str) -> npt.NDArray[Any]:
-    if name not in group:
-        raise DatasetError(f"{where} has no {name}")
-    column: npt.NDArray[Any] = group[name][()]
+    """An array of an episode, through the low-level interface as in `_EpisodeWriter`."""
+    h5py = _h5py()
+    try:
+        leaf = h5py.h5d.open(group.id, name.encode())
+    except KeyError:
+        raise DatasetError(f"{where} has no {name}") from None
+    column: npt.NDArray[Any] = np.empty(leaf.shape, leaf.dtype)
+    leaf.read(h5py.h5s.ALL, h5py.h5s.ALL, column)
     return column
