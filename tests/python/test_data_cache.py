@@ -175,7 +175,7 @@ def slow(plan):
         time.sleep(float(sys.argv[1]))
         yield chunk
 generate._chunks = slow
-ensure_dataset("simple_spread", "random", steps=50_000)
+ensure_dataset("simple_spread", "random", steps=100_000)
 print("built", flush=True)
 """
 
@@ -194,7 +194,7 @@ def test_a_killed_build_leaves_nothing_that_looks_complete(omar_home):
     folder = omar_home / "datasets" / "simple_spread" / "random"
     assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == []
     assert any(".partial-" in path.name for path in folder.iterdir())
-    dataset = ensure_dataset("simple_spread", "random", steps=50_000)
+    dataset = ensure_dataset("simple_spread", "random", steps=100_000)
     dataset.verify()
     assert not any(".partial-" in path.name for path in folder.iterdir())
 

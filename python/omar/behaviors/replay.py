@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from ..algorithms.matd3 import Matd3Settings
 from ..online import CollectionSettings, OnlineTraining, training_blocks
+from ..threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,21 +91,10 @@ def medium_replay(
         )
     training = OnlineTraining(task, recipe.matd3, recipe.collection, seed=seed, prey=prey)
     left = transitions // task.episode_length
-    with _one_thread():
+    with one_thread():
         for block in training_blocks(training):
             episodes = min(left, recipe.collection.worlds)
             yield {name: column[:episodes] for name, column in block.items()}
             left -= episodes
             if left == 0:
                 return
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of a matrix product may depend on the number of threads; the bytes of a dataset must not."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

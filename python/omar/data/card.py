@@ -126,8 +126,8 @@ def plot_card(card: Card, path: Path) -> None:
     Raises:
         DatasetError: The file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415, heavy
-    from matplotlib.figure import Figure  # noqa: PLC0415, heavy
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     manifest = card.dataset.manifest
     learners = len(card.action_counts)

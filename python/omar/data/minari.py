@@ -32,7 +32,7 @@ METADATA_FILE = "metadata.json"
 
 def _h5py() -> Any:
     try:
-        import h5py  # noqa: PLC0415, an optional dependency
+        import h5py
     except ImportError:
         raise DatasetError("the Minari format needs h5py: pip install 'omar[minari]'") from None
     return h5py

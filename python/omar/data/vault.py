@@ -37,7 +37,7 @@ LEAVES = ("observations", "actions", "rewards", "terminals", "truncations")
 
 def _tensorstore() -> Any:
     try:
-        import tensorstore  # noqa: PLC0415, an optional dependency
+        import tensorstore
     except ImportError:
         raise DatasetError("the Vault format needs tensorstore: pip install 'omar[vault]'") from None
     return tensorstore

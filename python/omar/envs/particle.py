@@ -51,7 +51,7 @@ class ParticleEnv:
 
     __slots__ = ("_core", "name")
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         name: str,
         num_envs: int = 1,
