@@ -201,7 +201,7 @@ def test_a_killed_build_leaves_nothing_that_looks_complete(omar_home):
 
 def test_two_processes_at_once_build_once():
     with start(0.5) as first, start(0.5) as second:
-        outputs = [process.communicate(timeout=60)[0].split() for process in (first, second)]
+        outputs = [process.communicate(timeout=300)[0].split() for process in (first, second)]
     assert sorted(outputs) == [["built"], ["chunk", "chunk", "built"]]
 
 
