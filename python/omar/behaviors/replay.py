@@ -33,11 +33,13 @@ class ReplayRecipe:
         return steps * c.worlds
 
 
-def _recipe(transitions: int, *, warmup: int, updates_per_step: int, worlds: int = 25) -> ReplayRecipe:
+def _recipe(
+    transitions: int, *, warmup: int, updates_per_step: int, learning_rate: float, worlds: int = 25
+) -> ReplayRecipe:
     """Constant learning rate, so that a training has no end to be aware of."""
     updates = ((transitions - warmup) // worlds + 1) * updates_per_step
     return ReplayRecipe(
-        Matd3Settings(learning_rate=1e-3, final_learning_rate=1e-3),
+        Matd3Settings(learning_rate=learning_rate, final_learning_rate=learning_rate),
         CollectionSettings(
             updates=updates,
             worlds=worlds,
@@ -49,9 +51,9 @@ def _recipe(transitions: int, *, warmup: int, updates_per_step: int, worlds: int
 
 
 REPLAY_RECIPES: Mapping[str, ReplayRecipe] = {
-    "simple_spread": _recipe(97_500, warmup=20_000, updates_per_step=2),
-    "simple_tag": _recipe(62_500, warmup=20_000, updates_per_step=2),
-    "simple_world": _recipe(80_000, warmup=20_000, updates_per_step=2),
+    "simple_spread": _recipe(97_500, warmup=20_000, updates_per_step=2, learning_rate=1e-3),
+    "simple_tag": _recipe(62_500, warmup=5_000, updates_per_step=2, learning_rate=2e-3),
+    "simple_world": _recipe(80_000, warmup=40_000, updates_per_step=1, learning_rate=2e-3),
 }
 
 
