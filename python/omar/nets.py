@@ -128,7 +128,7 @@ class StackedMlp(nn.Module):
         self.input_mean, self.input_std = mean.to(self.weights[0]), std.to(self.weights[0])
 
     def layers(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Weights and biases as functions of raw inputs: the standardisation is folded into the first layer."""
+        """Weights and biases as functions of raw inputs: the first layer takes in the standardisation."""
         weights, biases = list(self.weights), list(self.biases)
         if self.input_mean is not None and self.input_std is not None:
             weights[0] = weights[0] / self.input_std[:, :, None]
