@@ -31,7 +31,8 @@ def core_path(path: Path) -> _core.Path:
     """The core's form of a path."""
     if path not in get_args(Path):
         raise ValueError(f"`path` must be 'auto', 'plain' or 'fused', got {path!r}")
-    return getattr(_core.Path, path)
+    native: _core.Path = getattr(_core.Path, path)
+    return native
 
 
 def scoring(path: Path, precision: Precision) -> _core.Scoring:

@@ -13,7 +13,7 @@ from omar.algorithms.omar import OmarSettings
 from omar.nets import StackedMlp, uniform_candidates
 from omar.optim import StackedOptimizer
 
-N, B, O, A = 3, 16, 6, 2  # noqa: E741 - letters of the shapes
+N, B, O, A = 3, 16, 6, 2
 SMALL = Backbone(batch_size=B, hidden=8, learning_rate=0.01)
 
 

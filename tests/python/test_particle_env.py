@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from omar.envs import ParticleEnv, scenario_names
 from particle_cases import SCENARIOS, STARTS, put, start_state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from omar.envs import ParticleEnv
 from oracles.particle_worlds import make_world
 from particle_cases import SCENARIOS, STARTS, put, start_state

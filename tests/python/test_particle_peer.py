@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from omar.envs import ParticleEnv
 from particle_cases import put, start_state
 

@@ -16,7 +16,9 @@ def test_versions() -> None:
 
 def test_other_minor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", lambda _: "2.99.1+cpu")
-    with pytest.raises(ImportError, match=r"built against torch 2\.\d+, but torch 2\.99\.1\+cpu is installed"):
+    with pytest.raises(
+        ImportError, match=r"built against torch 2\.\d+, but torch 2\.99\.1\+cpu is installed"
+    ):
         check_torch()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -66,34 +66,23 @@ def torch_eager(
 
 def run(setup: Setup) -> Iterator[Record]:
     """Yields the search's time in both settings at each number of threads."""
-    precisions = ("float32", "bf16")
     for case in CASES:
         sizes = (case.obs_size + case.action_size, case.hidden, case.hidden, 1)
         critic = StackedMlp(2 * case.members, sizes, seed=0, device=setup.device).requires_grad_(False)
         generator = torch.Generator(setup.device).manual_seed(0)
-        obs = torch.randn(
-            (case.members, case.states, case.obs_size), generator=generator, device=setup.device
-        )
+        shape = (case.members, case.states, case.obs_size)
+        obs = torch.randn(shape, generator=generator, device=setup.device)
         policy = torch.zeros((case.members, case.states, case.action_size), device=setup.device)
         o = case.options
-        setting = (
-            f"{case.name}: B {case.states}, J {o.rounds}, K {o.samples}, hidden {case.hidden}, {setup.device}"
-        )
+        sizes_text = f"B {case.states}, J {o.rounds}, K {o.samples}, hidden {case.hidden}"
+        setting = f"{case.name}: {sizes_text}, {setup.device}"
         for threads in setup.threads:
             torch.set_num_threads(threads)
-            steps = count()
             peak = _core.bounds.fma_flops(setup.seconds / 8) if setup.device == "cpu" else None
             bound = None if peak is None else 1e3 * case.flops() / peak
-            for precision in precisions:
-                options = cem.CemOptions(
-                    o.rounds, o.samples, o.refit, o.elites, o.mu, o.sigma, o.beta, precision=precision
-                )
-                spread = milliseconds(
-                    lambda c=critic, x=obs, p=policy, q=options, s=steps: cem.maximize(
-                        c, x, p, q, seed=0, step=next(s)
-                    ),
-                    setup,
-                )
-                yield Record.of(f"cem/maximize {precision}", setting, spread, "ms", bound, BOUND)
-            spread = milliseconds(lambda c=critic, x=obs, k=case, g=generator: torch_eager(c, x, k, g), setup)
-            yield Record.of("cem/torch eager", setting, spread, "ms", bound, BOUND)
+            for options in (o, replace(o, precision="bf16")):
+                search = partial(cem.maximize, critic, obs, policy, options, seed=0, step=0)
+                spread = milliseconds(search, setup)
+                yield Record.of(f"cem/maximize {options.precision}", setting, spread, "ms", bound, BOUND)
+            eager = partial(torch_eager, critic, obs, case, generator)
+            yield Record.of("cem/torch eager", setting, milliseconds(eager, setup), "ms", bound, BOUND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -25,9 +26,7 @@ def run(setup: Setup) -> Iterator[Record]:
             out = env.make_step()
             for threads in setup.threads:
                 torch.set_num_threads(threads)
-                spread = rate(
-                    lambda env=env, actions=actions, out=out: env.step_into(actions, out), worlds, setup
-                )
+                spread = rate(partial(env.step_into, actions, out), worlds, setup)
                 outputs = env.num_agents * (max(env.obs_sizes) + 1)
                 bound = _core.bounds.particle_steps(worlds, env.num_agents, outputs, setup.seconds / 4)
                 yield Record.of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 
 import torch
@@ -22,6 +23,11 @@ FIELDS = {
 }
 
 
+def draw(buffer: omar.ReplayBuffer, steps: count[int]) -> object:
+    """The next minibatch."""
+    return buffer.sample(BATCH, members=1, seed=0, step=next(steps))
+
+
 def run(setup: Setup) -> Iterator[Record]:
     """Yields the buffer's figure and, as a comparison, one packed torch tensor with index_select."""
     buffer = omar.ReplayBuffer(ROWS, FIELDS, device=setup.device)
@@ -34,8 +40,7 @@ def run(setup: Setup) -> Iterator[Record]:
     generator = torch.Generator().manual_seed(0)
     for threads in setup.threads:
         torch.set_num_threads(threads)
-        steps = count()
-        spread = rate(lambda s=steps: buffer.sample(BATCH, members=1, seed=0, step=next(s)), 1, setup)
+        spread = rate(partial(draw, buffer, count()), 1, setup)
         bound = _core.bounds.gather_rows(ROWS, row_bytes, BATCH, setup.seconds / 2) / BATCH
         setting = f"{BATCH} of {ROWS} rows of {floats * 4} B, {setup.device}"
         on_cpu = setup.device == "cpu"
@@ -48,7 +53,7 @@ def run(setup: Setup) -> Iterator[Record]:
             "prefetched copy of random rows",
         )
         index = torch.randint(ROWS, (BATCH,), generator=generator).to(setup.device)
-        spread = rate(lambda i=index: packed.index_select(0, i), 1, setup)
+        spread = rate(partial(packed.index_select, 0, index), 1, setup)
         yield Record.of(
             "replay/torch index_select", setting + ", the same rows every time", spread, "batches/s"
         )

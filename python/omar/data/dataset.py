@@ -97,7 +97,7 @@ class Dataset:
         return episode_returns(self.column("rewards"), self.episode_ends())
 
     def statistics(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Mean and standard deviation of a column such as "observations" over all transitions, [N, ...] each."""
+        """Mean and standard deviation of a column over all transitions, [N, ...] each."""
         values = self.column(name)
         total = np.zeros(values.shape[1:])
         square = np.zeros(values.shape[1:])
