@@ -1,8 +1,42 @@
 #include <omar/particle/particle_env.h>
+#include <omar/particle/rollout.h>
 
 #include "bindings.h"
 
 namespace omar::bindings {
+namespace {
+
+void bind_rollout(py::module_& m) {
+  using particle::RolloutOptions;
+  using particle::Transitions;
+  using Release = py::call_guard<py::gil_scoped_release>;
+
+  py::class_<nn::StackedMlp>(m, "Policy", "Stacked layers of policies with a tanh output.")
+      .def(py::init<std::vector<at::Tensor>, std::vector<at::Tensor>>(), py::arg("weights"), py::arg("biases"),
+           "Per layer weights [M, in, out] and biases [M, out].");
+
+  py::class_<RolloutOptions>(m, "RolloutOptions", "Who acts in a rollout, and how.")
+      .def(py::init<>(), "25 steps of uniform actions.")
+      .def_readwrite("steps", &RolloutOptions::steps, "T.")
+      .def_readwrite("policy", &RolloutOptions::policy, "One member per learner, or none: uniform actions.")
+      .def_readwrite("prey", &RolloutOptions::prey, "One member per agent after the learners, or none.")
+      .def_readwrite("noise", &RolloutOptions::noise, "Sigma of the learners' exploration noise.")
+      .def_readwrite("seed", &RolloutOptions::seed, "Key of the noise and of uniform actions.")
+      .def_readwrite("first_step", &RolloutOptions::first_step, "Counter of the first step.");
+
+  py::class_<Transitions>(m, "Transitions", "What happened in a rollout; a column that is None is not written.")
+      .def(py::init<>(), "No columns.")
+      .def_readwrite("observations", &Transitions::observations, "[E, T, A, max obs size].")
+      .def_readwrite("actions", &Transitions::actions, "[E, T, A, 2].")
+      .def_readwrite("rewards", &Transitions::rewards, "[E, T, A].")
+      .def_readwrite("next_observations", &Transitions::next_observations, "Before auto-reset.");
+
+  m.def("make_transitions", &particle::make_transitions, py::arg("env"), py::arg("steps"), "Columns for rollout_into.");
+  m.def("rollout_into", &particle::rollout_into, py::arg("env"), py::arg("options"), py::arg("out"), Release(),
+        "Steps all worlds with policies, writing into the columns of out.");
+}
+
+}  // namespace
 
 void bind_particle(py::module_& m) {
   using particle::ParticleEnv;
@@ -60,6 +94,8 @@ void bind_particle(py::module_& m) {
           Release(), "(positions, velocities, landmarks, steps).")
       .def("set_state", &ParticleEnv::set_state, py::arg("positions"), py::arg("velocities"), py::arg("landmarks"),
            py::arg("steps") = py::none(), Release(), "Replaces the state.");
+
+  bind_rollout(m);
 }
 
 }  // namespace omar::bindings

@@ -7,4 +7,5 @@
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 #include <omar/particle/particle_env.h>
+#include <omar/particle/rollout.h>
 #include <omar/replay/replay_buffer.h>

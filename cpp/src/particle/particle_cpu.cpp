@@ -3,18 +3,11 @@
 #include "particle/kernels.h"
 #include "particle/scenarios/scenarios.h"
 #include "particle/transpose.h"
+#include "particle/vector_bytes.h"
 
 namespace omar::particle {
 inline namespace OMAR_LEVEL {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
 
 /// W worlds inside a block, and where their rows lie in the tensors.
 template <class S, class T>
@@ -34,8 +27,7 @@ struct Group {
   T* final_observations;
 
   OMAR_INLINE Group(const WorldArgs& args, std::int64_t first) {
-    constexpr int fields = 4 * S::agents + 2 * S::landmarks;
-    state = static_cast<T*>(args.state) + first / kBlock * (fields * kBlock) + first % kBlock;
+    state = fields_of<S, T>(args.state, first);
     steps = args.steps + first;
     episodes = args.episodes + first;
     world = static_cast<std::uint32_t>(first);
@@ -44,55 +36,6 @@ struct Group {
     rewards = static_cast<T*>(args.rewards) + first * S::agents;
     truncated = args.truncated + first;
     final_observations = static_cast<T*>(args.final_observations) + first * row;
-  }
-
-  OMAR_INLINE World<S, V> load() const {
-    World<S, V> w;
-    const T* p = state;
-    const auto next = [&p] {
-      const V v = V::load(p);
-      p += kBlock;
-      return v;
-    };
-    for (int i = 0; i < S::agents; ++i) {
-      w.x[i] = next();
-      w.y[i] = next();
-    }
-    for (int i = 0; i < S::agents; ++i) {
-      w.vx[i] = next();
-      w.vy[i] = next();
-    }
-    for (int l = 0; l < S::landmarks; ++l) {
-      w.lx[l] = next();
-      w.ly[l] = next();
-    }
-    return w;
-  }
-
-  OMAR_INLINE T* store_agents(const World<S, V>& w) const {
-    T* p = state;
-    const auto put = [&p](V v) {
-      v.store(p);
-      p += kBlock;
-    };
-    for (int i = 0; i < S::agents; ++i) {
-      put(w.x[i]);
-      put(w.y[i]);
-    }
-    for (int i = 0; i < S::agents; ++i) {
-      put(w.vx[i]);
-      put(w.vy[i]);
-    }
-    return p;
-  }
-
-  void store_all(const World<S, V>& w) const {
-    T* p = store_agents(w);
-    for (int l = 0; l < S::landmarks; ++l) {
-      w.lx[l].store(p);
-      w.ly[l].store(p + kBlock);
-      p += 2 * kBlock;
-    }
   }
 };
 
@@ -122,24 +65,15 @@ __attribute__((noinline)) void restart(const Group<S, T>& g, const WorldArgs& ar
   }
   const auto fresh = start<S, typename G::V>(args.seed, g.world, g.episodes);
   const auto ends = G::V::load(lanes) > typename G::V(T(0));
-  for (int i = 0; i < S::agents; ++i) {
-    w.x[i] = select(ends, fresh.x[i], w.x[i]);
-    w.y[i] = select(ends, fresh.y[i], w.y[i]);
-    w.vx[i] = select(ends, fresh.vx[i], w.vx[i]);
-    w.vy[i] = select(ends, fresh.vy[i], w.vy[i]);
-  }
-  for (int l = 0; l < S::landmarks; ++l) {
-    w.lx[l] = select(ends, fresh.lx[l], w.lx[l]);
-    w.ly[l] = select(ends, fresh.ly[l], w.ly[l]);
-  }
-  g.store_all(w);
+  replace(w, fresh, ends);
+  store_world(w, g.state);
 }
 
 template <class S, class T>
 OMAR_INLINE void step_group(const Group<S, T>& g, const WorldArgs& args) {
   using G = Group<S, T>;
   using V = typename G::V;
-  World<S, V> w = g.load();
+  World<S, V> w = load_world<S, V>(g.state);
   V u[2 * S::agents];
   load_columns<2 * S::agents>(g.actions, 2 * S::agents, u);
   advance(w, u);
@@ -158,7 +92,7 @@ OMAR_INLINE void step_group(const Group<S, T>& g, const WorldArgs& args) {
   if (any_ends) {
     restart<S, T>(g, args, w);
   } else {
-    g.store_agents(w);
+    store_agents(w, g.state);
   }
   store_observations<S, T>(w, g.observations);
 }
@@ -178,7 +112,7 @@ OMAR_INLINE void for_groups(const WorldArgs& args, std::int64_t begin, std::int6
   T actions[G::width * 2 * S::agents] = {};
   T observations[G::width * G::row];
   T rewards[G::width * S::agents];
-  bool truncated[G::width];
+  bool truncated[G::width] = {};
   T final_observations[G::width * G::row];
   G copy = real;
   copy.actions = actions;
@@ -207,13 +141,15 @@ template <class S, class T>
 void start_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end) {
   for_groups<S, T>(args, begin, end, [&](const Group<S, T>& g) {
     for (int i = 0; i < Group<S, T>::width; ++i) g.steps[i] = 0;
-    g.store_all(start<S, typename Group<S, T>::V>(args.seed, g.world, g.episodes));
+    store_world(start<S, typename Group<S, T>::V>(args.seed, g.world, g.episodes), g.state);
   });
 }
 
 template <class S, class T>
 void observe_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end) {
-  for_groups<S, T>(args, begin, end, [&](const Group<S, T>& g) { store_observations<S, T>(g.load(), g.observations); });
+  for_groups<S, T>(args, begin, end, [&](const Group<S, T>& g) {
+    store_observations<S, T>(load_world<S, typename Group<S, T>::V>(g.state), g.observations);
+  });
 }
 
 /// x * 0 is 0 for finite numbers and NaN for the others.

@@ -7,10 +7,18 @@
 #include <omar/core/rng.h>
 #include <omar/particle/world.h>
 
+#if defined(__SSE2__) && !defined(__CUDACC__)
+#include <immintrin.h>
+#endif
+
+// Loops over agents and landmarks are unrolled up to 5 (larger worlds stay loops, or they compile for ever); the
+// coefficients of a polynomial always.
 #if defined(__CUDACC__)
-#define OMAR_UNROLL _Pragma("unroll")
+#define OMAR_UNROLL _Pragma("unroll 5")
+#define OMAR_UNROLL_TERMS _Pragma("unroll")
 #else
-#define OMAR_UNROLL _Pragma("GCC unroll 16")
+#define OMAR_UNROLL _Pragma("GCC unroll 5")
+#define OMAR_UNROLL_TERMS _Pragma("GCC unroll 20")
 #endif
 
 namespace omar::particle {
@@ -31,6 +39,23 @@ struct ScalarOf<double> {
 template <class V>
 using Scalar = typename ScalarOf<V>::type;
 
+template <class V>
+OMAR_HD OMAR_INLINE V load(const Scalar<V>* from) {
+  if constexpr (std::is_floating_point_v<V>) {
+    return *from;
+  } else {
+    return V::load(from);
+  }
+}
+template <class V>
+OMAR_HD OMAR_INLINE void store(V v, Scalar<V>* to) {
+  if constexpr (std::is_floating_point_v<V>) {
+    *to = v;
+  } else {
+    v.store(to);
+  }
+}
+
 /// State of one world (or of W worlds).
 template <class S, class V>
 struct World {
@@ -39,9 +64,70 @@ struct World {
   V lx[S::landmarks], ly[S::landmarks];
 };
 
+/// First field of world `world`; field f is at [f * kBlock]. See world.h.
+template <class S, class T>
+OMAR_HD OMAR_INLINE T* fields_of(void* state, std::int64_t world) {
+  constexpr int fields = 4 * S::agents + 2 * S::landmarks;
+  return static_cast<T*>(state) + world / kBlock * (fields * kBlock) + world % kBlock;
+}
+
+template <class S, class V>
+OMAR_HD OMAR_INLINE World<S, V> load_world(const Scalar<V>* field) {
+  World<S, V> w;
+  OMAR_UNROLL
+  for (int i = 0; i < S::agents; ++i) {
+    w.x[i] = load<V>(field + (2 * i) * kBlock);
+    w.y[i] = load<V>(field + (2 * i + 1) * kBlock);
+    w.vx[i] = load<V>(field + (2 * (S::agents + i)) * kBlock);
+    w.vy[i] = load<V>(field + (2 * (S::agents + i) + 1) * kBlock);
+  }
+  OMAR_UNROLL
+  for (int l = 0; l < S::landmarks; ++l) {
+    w.lx[l] = load<V>(field + (4 * S::agents + 2 * l) * kBlock);
+    w.ly[l] = load<V>(field + (4 * S::agents + 2 * l + 1) * kBlock);
+  }
+  return w;
+}
+
+template <class S, class V>
+OMAR_HD OMAR_INLINE void store_agents(const World<S, V>& w, Scalar<V>* field) {
+  OMAR_UNROLL
+  for (int i = 0; i < S::agents; ++i) {
+    store(w.x[i], field + (2 * i) * kBlock);
+    store(w.y[i], field + (2 * i + 1) * kBlock);
+    store(w.vx[i], field + (2 * (S::agents + i)) * kBlock);
+    store(w.vy[i], field + (2 * (S::agents + i) + 1) * kBlock);
+  }
+}
+
+template <class S, class V>
+OMAR_HD OMAR_INLINE void store_world(const World<S, V>& w, Scalar<V>* field) {
+  store_agents(w, field);
+  OMAR_UNROLL
+  for (int l = 0; l < S::landmarks; ++l) {
+    store(w.lx[l], field + (4 * S::agents + 2 * l) * kBlock);
+    store(w.ly[l], field + (4 * S::agents + 2 * l + 1) * kBlock);
+  }
+}
+
 template <class V>
 OMAR_HD OMAR_INLINE V squared(V x, V y) {
   return x * x + y * y;
+}
+
+/// Does the mask hold anywhere? One instruction where the CPU has one.
+template <class M>
+OMAR_HD OMAR_INLINE bool anywhere(M mask) {
+#if defined(__SSE2__) && !defined(__CUDACC__)
+#if defined(__AVX512F__)
+  if constexpr (sizeof(mask.v) == 64) return _mm512_test_epi64_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(mask.v) == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
+#endif
+  if constexpr (sizeof(mask.v) == 16) return _mm_movemask_epi8((__m128i)mask.v) != 0;
+#endif
+  return any(mask);
 }
 
 /// 1 where the mask holds, else 0.
@@ -57,9 +143,9 @@ OMAR_HD OMAR_INLINE V exp_squaring(V x) {
   using T = Scalar<V>;
   const V z = x * V(T(1) / T(1 << Squarings));
   V sum = V(T(1));
-  OMAR_UNROLL
+  OMAR_UNROLL_TERMS
   for (int n = Degree; n >= 1; --n) sum = V(T(1)) + z * sum * V(T(1.0 / n));
-  OMAR_UNROLL
+  OMAR_UNROLL_TERMS
   for (int n = 0; n < Squarings; ++n) sum = sum * sum;
   return sum;
 }
@@ -74,7 +160,7 @@ OMAR_HD OMAR_INLINE V log1p_exp_neg(V a) {
   const V s = e / (V(T(2)) + e);
   const V t = s * s;
   V sum = V(T(0));
-  OMAR_UNROLL
+  OMAR_UNROLL_TERMS
   for (int n = single ? 7 : 16; n >= 0; --n) sum = V(T(1.0 / (2 * n + 1))) + t * sum;
   return (s + s) * sum;
 }
@@ -92,13 +178,13 @@ OMAR_HD OMAR_INLINE V contact(V dx, V dy, double sizes) {
   const V zero = V(T(0));
   const V d2 = squared(dx, dy);
   const auto near = d2 < V((m + reach) * (m + reach));
-  if (!any(near)) return zero;
+  if (!anywhere(near)) return zero;
   const V d = sqrt_(d2);
   const V gap = d - V(m);
   V pen = max_(-gap, zero);
   const V away = max_(gap, -gap);
   const auto edge = away < V(reach);
-  if (any(edge)) pen += select(edge, V(k) * log1p_exp_neg(away * V(T(1) / k)), zero);
+  if (anywhere(edge)) pen += select(edge, V(k) * log1p_exp_neg(away * V(T(1) / k)), zero);
   return select(near & (d2 > zero), V(T(kContactForce)) * pen / d, zero);
 }
 
@@ -263,6 +349,21 @@ OMAR_HD OMAR_INLINE World<S, V> start(std::uint64_t seed, std::uint32_t world, c
     }
   }
   return w;
+}
+
+/// Takes over the worlds of `fresh` where the mask holds.
+template <class S, class V, class M>
+OMAR_HD OMAR_INLINE void replace(World<S, V>& w, const World<S, V>& fresh, M mask) {
+  for (int i = 0; i < S::agents; ++i) {
+    w.x[i] = select(mask, fresh.x[i], w.x[i]);
+    w.y[i] = select(mask, fresh.y[i], w.y[i]);
+    w.vx[i] = select(mask, fresh.vx[i], w.vx[i]);
+    w.vy[i] = select(mask, fresh.vy[i], w.vy[i]);
+  }
+  for (int l = 0; l < S::landmarks; ++l) {
+    w.lx[l] = select(mask, fresh.lx[l], w.lx[l]);
+    w.ly[l] = select(mask, fresh.ly[l], w.ly[l]);
+  }
 }
 
 }  // namespace OMAR_LEVEL

@@ -48,13 +48,35 @@ struct Transpose {
     }
   }
 
-  static OMAR_INLINE Piece get_piece(Vector v, int p) {
-    Piece out;
-    std::memcpy(&out, reinterpret_cast<const char*>(&v) + 16 * p, 16);
-    return out;
+  static OMAR_INLINE Piece load_piece(const T* from) {
+    Piece p;
+    std::memcpy(&p, from, sizeof(p));
+    return p;
   }
-  static OMAR_INLINE void set_piece(Vector& v, int p, const T* from) {
-    std::memcpy(reinterpret_cast<char*>(&v) + 16 * p, from, 16);
+
+  /// One vector from the pieces at from, from + step, ...
+  static OMAR_INLINE Vector gather(const T* from, std::int64_t step) {
+    if constexpr (W == piece) {
+      return load_piece(from);
+    } else {
+      using Half = Transpose<T, W / 2>;
+      return [&]<int... I>(std::integer_sequence<int, I...>) {
+        return __builtin_shufflevector(Half::gather(from, step), Half::gather(from + W / 2 / piece * step, step), I...);
+      }(std::make_integer_sequence<int, W>());
+    }
+  }
+
+  /// The pieces of v to to, to + step, ...
+  static OMAR_INLINE void scatter(Vector v, T* to, std::int64_t step) {
+    if constexpr (W == piece) {
+      std::memcpy(to, &v, sizeof(v));
+    } else {
+      using Half = Transpose<T, W / 2>;
+      [&]<int... I>(std::integer_sequence<int, I...>) {
+        Half::scatter(__builtin_shufflevector(v, v, I...), to, step);
+        Half::scatter(__builtin_shufflevector(v, v, (W / 2 + I)...), to + W / 2 / piece * step, step);
+      }(std::make_integer_sequence<int, W / 2>());
+    }
   }
 };
 
@@ -62,22 +84,18 @@ struct Transpose {
 template <int Columns, class T, int W>
 OMAR_INLINE void store_rows(const Pack<T, W>* columns, T* rows, std::int64_t stride) {
   using X = Transpose<T, W>;
-  if constexpr (Columns < X::piece) {
-    for (int i = 0; i < W; ++i) {
-      for (int j = 0; j < Columns; ++j) rows[i * stride + j] = columns[j][i];
-    }
-  } else {
+  typename X::Vector r[X::piece];
+  if constexpr (Columns >=
+                X::piece) {  // 16 bytes of a world at a time: faster than whole vectors, which cross cache lines
     for (int at = 0; at < Columns; at += X::piece) {
       const int c = at + X::piece <= Columns ? at : Columns - X::piece;  // the last group may overlap the one before
-      typename X::Vector r[X::piece];
       for (int q = 0; q < X::piece; ++q) r[q] = columns[c + q].v;
       X::pieces(r);
-      for (int p = 0; p < W / X::piece; ++p) {
-        for (int q = 0; q < X::piece; ++q) {
-          const typename X::Piece numbers = X::get_piece(r[q], p);
-          std::memcpy(rows + (p * X::piece + q) * stride + c, &numbers, sizeof(numbers));
-        }
-      }
+      for (int q = 0; q < X::piece; ++q) X::scatter(r[q], rows + q * stride + c, X::piece * stride);
+    }
+  } else {
+    for (int i = 0; i < W; ++i) {
+      for (int j = 0; j < Columns; ++j) rows[i * stride + j] = columns[j][i];
     }
   }
 }
@@ -86,21 +104,19 @@ OMAR_INLINE void store_rows(const Pack<T, W>* columns, T* rows, std::int64_t str
 template <int Columns, class T, int W>
 OMAR_INLINE void load_columns(const T* rows, std::int64_t stride, Pack<T, W>* columns) {
   using X = Transpose<T, W>;
-  if constexpr (Columns < X::piece) {
+  if constexpr (Columns >= X::piece) {
+    for (int at = 0; at < Columns; at += X::piece) {
+      const int c = at + X::piece <= Columns ? at : Columns - X::piece;
+      typename X::Vector r[X::piece];
+      for (int q = 0; q < X::piece; ++q) r[q] = X::gather(rows + q * stride + c, X::piece * stride);
+      X::pieces(r);
+      for (int q = 0; q < X::piece; ++q) columns[c + q] = Pack<T, W>(r[q]);
+    }
+  } else {
     for (int j = 0; j < Columns; ++j) {
       T lanes[W];
       for (int i = 0; i < W; ++i) lanes[i] = rows[i * stride + j];
       columns[j] = Pack<T, W>::load(lanes);
-    }
-  } else {
-    for (int at = 0; at < Columns; at += X::piece) {
-      const int c = at + X::piece <= Columns ? at : Columns - X::piece;
-      typename X::Vector r[X::piece];
-      for (int q = 0; q < X::piece; ++q) {
-        for (int p = 0; p < W / X::piece; ++p) X::set_piece(r[q], p, rows + (p * X::piece + q) * stride + c);
-      }
-      X::pieces(r);
-      for (int q = 0; q < X::piece; ++q) columns[c + q] = Pack<T, W>(r[q]);
     }
   }
 }

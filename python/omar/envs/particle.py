@@ -49,7 +49,7 @@ class ParticleEnv:
         TypeError: An argument is of the wrong type.
     """
 
-    __slots__ = ("_core", "name")
+    __slots__ = ("core", "name")
 
     def __init__(
         self,
@@ -65,65 +65,65 @@ class ParticleEnv:
             msg = f'[ParticleEnv] `reward` must be "omar" or "lowe", got {reward!r}'
             raise ValueError(msg)
         options = _core.ParticleEnvOptions()
-        options.scenario = _expect(str, "name", name)
-        options.num_envs = _expect(int, "num_envs", num_envs)
-        options.seed = _seed(seed)
+        options.scenario = check_kind(str, "name", name)
+        options.num_envs = check_kind(int, "num_envs", num_envs)
+        options.seed = check_seed(seed)
         options.device = _device(device)
-        options.dtype = _expect(torch.dtype, "dtype", dtype)
+        options.dtype = check_kind(torch.dtype, "dtype", dtype)
         options.reward = _REWARDS[reward]
-        options.num_agents = _expect(int, "num_agents", num_agents)
+        options.num_agents = check_kind(int, "num_agents", num_agents)
         self.name = name
-        self._core = _core.ParticleEnv(options)
+        self.core = _core.ParticleEnv(options)
 
     @property
     def num_envs(self) -> int:
         """E."""
-        return self._core.num_envs
+        return self.core.num_envs
 
     @property
     def num_agents(self) -> int:
         """A, the prey included."""
-        return self._core.num_agents
+        return self.core.num_agents
 
     @property
     def num_learners(self) -> int:
         """Agents that learn; they come first."""
-        return self._core.num_learners
+        return self.core.num_learners
 
     @property
     def num_landmarks(self) -> int:
         """L."""
-        return self._core.num_landmarks
+        return self.core.num_landmarks
 
     @property
     def obs_sizes(self) -> tuple[int, ...]:
         """Observation size per agent."""
-        return tuple(self._core.obs_sizes)
+        return tuple(self.core.obs_sizes)
 
     @property
     def action_size(self) -> int:
         """Numbers in an agent's action: 2."""
-        return self._core.action_size
+        return self.core.action_size
 
     @property
     def episode_length(self) -> int:
         """Steps until an episode is cut: 25."""
-        return self._core.episode_length
+        return self.core.episode_length
 
     @property
     def seed(self) -> int:
         """Key of the start states."""
-        return self._core.options.seed
+        return self.core.options.seed
 
     @property
     def device(self) -> torch.device:
         """Where states, actions and observations live."""
-        return self._core.options.device
+        return self.core.options.device
 
     @property
     def dtype(self) -> torch.dtype:
         """torch.float32 or torch.float64."""
-        return self._core.options.dtype
+        return self.core.options.dtype
 
     def reset(self, seed: int | None = None) -> torch.Tensor:
         """Starts a new episode in every world.
@@ -135,7 +135,7 @@ class ParticleEnv:
         Returns:
             Observations [E, A, max(obs_sizes)], zero padded on the right.
         """
-        return self._core.reset(None if seed is None else _seed(seed))
+        return self.core.reset(None if seed is None else check_seed(seed))
 
     def step(self, actions: torch.Tensor) -> Step:
         """One step of all worlds.
@@ -151,23 +151,23 @@ class ParticleEnv:
             ValueError: Wrong shape or device, or actions that are not finite; the state is then unchanged.
             TypeError: Not a tensor of the environment's dtype.
         """
-        return self._core.step(_expect(torch.Tensor, "actions", actions))
+        return self.core.step(check_kind(torch.Tensor, "actions", actions))
 
     def step_into(self, actions: torch.Tensor, out: Step) -> None:
         """`step` into the tensors of `out` (from `make_step`), without allocating."""
-        self._core.step_into(_expect(torch.Tensor, "actions", actions), _expect(Step, "out", out))
+        self.core.step_into(check_kind(torch.Tensor, "actions", actions), check_kind(Step, "out", out))
 
     def make_step(self) -> Step:
         """Tensors of the right shapes for `step_into`."""
-        return self._core.make_step()
+        return self.core.make_step()
 
     def observe(self) -> torch.Tensor:
         """Observations [E, A, max(obs_sizes)] of the current state."""
-        return self._core.observe()
+        return self.core.observe()
 
     def state(self) -> State:
         """A copy of the full state."""
-        return State(*self._core.state())
+        return State(*self.core.state())
 
     def set_state(
         self,
@@ -193,10 +193,10 @@ class ParticleEnv:
             ("velocities", velocities),
             ("landmarks", landmarks),
         ):
-            _expect(torch.Tensor, argument, value)
+            check_kind(torch.Tensor, argument, value)
         if steps is not None:
-            _expect(torch.Tensor, "steps", steps)
-        self._core.set_state(positions, velocities, landmarks, steps)
+            check_kind(torch.Tensor, "steps", steps)
+        self.core.set_state(positions, velocities, landmarks, steps)
 
     def __repr__(self) -> str:
         return (
@@ -205,15 +205,17 @@ class ParticleEnv:
         )
 
 
-def _expect(kind: type[_T], argument: str, value: _T) -> _T:
+def check_kind(kind: type[_T], argument: str, value: _T) -> _T:
+    """The value if it is of this kind (a bool is no int). Raises TypeError otherwise."""
     if isinstance(value, kind) and not isinstance(value, bool):
         return value
     msg = f"[ParticleEnv] `{argument}` must be a {kind.__name__}, got {type(value).__name__}"
     raise TypeError(msg)
 
 
-def _seed(seed: int) -> int:
-    if not 0 <= _expect(int, "seed", seed) < 1 << 64:
+def check_seed(seed: int) -> int:
+    """The seed if it is 0..2^64-1. Raises ValueError otherwise."""
+    if not 0 <= check_kind(int, "seed", seed) < 1 << 64:
         msg = f"[ParticleEnv] `seed` must be 0..2^64-1, got {seed}"
         raise ValueError(msg)
     return seed

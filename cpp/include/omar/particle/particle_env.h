@@ -17,6 +17,11 @@
 
 namespace omar::particle {
 
+class ParticleEnv;
+struct RolloutOptions;
+struct Transitions;
+OMAR_API void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out);
+
 struct ParticleEnvOptions {
   std::string scenario = "simple_spread";  ///< a name of scenario_names()
   int64_t num_envs = 1;                    ///< E >= 1
@@ -90,6 +95,7 @@ class OMAR_API ParticleEnv {
                  const std::optional<at::Tensor>& steps = std::nullopt);
 
  private:
+  friend void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -47,7 +47,7 @@ OMAR_HD OMAR_INLINE V bound_cost(V p) {
   const V ten = V(T(10));
   V cost = max_(ten * (x - V(T(0.9))), V(T(0)));
   const auto outside = x >= one;
-  if (any(outside)) {
+  if (anywhere(outside)) {
     const V exponent = min_(x + x - V(T(2)), V(T(2.5)));  // exp(2.5) > 10: the cost is capped before that
     cost = select(outside, min_(exp_squaring<3, single ? 7 : 13>(exponent), ten), cost);
   }

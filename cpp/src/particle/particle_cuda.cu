@@ -1,0 +1,114 @@
+/// CUDA kernels of the particle worlds: the same scenario functions as on the CPU, one thread per world.
+
+#define OMAR_LEVEL gpu
+
+#include <cuda_runtime_api.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "particle/kernels.h"
+#include "particle/scenarios/scenarios.h"
+
+namespace omar::particle {
+namespace {
+
+constexpr int kThreads = 128;
+
+__device__ std::int64_t this_world() { return static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
+
+template <class S, class T>
+__global__ void start_kernel(WorldArgs args) {
+  const std::int64_t world = this_world();
+  if (world >= args.num_envs) return;
+  args.steps[world] = 0;
+  store_world(start<S, T>(args.seed, static_cast<std::uint32_t>(world), args.episodes + world),
+              fields_of<S, T>(args.state, world));
+}
+
+template <class S, class T>
+__global__ void observe_kernel(WorldArgs args) {
+  const std::int64_t world = this_world();
+  if (world >= args.num_envs) return;
+  constexpr int row = S::agents * S::max_obs;
+  observe_all(load_world<S, T>(fields_of<S, T>(args.state, world)), static_cast<T*>(args.observations) + world * row);
+}
+
+template <class S, class T>
+__global__ void step_kernel(WorldArgs args) {
+  const std::int64_t world = this_world();
+  if (world >= args.num_envs) return;
+  constexpr int row = S::agents * S::max_obs;
+  T* const field = fields_of<S, T>(args.state, world);
+  World<S, T> w = load_world<S, T>(field);
+  T u[2 * S::agents];
+  const T* const actions = static_cast<const T*>(args.actions) + world * (2 * S::agents);
+  for (int i = 0; i < 2 * S::agents; ++i) u[i] = actions[i];
+  advance(w, u);
+  S::rewards(w, args.reward, static_cast<T*>(args.rewards) + world * S::agents);
+
+  const std::int32_t steps = args.steps[world] + 1;
+  const bool ends = steps >= kEpisodeLength;
+  args.truncated[world] = ends;
+  args.steps[world] = ends ? 0 : steps;
+  if (ends) {
+    observe_all(w, static_cast<T*>(args.final_observations) + world * row);
+    args.episodes[world] += 1;
+    w = start<S, T>(args.seed, static_cast<std::uint32_t>(world), args.episodes + world);
+    store_world(w, field);
+  } else {
+    store_agents(w, field);
+  }
+  observe_all(w, static_cast<T*>(args.observations) + world * row);
+}
+
+using Kernel = void (*)(WorldArgs);
+
+/// The kernels of one line of scenarios.def: [float32, float64].
+struct Scenario {
+  Kernel step[2];
+  Kernel start[2];
+  Kernel observe[2];
+};
+
+template <class S>
+Scenario make_scenario() {
+  return {{step_kernel<S, float>, step_kernel<S, double>},
+          {start_kernel<S, float>, start_kernel<S, double>},
+          {observe_kernel<S, float>, observe_kernel<S, double>}};
+}
+
+Scenario find(int scenario) {
+  const Scenario all[] = {
+#define OMAR_SCENARIO(...) make_scenario<__VA_ARGS__>(),
+#include "particle/scenarios/scenarios.def"
+#undef OMAR_SCENARIO
+  };
+  return all[scenario];
+}
+
+void launch(Kernel kernel, const WorldArgs& args, void* stream) {
+  const auto blocks = static_cast<unsigned>((args.num_envs + kThreads - 1) / kThreads);
+  kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args);
+  const cudaError_t error = cudaGetLastError();
+  if (error != cudaSuccess) {
+    throw std::runtime_error(std::string("[particle] CUDA kernel did not start: ") + cudaGetErrorString(error));
+  }
+}
+
+}  // namespace
+
+namespace cuda {
+void require() {}
+void step(Which which, const WorldArgs& args, void* stream) {
+  launch(find(which.scenario).step[which.single ? 0 : 1], args, stream);
+}
+void start(Which which, const WorldArgs& args, void* stream) {
+  launch(find(which.scenario).start[which.single ? 0 : 1], args, stream);
+}
+void observe(Which which, const WorldArgs& args, void* stream) {
+  launch(find(which.scenario).observe[which.single ? 0 : 1], args, stream);
+}
+}  // namespace cuda
+
+}  // namespace omar::particle

@@ -1,0 +1,102 @@
+/// Forward pass of a small policy network in the worlds of one block: worlds side by side in vectors, weights
+/// broadcast. Compiled once per instruction level, with fused multiply-add.
+
+#include <omar/core/pack.h>
+#include <omar/core/rng.h>
+
+#include "particle/rollout_kernels.h"
+#include "particle/vector_bytes.h"
+
+namespace omar::particle {
+inline namespace OMAR_LEVEL {
+namespace {
+
+constexpr int W = kVectorBytes / 4;
+constexpr int G = kBlock / W;  ///< vectors per block
+using V = Pack<float, W>;
+constexpr int kTile = 12 / G > 1 ? 12 / G : 2;  ///< outputs at a time: about 12 accumulators
+
+/// tanh by exp: branch-free, absolute error below 3e-7.
+OMAR_INLINE float tanh_lane(float x) {
+  const float sign = x < 0.0f ? -1.0f : 1.0f;
+  float a = x * sign;
+  a = a < 9.5f ? a : 9.5f;
+  // exp(2a) = 2^n exp(r), |r| <= log(2) / 2
+  const float n = static_cast<float>(static_cast<std::int32_t>(a * 2.88539008f + 0.5f));
+  const float r = (a + a - n * 0.693145752f) - n * 1.42860677e-6f;
+  const float p =
+      1.0f +
+      r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
+  const float scale = rng::bits_float(static_cast<std::uint32_t>(static_cast<std::int32_t>(n) + 127) << 23);
+  return sign * (1.0f - 2.0f / (p * scale + 1.0f));
+}
+
+/// Where numbers lie: number j of vector g is at data + g * group + j * W.
+struct Columns {
+  float* data;
+  std::int64_t group;
+};
+
+/// Outputs [first, first + J) of a layer.
+template <int J, bool Relu>
+OMAR_INLINE void tile(const Layer& layer, int first, const float* x, std::int64_t group, Columns out) {
+  V sum[J][G];
+  for (int j = 0; j < J; ++j) {
+    for (int g = 0; g < G; ++g) sum[j][g] = V(layer.biases[first + j]);
+  }
+  const float* weights = layer.weights + first;
+  for (int i = 0; i < layer.in; ++i, weights += layer.out) {
+    V input[G];
+    for (int g = 0; g < G; ++g) input[g] = V::load(x + g * group + i * W);
+    for (int j = 0; j < J; ++j) {
+      const V weight(weights[j]);
+      for (int g = 0; g < G; ++g) sum[j][g] += weight * input[g];
+    }
+  }
+  for (int j = 0; j < J; ++j) {
+    for (int g = 0; g < G; ++g) {
+      V y = sum[j][g];
+      if constexpr (Relu) y = max_(y, V(0.0f));
+      y.store(out.data + g * out.group + (first + j) * W);
+    }
+  }
+}
+
+template <bool Relu>
+void run_layer(const Layer& layer, const float* x, std::int64_t group, Columns out) {
+  int j = 0;
+  for (; j + kTile <= layer.out; j += kTile) tile<kTile, Relu>(layer, j, x, group, out);
+  for (; j + 2 <= layer.out; j += 2) tile<2, Relu>(layer, j, x, group, out);
+  for (; j < layer.out; ++j) tile<1, Relu>(layer, j, x, group, out);
+}
+
+void forward(const ForwardArgs& args) {
+  const float* x = args.x;
+  std::int64_t group = args.group;
+  float* scratch = args.scratch;
+  int widest = 0;
+  for (int l = 0; l + 1 < args.policy.count; ++l) {
+    widest = widest > args.policy.layers[l].out ? widest : args.policy.layers[l].out;
+  }
+  for (int l = 0; l + 1 < args.policy.count; ++l) {
+    const Columns hidden{scratch + (l % 2) * widest * kBlock, static_cast<std::int64_t>(widest) * W};
+    run_layer<true>(args.policy.layers[l], x, group, hidden);
+    x = hidden.data;
+    group = hidden.group;
+  }
+  const Layer& last = args.policy.layers[args.policy.count - 1];
+  run_layer<false>(last, x, group, {args.out, args.out_group});
+  for (int g = 0; g < G; ++g) {
+    float* out = args.out + g * args.out_group;
+    for (int i = 0; i < kActionSize * W; ++i) out[i] = tanh_lane(out[i]);
+  }
+}
+
+}  // namespace
+}  // namespace OMAR_LEVEL
+
+#define OMAR_JOIN_(a, b) a##b
+#define OMAR_JOIN(a, b) OMAR_JOIN_(a, b)
+Forward OMAR_JOIN(policy_forward_, OMAR_LEVEL)() { return forward; }
+
+}  // namespace omar::particle

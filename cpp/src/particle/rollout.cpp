@@ -1,0 +1,144 @@
+#include <omar/core/cpu_level.h>
+#include <omar/particle/rollout.h>
+
+#include <ATen/ops/isfinite.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "particle/env_impl.h"
+#include "particle/rollout_kernels.h"
+
+namespace omar::particle {
+namespace {
+
+constexpr std::string_view kOp = "rollout";
+
+struct LevelKernels {
+  Rollout (*rollout)(int scenario);
+  Forward (*forward)();
+};
+
+LevelKernels level_kernels() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (cpu_level()) {
+    case CpuLevel::base: return {rollout_base, policy_forward_base};
+    case CpuLevel::avx2: return {rollout_avx2, policy_forward_avx2};
+    case CpuLevel::avx512:
+    case CpuLevel::bf16: return {rollout_avx512, policy_forward_avx512};
+  }
+#endif
+  return {rollout_base, policy_forward_base};
+}
+
+/// A float32 CPU copy of every layer of a policy, one row of layers per member.
+struct Layers {
+  std::vector<at::Tensor> storage;
+  std::vector<std::vector<Layer>> members;
+  int64_t widest = 0;
+};
+
+/// Policies of `members` agents with observation size `obs`.
+Layers read_layers(std::string_view name, const nn::StackedMlp& mlp, int64_t members, int64_t obs) {
+  nn::check(mlp);
+  TORCH_CHECK_VALUE(mlp.members() == members, "[", kOp, "] `", name, "` must have one member for each of its ", members,
+                    " agents, got ", mlp.members());
+  TORCH_CHECK_VALUE(mlp.in_features() == obs, "[", kOp, "] `", name, "` must take observations of size ", obs, ", got ",
+                    mlp.in_features());
+  TORCH_CHECK_VALUE(mlp.out_features() == kActionSize, "[", kOp, "] `", name, "` must give actions of size ",
+                    kActionSize, ", got ", mlp.out_features());
+  Layers layers;
+  layers.members.resize(static_cast<size_t>(members));
+  for (size_t l = 0; l < mlp.weights.size(); ++l) {
+    check::dtype(kOp, name, mlp.weights[l], at::kFloat);
+    check::device(kOp, name, mlp.weights[l], at::kCPU);
+    const at::Tensor weights = mlp.weights[l].detach().contiguous();
+    const at::Tensor biases = mlp.biases[l].detach().contiguous();
+    TORCH_CHECK_VALUE(at::isfinite(weights).all().item<bool>() && at::isfinite(biases).all().item<bool>(), "[", kOp,
+                      "] `", name, "` must be finite, but holds NaN or infinite weights");
+    const int64_t in = weights.size(1);
+    const int64_t out = weights.size(2);
+    for (int64_t m = 0; m < members; ++m) {
+      layers.members[static_cast<size_t>(m)].push_back({weights.const_data_ptr<float>() + m * in * out,
+                                                        biases.const_data_ptr<float>() + m * out, static_cast<int>(in),
+                                                        static_cast<int>(out)});
+    }
+    layers.widest = std::max(layers.widest, out);
+    layers.storage.push_back(weights);
+    layers.storage.push_back(biases);
+  }
+  return layers;
+}
+
+float* pointer(std::string_view name, const at::Tensor& tensor, c10::IntArrayRef sizes, std::string_view letters) {
+  if (!tensor.defined()) return nullptr;
+  check::shape(kOp, name, tensor, sizes, letters);
+  check::dtype(kOp, name, tensor, at::kFloat);
+  check::device(kOp, name, tensor, at::kCPU);
+  TORCH_CHECK_VALUE(tensor.is_contiguous(), "[", kOp, "] `", name, "` must be contiguous, got strides ",
+                    tensor.strides());
+  return tensor.data_ptr<float>();
+}
+
+}  // namespace
+
+Transitions make_transitions(const ParticleEnv& env, int64_t steps) {
+  check::at_least(kOp, "steps", steps, 1);
+  const int64_t e = env.num_envs();
+  const int64_t a = env.num_agents();
+  const int64_t o = *std::max_element(env.obs_sizes().begin(), env.obs_sizes().end());
+  const auto empty = [](std::vector<int64_t> sizes) { return at::empty(sizes, at::TensorOptions().dtype(at::kFloat)); };
+  return {empty({e, steps, a, o}), empty({e, steps, a, kActionSize}), empty({e, steps, a}), empty({e, steps, a, o})};
+}
+
+void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out) {
+  ParticleEnv::Impl& m = *env.impl_;
+  const ScenarioInfo& info = m.kernels->info;
+  TORCH_CHECK_VALUE(m.options.device.is_cpu(), "[", kOp, "] runs on the CPU only, got an environment on ",
+                    m.options.device);
+  TORCH_CHECK_VALUE(m.options.dtype == at::kFloat, "[", kOp, "] needs a float32 environment, got ", m.options.dtype);
+  check::at_least(kOp, "steps", options.steps, 1);
+  check::at_least(kOp, "first_step", options.first_step, 0);
+  TORCH_CHECK_VALUE(std::isfinite(options.noise) && options.noise >= 0.0, "[", kOp,
+                    "] `noise` must be finite and at least 0, got ", options.noise);
+  TORCH_CHECK_VALUE(!options.prey || info.agents > info.learners, "[", kOp, "] `prey` given, but ", info.name,
+                    " has no prey");
+  Layers learners;
+  Layers prey;
+  if (options.policy) learners = read_layers("policy", *options.policy, info.learners, m.obs_sizes.front());
+  if (options.prey) prey = read_layers("prey", *options.prey, info.agents - info.learners, m.obs_sizes.back());
+  std::vector<Policy> policies(static_cast<size_t>(info.agents), Policy{nullptr, 0, 0.0f});
+  for (size_t i = 0; i < learners.members.size(); ++i) {
+    const std::vector<Layer>& layers = learners.members[i];
+    policies[i] = {layers.data(), static_cast<int>(layers.size()), static_cast<float>(options.noise)};
+  }
+  for (size_t i = 0; i < prey.members.size(); ++i) {
+    const std::vector<Layer>& layers = prey.members[i];
+    policies[static_cast<size_t>(info.learners) + i] = {layers.data(), static_cast<int>(layers.size()), 0.0f};
+  }
+
+  const int64_t e = m.options.num_envs;
+  const int64_t t = options.steps;
+  RolloutArgs args;
+  args.steps = t;
+  args.seed = options.seed;
+  args.first_step = static_cast<std::uint32_t>(options.first_step);
+  args.policies = policies.data();
+  args.observations =
+      pointer("observations", out.observations, {e, t, info.agents, info.max_obs_size}, "[E, T, A, max obs size]");
+  args.actions = pointer("actions", out.actions, {e, t, info.agents, kActionSize}, "[E, T, A, 2]");
+  args.rewards = pointer("rewards", out.rewards, {e, t, info.agents}, "[E, T, A]");
+  args.next_observations = pointer("next_observations", out.next_observations, {e, t, info.agents, info.max_obs_size},
+                                   "[E, T, A, max obs size]");
+  const LevelKernels kernels = level_kernels();
+  args.forward = kernels.forward();
+  const Rollout run = kernels.rollout(m.which.scenario);
+  m.untouched = false;
+  const int64_t scratch_size = 2 * std::max<int64_t>({learners.widest, prey.widest, 1}) * kBlock;
+  at::parallel_for(0, num_blocks(e), 1, [&](int64_t begin, int64_t end) {
+    const at::Tensor scratch = at::empty({scratch_size}, at::TensorOptions().dtype(at::kFloat));
+    run(m.args, args, begin, end, scratch.data_ptr<float>());
+  });
+}
+
+}  // namespace omar::particle

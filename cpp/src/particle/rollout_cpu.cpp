@@ -1,0 +1,203 @@
+/// Many steps of a block of worlds with its policies: the worlds stay in cache from the first step to the last.
+/// Compiled once per instruction level.
+
+#include "particle/rollout_kernels.h"
+#include "particle/scenarios/scenarios.h"
+#include "particle/transpose.h"
+#include "particle/vector_bytes.h"
+
+namespace omar::particle {
+inline namespace OMAR_LEVEL {
+namespace {
+
+constexpr int W = kVectorBytes / 4;
+constexpr int G = kBlock / W;  ///< vectors per block
+using V = Pack<float, W>;
+
+/// Four random words per world of a block.
+struct Words {
+  std::uint32_t w[4][kBlock];
+
+  OMAR_INLINE Words(std::uint64_t seed, Stream stream, std::uint32_t world, std::uint32_t step, std::uint32_t draw) {
+    for (int i = 0; i < kBlock; ++i) {
+      const rng::Block b =
+          rng::words(seed, static_cast<std::uint32_t>(stream), world + static_cast<std::uint32_t>(i), step, draw);
+      w[0][i] = b.x0;
+      w[1][i] = b.x1;
+      w[2][i] = b.x2;
+      w[3][i] = b.x3;
+    }
+  }
+};
+
+/// Actions of two agents: number k of world i is at [k * kBlock + i].
+struct Actions {
+  float v[2 * kActionSize * kBlock];
+};
+
+/// Uniform in [-1, 1) from words 0..3.
+void uniform_actions(const Words& words, Actions& out) {
+  for (int k = 0; k < 4; ++k) {
+    for (int i = 0; i < kBlock; ++i) out.v[k * kBlock + i] = rng::uniform(words.w[k][i], -1.0f, 1.0f);
+  }
+}
+
+/// Standard normals from words 0..3.
+void normal_actions(const Words& words, Actions& out) {
+  for (int k = 0; k < 4; k += 2) {
+    for (int i = 0; i < kBlock; ++i) {
+      const rng::NormalPair z = rng::normal_pair(words.w[k][i], words.w[k + 1][i]);
+      out.v[k * kBlock + i] = z.z0;
+      out.v[(k + 1) * kBlock + i] = z.z1;
+    }
+  }
+}
+
+/// One block of kBlock worlds on its way through the steps.
+template <class S>
+struct Run {
+  static constexpr int row = S::agents * S::max_obs;
+
+  const WorldArgs& args;
+  const RolloutArgs& rollout;
+  float* scratch;
+  std::int64_t first;  ///< index of the first world
+  int real;            ///< worlds of this block that exist
+  World<S, V> worlds[G];
+  V seen[G][row];              ///< observations
+  V u[G][2 * S::agents] = {};  ///< actions
+
+  Run(const WorldArgs& a, const RolloutArgs& r, float* memory, std::int64_t block)
+      : args(a), rollout(r), scratch(memory), first(block * kBlock) {
+    real = static_cast<int>(args.num_envs - first < kBlock ? args.num_envs - first : kBlock);
+    for (int g = 0; g < G; ++g) {
+      worlds[g] = load_world<S, V>(fields_of<S, float>(args.state, first) + g * W);
+      observe_all(worlds[g], seen[g]);
+    }
+  }
+
+  ~Run() {
+    for (int g = 0; g < G; ++g) store_world(worlds[g], fields_of<S, float>(args.state, first) + g * W);
+  }
+
+  /// Columns of vector g to row t of each of its worlds in out [E, T, Columns].
+  template <int Columns>
+  OMAR_INLINE void put(const V* columns, int g, std::int64_t t, float* out) const {
+    if (out == nullptr) return;
+    const std::int64_t stride = rollout.steps * Columns;
+    float* rows = out + (first + g * W) * stride + t * Columns;
+    if ((g + 1) * W <= real) {
+      store_rows<Columns>(columns, rows, stride);
+      return;
+    }
+    float copy[W * Columns];
+    store_rows<Columns>(columns, copy, Columns);
+    for (int i = 0; g * W + i < real; ++i) std::memcpy(rows + i * stride, copy + i * Columns, sizeof(float) * Columns);
+  }
+
+  /// Sets u for step t.
+  OMAR_INLINE void act(std::uint32_t step) {
+    const auto world = static_cast<std::uint32_t>(first);
+    for (int pair = 0; 2 * pair < S::agents; ++pair) {
+      const int agents = 2 * pair + 1 < S::agents ? 2 : 1;
+      const auto draw = static_cast<std::uint32_t>(pair);
+      bool uniform = false;
+      bool noisy = false;
+      for (int a = 2 * pair; a < 2 * pair + agents; ++a) {
+        uniform |= rollout.policies[a].count == 0;
+        noisy |= rollout.policies[a].count > 0 && rollout.policies[a].noise > 0.0f;
+      }
+      Actions drawn;
+      Actions noise;
+      if (uniform) uniform_actions(Words(rollout.seed, Stream::uniform_actions, world, step, draw), drawn);
+      if (noisy) normal_actions(Words(rollout.seed, Stream::exploration, world, step, draw), noise);
+      for (int half = 0; half < agents; ++half) {
+        const int offset = half * kActionSize * kBlock;
+        act_one(2 * pair + half, drawn.v + offset, noise.v + offset);
+      }
+    }
+  }
+
+  OMAR_INLINE void act_one(int agent, const float* drawn, const float* noise) {
+    const Policy& policy = rollout.policies[agent];
+    if (policy.count > 0) {
+      rollout.forward({policy, reinterpret_cast<const float*>(&seen[0][agent * S::max_obs]), row * W,
+                       reinterpret_cast<float*>(&u[0][2 * agent]), 2 * S::agents * W, scratch});
+    }
+    for (int g = 0; g < G; ++g) {
+      for (int k = 0; k < kActionSize; ++k) {
+        V& action = u[g][2 * agent + k];
+        const int at = k * kBlock + g * W;
+        if (policy.count == 0) {
+          action = V::load(drawn + at);
+        } else if (policy.noise > 0.0f) {
+          action = min_(max_(action + V(policy.noise) * V::load(noise + at), V(-1.0f)), V(1.0f));
+        }
+      }
+    }
+  }
+
+  /// Counts the step of vector g, and starts a new episode in its worlds that end one.
+  OMAR_INLINE void count_step(int g) {
+    std::int32_t* steps = args.steps + first + g * W;
+    bool any_ends = false;
+    for (int i = 0; i < W; ++i) {
+      steps[i] += 1;
+      any_ends |= steps[i] >= kEpisodeLength;
+    }
+    if (any_ends) restart(g, steps);
+  }
+
+  __attribute__((noinline)) void restart(int g, std::int32_t* steps) {
+    std::uint32_t* episodes = args.episodes + first + g * W;
+    float lanes[W];
+    for (int i = 0; i < W; ++i) {
+      const bool ends = steps[i] >= kEpisodeLength;
+      lanes[i] = ends ? 1.0f : 0.0f;
+      steps[i] = ends ? 0 : steps[i];
+      episodes[i] += ends ? 1u : 0u;
+    }
+    const auto fresh = start<S, V>(args.seed, static_cast<std::uint32_t>(first + g * W), episodes);
+    replace(worlds[g], fresh, V::load(lanes) > V(0.0f));
+    observe_all(worlds[g], seen[g]);
+  }
+
+  void step(std::int64_t t) {
+    act(rollout.first_step + static_cast<std::uint32_t>(t));
+    for (int g = 0; g < G; ++g) {
+      put<row>(seen[g], g, t, rollout.observations);
+      put<2 * S::agents>(u[g], g, t, rollout.actions);
+      advance(worlds[g], u[g]);
+      V rewards[S::agents];
+      S::rewards(worlds[g], args.reward, rewards);
+      put<S::agents>(rewards, g, t, rollout.rewards);
+      observe_all(worlds[g], seen[g]);
+      put<row>(seen[g], g, t, rollout.next_observations);
+      count_step(g);
+    }
+  }
+};
+
+template <class S>
+void rollout_blocks(const WorldArgs& args, const RolloutArgs& rollout, std::int64_t begin, std::int64_t end,
+                    float* scratch) {
+  for (std::int64_t block = begin; block < end; ++block) {
+    Run<S> run(args, rollout, scratch, block);
+    for (std::int64_t t = 0; t < rollout.steps; ++t) run.step(t);
+  }
+}
+
+constexpr Rollout kRollouts[] = {
+#define OMAR_SCENARIO(...) rollout_blocks<__VA_ARGS__>,
+#include "particle/scenarios/scenarios.def"
+#undef OMAR_SCENARIO
+};
+
+}  // namespace
+}  // namespace OMAR_LEVEL
+
+#define OMAR_JOIN_(a, b) a##b
+#define OMAR_JOIN(a, b) OMAR_JOIN_(a, b)
+Rollout OMAR_JOIN(rollout_, OMAR_LEVEL)(int scenario) { return kRollouts[scenario]; }
+
+}  // namespace omar::particle

@@ -1,0 +1,95 @@
+"""T steps of all worlds with policies, without leaving C++."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from omar import _core
+from omar._core import Transitions
+from omar.envs.particle import ParticleEnv, check_kind, check_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Policy", "Transitions", "make_transitions", "rollout", "rollout_into"]
+
+
+class Policy(Protocol):
+    """What acts: a `StackedMlp`; the action is the tanh of its output, input normalisation is folded in."""
+
+    @property
+    def weights(self) -> Iterable[torch.Tensor]:
+        """Per layer [M, in, out]."""
+
+    @property
+    def biases(self) -> Iterable[torch.Tensor]:
+        """Per layer [M, out]."""
+
+
+def make_transitions(env: ParticleEnv, steps: int) -> Transitions:
+    """Columns `observations`, `actions`, `rewards` and `next_observations` for `rollout_into`."""
+    return _core.make_transitions(env.core, check_kind(int, "steps", steps))
+
+
+def rollout(
+    env: ParticleEnv,
+    steps: int,
+    policy: Policy | None = None,
+    prey: Policy | None = None,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    first_step: int = 0,
+) -> Transitions:
+    """Steps every world `steps` times from its current state; episodes restart on the way.
+
+    Args:
+        env: float32 worlds on the CPU; their state is advanced.
+        steps: T.
+        policy: One member per learner, observation size -> 2; None: uniform actions in [-1, 1].
+        prey: One member per agent after the learners; None: uniform actions. Acts without noise.
+        noise: Sigma of the learners' Gaussian exploration noise; actions are clipped to [-1, 1].
+        seed: Key of the noise and of uniform actions.
+        first_step: Counter of the first step: a rollout in chunks continues where the last one ended.
+
+    Returns:
+        `observations` and `next_observations` [E, T, A, max(obs_sizes)] (the latter before auto-reset),
+        `actions` [E, T, A, 2] and `rewards` [E, T, A]: world after world, each in order of time.
+
+    Raises:
+        ValueError: Wrong sizes or values, or not the CPU.
+        TypeError: An argument or a tensor of the wrong type.
+    """
+    out = make_transitions(env, steps)
+    rollout_into(env, out, steps, policy, prey, noise=noise, seed=seed, first_step=first_step)
+    return out
+
+
+def rollout_into(
+    env: ParticleEnv,
+    out: Transitions,
+    steps: int,
+    policy: Policy | None = None,
+    prey: Policy | None = None,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    first_step: int = 0,
+) -> None:
+    """`rollout` into contiguous columns of the caller; a column that was never set is not written."""
+    options = _core.RolloutOptions()
+    options.steps = check_kind(int, "steps", steps)
+    options.policy = _native(policy)
+    options.prey = _native(prey)
+    options.noise = float(noise)
+    options.seed = check_seed(seed)
+    options.first_step = check_kind(int, "first_step", first_step)
+    _core.rollout_into(env.core, options, check_kind(Transitions, "out", out))
+
+
+def _native(policy: Policy | None) -> _core.Policy | None:
+    if policy is None:
+        return None
+    return _core.Policy([w.detach() for w in policy.weights], [b.detach() for b in policy.biases])
