@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .algorithms.matd3 import Matd3Settings
 from .behaviors.policy import read
 from .behaviors.shipped import load_prey, make_prey
-from .console import INTERRUPTED
+from .cli import INTERRUPTED
 from .online import CollectionSettings, OnlineTraining
 from .online_run import Evaluation, OnlineFolder
 from .tasks import get_task

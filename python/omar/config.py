@@ -41,6 +41,8 @@ class TrainOptions:
     """Continue the run in this folder, with the settings it was started with."""
     data_seed: int | None = None
     """One dataset seed for all; when not given, training seed s uses dataset seed s."""
+    prey: Path | None = None
+    """File of the prey to chase (pretrained_adv_model.pt); the shipped one when not given."""
     seed: int = 0
     """Key of every random number of the training: another one gives another set of seeds."""
     eval_every: int = 250
@@ -63,6 +65,7 @@ class RunConfig:
         """Plain values for JSON."""
         options = dataclasses.asdict(self.options)
         del options["resume"], options["out"]
+        options["prey"] = None if self.options.prey is None else str(self.options.prey.resolve())
         return {
             "options": options,
             "backbone": dataclasses.asdict(self.backbone),
@@ -77,7 +80,9 @@ class RunConfig:
             ValueError: An entry is missing, unknown or out of range.
         """
         try:
-            options = TrainOptions(**raw["options"], out=folder)
+            prey = raw["options"].get("prey")
+            given = raw["options"] | {"prey": None if prey is None else Path(prey)}
+            options = TrainOptions(**given, out=folder)
             settings = get_algorithm(options.algorithm).Settings
             return RunConfig(options, Backbone(**raw["backbone"]), settings(**raw["algorithm"]))
         except (KeyError, TypeError) as error:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 import tyro
-from rich.console import Console
 
 from .algorithms import Draw
-from .console import say, user_errors
-from .data.prey import Prey, shipped_prey
+from .cli import run, say
+from .data.prey import Prey, load_prey, shipped_prey
 from .envs import ParticleEnv
 from .random import mix, normal_like, uniform_actions
 from .tasks import References, get_task, normalized_score
@@ -26,6 +25,7 @@ from .tasks import References, get_task, normalized_score
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .data import Dataset
     from .minibatches import Normalizer
     from .nets import StackedMlp
     from .tasks import Task
@@ -96,7 +96,7 @@ def episode_returns(
         seeds: S.
         episodes: Episodes of each seed, all in parallel: S times as many worlds.
         seed: Key of the start states and of a uniform prey.
-        prey: Who moves the prey of a task that has one; the shipped one when None.
+        prey: Who moves the prey of a task that has one.
 
     Returns:
         `[S, episodes]`, float64.
@@ -104,8 +104,6 @@ def episode_returns(
     Raises:
         ValueError: The policy gives an action that is NaN or infinite.
     """
-    if prey is None and task.has_prey:
-        prey = shipped_prey(task)
     env = ParticleEnv(task.environment, num_envs=seeds * episodes, seed=seed)
     observations = env.reset()
     actions = observations.new_zeros(seeds * episodes, task.num_agents, task.action_size)
@@ -121,6 +119,28 @@ def episode_returns(
         returns += step.rewards[:, : task.num_learners].mean(dim=1, dtype=torch.float64)
         observations = step.observations
     return returns.view(seeds, episodes)
+
+
+def choose_prey(task: Task, path: Path | None) -> Prey | None:
+    """The prey of a file, or the shipped one; None for a task without a prey.
+
+    Raises:
+        ValueError: A file that is not a prey of this task.
+    """
+    if path is not None:
+        return load_prey(path, task)
+    return shipped_prey(task) if task.has_prey else None
+
+
+def check_prey(dataset: Dataset, prey: Prey | None) -> None:
+    """Refuses to evaluate against another prey than the one of the dataset, where the dataset says which.
+
+    Raises:
+        ValueError: They differ.
+    """
+    known = dataset.manifest.recipe.get("prey")
+    if prey is not None and known is not None and known != prey.recipe():
+        raise ValueError(f"{dataset.path} was made with another prey: give the file of that one with --prey")
 
 
 def _prey_actions(prey: Prey, task: Task, observations: Tensor, draw: Draw) -> Tensor:
@@ -149,14 +169,16 @@ class EvaluateOptions:
     """Task in which to evaluate uniform actions instead."""
     episodes: int = 1000
     """Episodes of each seed."""
+    prey: Path | None = None
+    """File of the prey (with --task); the shipped one when not given. A run knows its own."""
     seed: int = 0
     """Key of the start states."""
     json: bool = False
     """Print one JSON object instead of lines."""
 
 
-def evaluate(options: EvaluateOptions, console: Console) -> None:
-    """The command.
+def evaluate(options: EvaluateOptions) -> int:
+    """The command; returns the exit status.
 
     Raises:
         ValueError: Not exactly one of a run and a task, or a run that cannot be read.
@@ -171,35 +193,41 @@ def evaluate(options: EvaluateOptions, console: Console) -> None:
         raise ValueError(f"--seed must be at least 0, got {options.seed}")
     policy: Policy
     if options.run is not None:
-        training = Training.open(options.run, console)
+        if options.prey is not None:
+            raise ValueError("--prey goes with --task: a run knows its own prey")
+        training = Training.open(options.run)
         task, seeds = get_task(training.config.options.task), training.config.options.seeds
-        references: References | None = training.references()
-        policy = training.policy()
+        policy, prey, references = training.policy(), training.prey, training.references()
     else:
         task, seeds = get_task(options.task or ""), 1
-        references = shipped_prey(task).references if task.has_prey else None
         policy = UniformPolicy(task.action_size, mix(EVALUATION, options.seed))
-    returns = episode_returns(policy, task, seeds=seeds, episodes=options.episodes, seed=options.seed)
-    means = returns.mean(dim=1)
+        prey = choose_prey(task, options.prey)
+        references = task.references if prey is None else prey.references or task.references
+    returns = episode_returns(
+        policy, task, seeds=seeds, episodes=options.episodes, seed=options.seed, prey=prey
+    )
+    report(task, returns, references, as_json=options.json)
+    return 0
+
+
+def report(task: Task, returns: Tensor, references: References, *, as_json: bool) -> None:
+    """Prints mean returns and normalized scores of returns `[S, episodes]`."""
+    means, episodes = returns.mean(dim=1), returns.shape[1]
     scores = normalized_score(task, means, references)
-    errors = returns.std(dim=1) / options.episodes**0.5
-    if options.json:
-        entries = {"returns": means.tolist(), "scores": scores.tolist(), "episodes": options.episodes}
-        say(console, json.dumps({"task": task.name, **entries}))
+    if as_json:
+        entries = {"returns": means.tolist(), "scores": scores.tolist(), "episodes": episodes}
+        say(json.dumps({"task": task.name, **entries}))
         return
+    errors = returns.std(dim=1) / episodes**0.5
     for seed, (mean, error, score) in enumerate(zip(means, errors, scores, strict=True)):
-        say(
-            console,
-            f"seed {seed}  return {mean:.1f} ± {error:.1f} (standard error)  normalized score {score:.1f}",
-        )
+        text = f"return {mean:.1f} ± {error:.1f} (standard error)  normalized score {score:.1f}"
+        say(f"seed {seed}  {text}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
     options = tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")
-    with user_errors() as outcome:
-        evaluate(options, Console())
-    return outcome.status
+    return run(lambda: evaluate(options))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 
-from . import checkpoint
+from . import checkpoint, cli
 from .algorithms import Agents, Algorithm, Draw, Terms, get_algorithm, update
 from .config import RunConfig, TrainOptions, changed, check, device, parse, resolve
-from .console import INTERRUPTED, say, user_errors
 from .data import Dataset, resolve_datasets
 from .display import Display, by_name, score_table
-from .evaluate import EVALUATION, StackedPolicy, episode_returns
+from .evaluate import EVALUATION, StackedPolicy, check_prey, choose_prey, episode_returns
 from .minibatches import Minibatches, Normalizer
 from .plots import learning_curve
 from .random import mix
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     import torch
+
+    from .data import Prey
 
 
 class Interrupts:
@@ -62,6 +63,7 @@ class Training:
     folder: RunFolder
     datasets: list[Dataset]
     device: torch.device
+    prey: Prey | None
     normalizer: Normalizer
     agents: Agents
     algorithm: Algorithm
@@ -85,9 +87,12 @@ class Training:
             action_statistics=(actions.mean, actions.std),
         )
         algorithm = get_algorithm(options.algorithm)(config.algorithm, agents)
-        return Training(config, folder, datasets, where, Normalizer.of(datasets, where), agents, algorithm)
+        prey = choose_prey(task, options.prey)
+        check_prey(datasets[0], prey)
+        normalizer = Normalizer.of(datasets, where)
+        return Training(config, folder, datasets, where, prey, normalizer, agents, algorithm)
 
-    def restore(self, console: Console) -> None:
+    def restore(self) -> None:
         """Takes over the newest whole checkpoint of the folder, where there is one.
 
         Raises:
@@ -98,7 +103,7 @@ class Training:
             return
         tensors, state, problems = found
         for problem in problems:
-            say(console, f"{problem}; using update {state['update']}")
+            cli.say(f"{problem}; using update {state['update']}")
         expected = {name: tensor.shape for name, tensor in self.agents.tensors().items()}
         if {name: tensor.shape for name, tensor in tensors.items()} != expected:
             raise ValueError(f"the checkpoint in {self.folder.checkpoints} is not one of this run's settings")
@@ -106,7 +111,7 @@ class Training:
         self.update, self.seconds = state["update"], float(state["seconds"])
 
     @staticmethod
-    def open(path: Path, console: Console) -> Training:
+    def open(path: Path) -> Training:
         """A run from its folder, at its newest checkpoint.
 
         Raises:
@@ -114,7 +119,7 @@ class Training:
         """
         config, folder, datasets = resume(path)
         training = Training.build(config, folder, datasets)
-        training.restore(console)
+        training.restore()
         return training
 
     def policy(self) -> StackedPolicy:
@@ -132,6 +137,7 @@ class Training:
             seeds=options.seeds,
             episodes=options.eval_episodes,
             seed=mix(options.seed, EVALUATION, self.update),
+            prey=self.prey,
         ).mean(dim=1)
         scores = normalized_score(task, returns, self.references())
         return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), by_name(losses))
@@ -193,14 +199,11 @@ def start(options: TrainOptions, given: dict[str, Any]) -> tuple[RunConfig, RunF
     out = options.out or Path("runs") / f"{options.task}-{name}-{options.algorithm}-{stamp}"
     RunFolder.refuse_used(out)
     generated = options.dataset in QUALITIES
-    data_seeds = (
-        list(range(options.seeds)) if options.data_seed is None else [options.data_seed] * options.seeds
-    )
     if generated:  # settings are refused before a dataset is made
         resolve(options, given, options.dataset)
     elif Path(options.dataset).expanduser().exists():  # so that the run can be resumed from anywhere
         options = replace(options, dataset=str(Path(options.dataset).expanduser().resolve()))
-    datasets = resolve_datasets(options.task, options.dataset, data_seeds)
+    datasets = _datasets(options)
     config = resolve(options, given, datasets[0].quality)
     smallest = min(len(dataset) for dataset in datasets)
     if config.backbone.batch_size > smallest:
@@ -215,13 +218,18 @@ def resume(path: Path) -> tuple[RunConfig, RunFolder, list[Dataset]]:
     folder, config, identities = RunFolder.open(path)
     check(config.options)
     options = config.options
-    data_seeds = (
-        list(range(options.seeds)) if options.data_seed is None else [options.data_seed] * options.seeds
-    )
-    datasets = resolve_datasets(options.task, options.dataset, data_seeds)
+    datasets = _datasets(options)
     if [identity["sha256"] for identity in _identities(datasets)] != [i["sha256"] for i in identities]:
         raise ValueError(f"the dataset of {path} has another checksum than the one the run began with")
     return config, folder, datasets
+
+
+def _datasets(options: TrainOptions) -> list[Dataset]:
+    """One for each seed."""
+    s = options.data_seed
+    data_seeds = list(range(options.seeds)) if s is None else [s] * options.seeds
+    prey = choose_prey(get_task(options.task), options.prey)
+    return resolve_datasets(options.task, options.dataset, data_seeds, prey=prey)
 
 
 def _identities(datasets: list[Dataset]) -> list[dict[str, str]]:
@@ -238,7 +246,7 @@ def run(options: TrainOptions, given: dict[str, Any], console: Console) -> int:
         ]
         if others:
             raise ValueError(f"--resume goes on with the settings of the run: leave out {', '.join(others)}")
-        training = Training.open(options.resume, console)
+        training = Training.open(options.resume)
     config, folder = training.config, training.folder
     folder.begin(training.update)
     try:
@@ -246,8 +254,8 @@ def run(options: TrainOptions, given: dict[str, Any], console: Console) -> int:
             finished = train(training, display, interrupts)
         if not finished:
             command = f"python -m omar.train --resume {folder.path}"
-            say(console, f"stopped at update {training.update}; go on with: {command}")
-            return INTERRUPTED
+            cli.say(f"stopped at update {training.update}; go on with: {command}")
+            return cli.INTERRUPTED
         conclude(training, console)
     finally:
         folder.close()
@@ -281,15 +289,13 @@ def conclude(training: Training, console: Console) -> None:
         published=row.scores.get(options.algorithm) if row else None,
     )
     console.print(score_table(config, quality, final))
-    say(console, f"results in {folder.path}")
+    cli.say(f"results in {folder.path}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
     options, given = parse(arguments)
-    with user_errors() as outcome:
-        outcome.status = run(options, given, Console())
-    return outcome.status
+    return cli.run(lambda: run(options, given, Console()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from omar.envs import ParticleEnv
-from omar.evaluate import StackedPolicy, UniformPolicy, episode_returns, main
+from omar.evaluate import StackedPolicy, UniformPolicy, check_prey, choose_prey, episode_returns, main
 from omar.minibatches import Normalizer
 from omar.nets import StackedMlp
 from omar.tasks import get_task
@@ -23,7 +23,9 @@ def test_uniform_actions_on_simple_spread_return_what_the_paper_says():
 
 @pytest.mark.parametrize("name", ["simple_tag", "simple_world"])
 def test_prey_tasks_return_the_mean_reward_of_the_predators(name):
-    returns = episode_returns(UniformPolicy(2), get_task(name), seeds=2, episodes=50, seed=0)
+    task = get_task(name)
+    prey = choose_prey(task, None)
+    returns = episode_returns(UniformPolicy(2), task, seeds=2, episodes=50, seed=0, prey=prey)
     assert returns.shape == (2, 50)
     assert bool(returns.isfinite().all())
 
@@ -111,6 +113,18 @@ def test_command_with_a_run(capsys, tmp_path, monkeypatch):
     assert len(json.loads(capsys.readouterr().out)["scores"]) == 2
 
 
+def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
+    from omar.data import Prey, ensure_dataset
+
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path))
+    uniform = Prey("uniform")
+    still = Prey("still", (torch.zeros(1, 14, 2),), (torch.zeros(1, 2),))
+    dataset = ensure_dataset("simple_tag", "random", steps=25, prey=uniform, progress=False)
+    check_prey(dataset, uniform)
+    with pytest.raises(ValueError, match="was made with another prey: give the file of that one with --prey"):
+        check_prey(dataset, still)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -119,6 +133,9 @@ def test_command_with_a_run(capsys, tmp_path, monkeypatch):
         (["--task", "simple_spread", "--episodes", "0"], "--episodes must be at least 1, got 0"),
         (["--task", "simple_spread", "--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--run", "nowhere"], "nowhere is not the folder of a run"),
+        (["--run", "nowhere", "--prey", "file"], "--prey goes with --task"),
+        (["--task", "simple_tag", "--prey", "nowhere.pt"], "no prey at nowhere.pt: there is no such file"),
+        (["--task", "simple_spread", "--prey", "a.pt"], "simple_spread has no prey, but a.pt was given"),
     ],
 )
 def test_messages(capsys, arguments, message):

@@ -6,7 +6,7 @@ import torch
 
 from omar.algorithms import losses
 
-M, B, K, A = 3, 5, 4, 2
+M, B, A = 3, 5, 2
 
 
 def tensors(*shapes, seed=0):
@@ -42,25 +42,6 @@ def test_td_error():
     np.testing.assert_allclose(losses.td_error(values, targets), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e3])
-def test_conservatism(scale):
-    sampled, data = tensors((2, M, B, K), (2, M, B))
-    sampled, data = scale * sampled, scale * data
-    density = losses.uniform_log_density(A)
-    assert density == pytest.approx(np.log(0.25))
-    shifted = sampled.numpy() - density
-    top = shifted.max(axis=-1, keepdims=True)
-    soft = np.log(np.exp(shifted - top).sum(axis=-1)) + top[..., 0]
-    expected = (soft - data.numpy()).mean(axis=-1).sum(axis=0)
-    np.testing.assert_allclose(losses.conservatism(sampled, data, density), expected, rtol=1e-12)
-
-
-def test_conservatism_takes_a_density_for_each_sample():
-    sampled, data, density = tensors((2, M, B, K), (2, M, B), (M, B, K))
-    expected = losses.conservatism(sampled - density, data, 0.0)
-    np.testing.assert_allclose(losses.conservatism(sampled, data, density), expected, rtol=1e-12)
-
-
 def test_actor_terms():
     actions, candidates, values = tensors((M, B, A), (M, B, A), (M, B))
     squared = (actions.numpy() - candidates.numpy()) ** 2
@@ -84,7 +65,6 @@ def test_rectification_does_not_pull_the_candidates():
     ("loss", "shapes"),
     [
         (losses.td_error, [(2, M, B), (M, B)]),
-        (lambda s, d: losses.conservatism(s, d, -1.0), [(2, M, B, K), (2, M, B)]),
         (losses.negative_value, [(M, B)]),
         (losses.action_norm, [(M, B, A)]),
     ],
@@ -94,7 +74,7 @@ def test_gradients(loss, shapes):
 
 
 def test_members_do_not_mix():
-    sampled, data = (t.requires_grad_() for t in tensors((2, M, B, K), (2, M, B)))
-    (gradient,) = torch.autograd.grad(losses.conservatism(sampled, data, 0.0)[1], sampled)
+    values, targets = tensors((2, M, B), (M, B))
+    (gradient,) = torch.autograd.grad(losses.td_error(values.requires_grad_(), targets)[1], values)
     assert gradient[:, 1].abs().sum() > 0
     assert gradient[:, [0, 2]].abs().sum() == 0

@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from omar import checkpoint
+from omar.cli import INTERRUPTED
 from omar.config import RunConfig, TrainOptions, parse
-from omar.console import INTERRUPTED
 from omar.data import ensure_dataset
 from omar.train import main
 
@@ -124,29 +125,32 @@ def test_a_seed_does_not_depend_on_the_seeds_beside_it(dataset, tmp_path):
     torch.testing.assert_close(two[:3], one, rtol=0, atol=1e-5)
 
 
-def start_process(dataset, out, *arguments):
+@contextmanager
+def process(dataset, out, *arguments):
     command = [sys.executable, "-m", "omar.train", "--dataset", str(dataset), "--out", str(out), *SMALL]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    return subprocess.Popen(
-        [*command, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    command += map(str, arguments)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
-def wait_for_checkpoint(out, process, least=1):
-    for _ in range(1200):
+def wait_for_checkpoint(out, running, least=1):
+    for _ in range(6000):  # five minutes: starting torch takes long on a busy machine
         if any(int(path.stem.split("-")[1]) >= least for path in (out / "checkpoint").glob("*.json")):
             return
-        assert process.poll() is None, process.stdout.read()
+        assert running.poll() is None, running.stdout.read()
         time.sleep(0.05)
     raise AssertionError("no checkpoint came")
 
 
 def test_resume_after_a_kill_is_bit_identical(dataset, tmp_path):
     arguments = ("--updates", 2000, "--eval-every", 7, "--checkpoint-every", 10)
-    process = start_process(dataset, tmp_path / "killed", *arguments)
-    wait_for_checkpoint(tmp_path / "killed", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with process(dataset, tmp_path / "killed", *arguments) as running:
+        wait_for_checkpoint(tmp_path / "killed", running)
+        running.send_signal(signal.SIGKILL)
     config = tmp_path / "killed" / "config.json"
     reached = max(int(p.stem.split("-")[1]) for p in (tmp_path / "killed" / "checkpoint").glob("*.json"))
     total = reached + 12
@@ -164,12 +168,13 @@ def test_resume_after_a_kill_is_bit_identical(dataset, tmp_path):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(dataset, tmp_path):
     out = tmp_path / "run"
-    process = start_process(dataset, out, "--updates", 100000, "--eval-every", 100000)
-    wait_for_checkpoint(out, process, least=0)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == INTERRUPTED
+    with process(
+        dataset, out, "--updates", 100000, "--eval-every", 100000, "--checkpoint-every", 2
+    ) as running:
+        wait_for_checkpoint(out, running)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=300)
+    assert running.returncode == INTERRUPTED
     assert f"python -m omar.train --resume {out}" in said
     update = int(max((out / "checkpoint").glob("*.json")).stem.split("-")[1])
     assert f"stopped at update {update}" in said

@@ -2,12 +2,12 @@
 
 Every function maps tensors with a leading member axis to one value per member, [M]: members never mix, so
 the sum over members of a loss has, for each member, the gradient of that member's own loss. M members, B
-states of a minibatch, K sampled actions, A action size; twin critics have a leading axis of 2.
+states of a minibatch, A action size; twin critics have a leading axis of 2. The CQL penalty is
+`omar.nets.cql_penalty`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,26 +37,6 @@ def td_target(rewards: Tensor, next_values: Tensor, gamma: float, terminated: Te
 def td_error(values: Tensor, targets: Tensor) -> Tensor:
     """`sum_k mean (Q^k(o, a) - y)^2` of values `[2, M, B]` and targets `[M, B]`: `[M]`."""
     return (values - targets).square().mean(dim=-1).sum(dim=0)
-
-
-def conservatism(sampled_values: Tensor, data_values: Tensor, log_density: Tensor | float) -> Tensor:
-    """The CQL penalty `sum_k mean [logsumexp_a (Q^k(o, a) - log density(a)) - Q^k(o, a_data)]`.
-
-    Args:
-        sampled_values: Values of K sampled actions, `[2, M, B, K]`.
-        data_values: Values of the dataset's actions, `[2, M, B]`.
-        log_density: Log density of the sampled actions, a number or broadcastable to `[2, M, B, K]`.
-
-    Returns:
-        `[M]`.
-    """
-    soft_maximum = torch.logsumexp(sampled_values - log_density, dim=-1)
-    return (soft_maximum - data_values).mean(dim=-1).sum(dim=0)
-
-
-def uniform_log_density(action_size: int) -> float:
-    """Log density of uniform actions in `[-1, 1]^A`: `-A log 2`."""
-    return -action_size * math.log(2.0)
 
 
 def rectification(actions: Tensor, candidates: Tensor) -> Tensor:
