@@ -8,7 +8,7 @@ import numpy
 import torch
 import typing
 from . import bounds
-__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Precision', 'ReplayBuffer', 'Reward', 'Scoring', 'Step', 'available_cpu_levels', 'bounds', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'nn_candidate_values', 'nn_cql_penalty', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'scenario_names']
+__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'bounds', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'make_transitions', 'nn_candidate_values', 'nn_cql_penalty', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
 class Reward:
     """
     Reward variants of the particle scenarios.
@@ -232,6 +232,110 @@ class ParticleEnv:
         """
         What the worlds were built from.
         """
+class Policy:
+    """
+    Stacked layers of policies with a tanh output.
+    """
+    def __init__(self, weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor]) -> None:
+        """
+        Per layer weights [M, in, out] and biases [M, out].
+        """
+class RolloutOptions:
+    """
+    Who acts in a rollout, and how.
+    """
+    def __init__(self) -> None:
+        """
+        25 steps of uniform actions.
+        """
+    @property
+    def first_step(self) -> int:
+        """
+        Counter of the first step.
+        """
+    @first_step.setter
+    def first_step(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def noise(self) -> float:
+        """
+        Sigma of the learners' exploration noise.
+        """
+    @noise.setter
+    def noise(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def policy(self) -> Policy | None:
+        """
+        One member per learner, or none: uniform actions.
+        """
+    @policy.setter
+    def policy(self, arg0: Policy | None) -> None:
+        ...
+    @property
+    def prey(self) -> Policy | None:
+        """
+        One member per agent after the learners, or none.
+        """
+    @prey.setter
+    def prey(self, arg0: Policy | None) -> None:
+        ...
+    @property
+    def seed(self) -> int:
+        """
+        Key of the noise and of uniform actions.
+        """
+    @seed.setter
+    def seed(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def steps(self) -> int:
+        """
+        T.
+        """
+    @steps.setter
+    def steps(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+class Transitions:
+    """
+    What happened in a rollout; a column that is None is not written.
+    """
+    def __init__(self) -> None:
+        """
+        No columns.
+        """
+    @property
+    def actions(self) -> torch.Tensor:
+        """
+        [E, T, A, 2].
+        """
+    @actions.setter
+    def actions(self, arg0: torch.Tensor) -> None:
+        ...
+    @property
+    def next_observations(self) -> torch.Tensor:
+        """
+        Before auto-reset.
+        """
+    @next_observations.setter
+    def next_observations(self, arg0: torch.Tensor) -> None:
+        ...
+    @property
+    def observations(self) -> torch.Tensor:
+        """
+        [E, T, A, max obs size].
+        """
+    @observations.setter
+    def observations(self, arg0: torch.Tensor) -> None:
+        ...
+    @property
+    def rewards(self) -> torch.Tensor:
+        """
+        [E, T, A].
+        """
+    @rewards.setter
+    def rewards(self, arg0: torch.Tensor) -> None:
+        ...
 class ReplayBuffer:
     """
     Packed ring buffer of float32 rows; see omar.ReplayBuffer.
@@ -501,7 +605,7 @@ def cem_elites(actions: torch.Tensor, q: torch.Tensor, count: typing.SupportsInt
     """
     The best candidates and their scores in falling order.
     """
-def cem_maximize(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+def cem_maximize(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """
     The whole search for a stacked critic.
     """
@@ -520,6 +624,10 @@ def cem_sample(mu: torch.Tensor, sigma: torch.Tensor, samples: typing.SupportsIn
 def cpu_level() -> str:
     """
     Instruction level of the CPU kernels: base, avx2, avx512 or bf16. OMAR_CPU_LEVEL forces one.
+    """
+def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.SupportsIndex) -> Transitions:
+    """
+    Columns for rollout_into.
     """
 def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
@@ -548,6 +656,10 @@ def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typin
 def nn_uniform_candidates(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], draw: Draw, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.
+    """
+def rollout_into(env: ParticleEnv, options: RolloutOptions, out: Transitions) -> None:
+    """
+    Steps all worlds with policies, writing into the columns of out.
     """
 def scenario_names() -> list[str]:
     """
