@@ -40,6 +40,7 @@ def test_no_torch_header() -> None:
             assert header not in text, f"{source.name} includes {header}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_cuda_file_compiles(source: Path, tmp_path: Path) -> None:
     nvcc = find_nvcc()
