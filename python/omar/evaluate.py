@@ -102,8 +102,10 @@ def episode_returns(
         `[S, episodes]`, float64.
 
     Raises:
-        ValueError: The policy gives an action that is NaN or infinite.
+        ValueError: No prey for a task that has one, or an action of the policy that is NaN or infinite.
     """
+    if task.has_prey and prey is None:
+        raise ValueError(f"{task.name} has a prey: say which one moves it")
     env = ParticleEnv(task.environment, num_envs=seeds * episodes, seed=seed)
     observations = env.reset()
     actions = observations.new_zeros(seeds * episodes, task.num_agents, task.action_size)

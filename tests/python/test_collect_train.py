@@ -16,7 +16,7 @@ from omar.collect_ship import ShipBehaviors
 from omar.collect_train import TrainBehaviors
 from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
-from omar.evaluate import NoisyPolicy, episode_returns
+from omar.evaluate import NoisyPolicy, choose_prey, episode_returns
 from omar.nets import StackedMlp
 from omar.online import CollectionSettings, OnlineTraining, training_blocks
 from omar.tasks import get_task, normalized_score
@@ -313,9 +313,9 @@ def test_shipped_policies_are_those_of_the_card(name, quality):
     policy = load(name, quality)
     assert policy.sha256 == entry[quality]["sha256"]
     episodes = 1_000
-    returns = episode_returns(
-        NoisyPolicy(policy, entry["noise"], seed=1), task, seeds=1, episodes=episodes, seed=99
-    )
+    noisy = NoisyPolicy(policy, entry["noise"], seed=1)
+    prey = choose_prey(task, None)
+    returns = episode_returns(noisy, task, seeds=1, episodes=episodes, seed=99, prey=prey)
     figure = entry[quality]["return"]
     assert abs(float(returns.mean()) - figure["mean"]) < 4.5 * figure["std"] / episodes**0.5
 

@@ -141,3 +141,8 @@ def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
 def test_messages(capsys, arguments, message):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_task_with_a_prey_needs_one() -> None:
+    with pytest.raises(ValueError, match="simple_tag has a prey: say which one moves it"):
+        episode_returns(UniformPolicy(2), get_task("simple_tag"), seeds=1, episodes=2, seed=0)
