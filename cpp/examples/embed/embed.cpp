@@ -3,6 +3,7 @@
 
 #include <omar/omar.h>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/rand.h>
 
 #include <cstdint>
