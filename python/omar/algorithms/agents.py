@@ -15,7 +15,7 @@ import torch
 from ..nets import StackedMlp, candidate_values
 from ..optim import StackedOptimizer
 from . import losses
-from .settings import setting
+from .settings import check_learner, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,15 +40,8 @@ class Backbone:
 
     def __post_init__(self) -> None:
         """Raises ValueError where a setting is out of range."""
-        for name in ("batch_size", "hidden", "learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
-        if not 0 <= self.gamma < 1:
-            raise ValueError(f"gamma must be in [0, 1), got {self.gamma}")
-        if not 0 < self.polyak_rate <= 1:
-            raise ValueError(f"polyak_rate must be in (0, 1], got {self.polyak_rate}")
-        if not self.action_penalty >= 0:
-            raise ValueError(f"action_penalty must be at least 0, got {self.action_penalty}")
+        positive = ("batch_size", "hidden", "learning_rate", "clip_norm")
+        check_learner(self, positive=positive, penalty="action_penalty")
 
 
 @dataclass(frozen=True, slots=True)

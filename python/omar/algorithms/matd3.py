@@ -23,7 +23,7 @@ from ..nets import StackedMlp
 from ..optim import StackedOptimizer
 from . import losses
 from .agents import ACTOR, CRITIC, LAST_POLICY_LAYER
-from .settings import setting
+from .settings import check_learner, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,15 +61,7 @@ class Matd3Settings:
             "clip_norm",
             "reward_scale",
         )
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
-        if not 0 <= self.gamma < 1:
-            raise ValueError(f"gamma must be in [0, 1), got {self.gamma}")
-        if not 0 < self.polyak_rate <= 1:
-            raise ValueError(f"polyak_rate must be in (0, 1], got {self.polyak_rate}")
-        if not self.saturation_penalty >= 0:
-            raise ValueError(f"saturation_penalty must be at least 0, got {self.saturation_penalty}")
+        check_learner(self, positive=positive, penalty="saturation_penalty")
 
 
 @dataclass(frozen=True, slots=True)
