@@ -1,6 +1,5 @@
 #include "cem/fused_search.h"
 
-#include <omar/core/cpu_level.h>
 #include <omar/core/rng.h>
 
 #include <ATen/Parallel.h>
@@ -12,6 +11,7 @@
 #include <type_traits>
 
 #include "cem/search_kernels.h"
+#include "core/dispatch.h"
 #include "nn/draw.h"
 #include "nn/fused_critic.h"
 
@@ -20,26 +20,10 @@ namespace {
 
 template <class T>
 SearchKernels<T> chosen_search_kernels() {
-  constexpr bool single = std::is_same_v<T, float>;
-  switch (cpu_level()) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    case CpuLevel::bf16:
-    case CpuLevel::avx512:
-      if constexpr (single)
-        return avx512::search_kernels_float();
-      else
-        return avx512::search_kernels_double();
-    case CpuLevel::avx2:
-      if constexpr (single)
-        return avx2::search_kernels_float();
-      else
-        return avx2::search_kernels_double();
-#endif
-    default:
-      if constexpr (single)
-        return base::search_kernels_float();
-      else
-        return base::search_kernels_double();
+  if constexpr (std::is_same_v<T, float>) {
+    return OMAR_FOR_CPU(search_kernels_float)();
+  } else {
+    return OMAR_FOR_CPU(search_kernels_double)();
   }
 }
 

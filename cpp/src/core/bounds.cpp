@@ -10,17 +10,10 @@
 #include <vector>
 
 #include "core/bounds_kernels.h"
+#include "core/dispatch.h"
 
 namespace omar::bounds {
 namespace {
-
-Kernels choose() {
-#if defined(__x86_64__)
-  if (cpu_level() >= CpuLevel::avx512) return avx512::kernels();
-  if (cpu_level() >= CpuLevel::avx2) return avx2::kernels();
-#endif
-  return base::kernels();
-}
 
 /// Sum over threads of `work` per second, where body(thread) does `work` units and is repeated for `seconds`.
 template <class Body>
@@ -51,7 +44,7 @@ double rate(double seconds, double work, const Body& body) {
 
 double fma_flops(double seconds) {
   TORCH_CHECK_VALUE(seconds > 0.0, "[bounds::fma_flops] `seconds` must be positive, got ", seconds);
-  const Kernels kernels = choose();
+  const Kernels kernels = OMAR_FOR_CPU(kernels)();
   constexpr std::int64_t kRepeats = 1000;
   std::vector<float> sink(static_cast<std::size_t>(at::get_num_threads()));
   return rate(seconds, static_cast<double>(kRepeats * kernels.fma_flops_per_repeat),
@@ -63,7 +56,7 @@ double particle_steps(std::int64_t worlds, std::int64_t agents, std::int64_t out
   check::at_least("bounds::particle_steps", "agents", agents, 1);
   check::at_least("bounds::particle_steps", "outputs", outputs, 1);
   TORCH_CHECK_VALUE(seconds > 0.0, "[bounds::particle_steps] `seconds` must be positive, got ", seconds);
-  const Kernels kernels = choose();
+  const Kernels kernels = OMAR_FOR_CPU(kernels)();
   // Blocks of worlds whose state stays in L1; every thread owns a share of the blocks.
   constexpr std::int64_t kBlock = 64;
   const std::int64_t threads = at::get_num_threads();
@@ -92,7 +85,7 @@ double gather_rows(std::int64_t rows, std::int64_t row_bytes, std::int64_t batch
   TORCH_CHECK_VALUE(row_bytes > 0 && row_bytes % 64 == 0,
                     "[bounds::gather_rows] `row_bytes` must be a positive multiple of 64, got ", row_bytes);
   TORCH_CHECK_VALUE(seconds > 0.0, "[bounds::gather_rows] `seconds` must be positive, got ", seconds);
-  const Kernels kernels = choose();
+  const Kernels kernels = OMAR_FOR_CPU(kernels)();
   const std::vector<char> table(static_cast<std::size_t>(rows * row_bytes), 1);
   const std::int64_t threads = at::get_num_threads();
   struct Memory {

@@ -1,5 +1,4 @@
 #include <omar/core/check.h>
-#include <omar/core/cpu_level.h>
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 
@@ -12,20 +11,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/dispatch.h"
 #include "nn/draw.h"
 
 namespace omar::nn {
 
-RandomKernels chosen_random_kernels() {
-  switch (cpu_level()) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    case CpuLevel::bf16:
-    case CpuLevel::avx512: return avx512::random_kernels();
-    case CpuLevel::avx2: return avx2::random_kernels();
-#endif
-    default: return base::random_kernels();
-  }
-}
+RandomKernels chosen_random_kernels() { return OMAR_FOR_CPU(random_kernels)(); }
 
 at::Tensor draw_candidates(std::string_view op, Law law, c10::IntArrayRef sizes, Draw draw, std::uint32_t stream) {
   TORCH_CHECK_VALUE(sizes.size() == 4, "[", op, "] `sizes` must be [M, B, K, A], got ", check::shape_text(sizes));

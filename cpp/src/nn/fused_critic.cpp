@@ -1,7 +1,5 @@
 #include "nn/fused_critic.h"
 
-#include <omar/core/cpu_level.h>
-
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -11,30 +9,16 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/dispatch.h"
+
 namespace omar::nn {
 
 template <class T>
 CriticKernels<T> chosen_critic_kernels() {
-  constexpr bool single = std::is_same_v<T, float>;
-  switch (cpu_level()) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    case CpuLevel::bf16:
-    case CpuLevel::avx512:
-      if constexpr (single)
-        return avx512::critic_kernels_float();
-      else
-        return avx512::critic_kernels_double();
-    case CpuLevel::avx2:
-      if constexpr (single)
-        return avx2::critic_kernels_float();
-      else
-        return avx2::critic_kernels_double();
-#endif
-    default:
-      if constexpr (single)
-        return base::critic_kernels_float();
-      else
-        return base::critic_kernels_double();
+  if constexpr (std::is_same_v<T, float>) {
+    return OMAR_FOR_CPU(critic_kernels_float)();
+  } else {
+    return OMAR_FOR_CPU(critic_kernels_double)();
   }
 }
 

@@ -28,9 +28,15 @@ struct KernelTable {
 };
 
 /// All scenarios in the order of scenarios.def, float32 and float64 of each.
-KernelTable kernels_base();
-KernelTable kernels_avx2();
-KernelTable kernels_avx512();
+namespace base {
+KernelTable kernels();
+}
+namespace avx2 {
+KernelTable kernels();
+}
+namespace avx512 {
+KernelTable kernels();
+}
 
 /// CUDA kernels: one thread per world, on `stream` (a cudaStream_t). `scenario` is a line of scenarios.def.
 namespace cuda {

@@ -5,8 +5,7 @@
 #include "particle/transpose.h"
 #include "particle/vector_bytes.h"
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 namespace {
 
 /// W worlds inside a block, and where their rows lie in the tensors.
@@ -196,10 +195,6 @@ constexpr Kernels kKernels[] = {
 };
 
 }  // namespace
-}  // namespace OMAR_LEVEL
+KernelTable kernels() { return {kKernels, kKernels + sizeof(kKernels) / sizeof(kKernels[0])}; }
 
-#define OMAR_JOIN_(a, b) a##b
-#define OMAR_JOIN(a, b) OMAR_JOIN_(a, b)
-KernelTable OMAR_JOIN(kernels_, OMAR_LEVEL)() { return {kKernels, kKernels + sizeof(kKernels) / sizeof(kKernels[0])}; }
-
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

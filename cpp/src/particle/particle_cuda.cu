@@ -11,6 +11,9 @@
 #include "particle/scenarios/scenarios.h"
 
 namespace omar::particle {
+
+using namespace OMAR_LEVEL;
+
 namespace {
 
 constexpr int kThreads = 128;

@@ -1,28 +1,15 @@
-#include <omar/core/cpu_level.h>
-
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
+#include "core/dispatch.h"
 #include "particle/env_impl.h"
 
 namespace omar::particle {
 namespace {
 
 constexpr int64_t kMaxEnvs = int64_t{1} << 32;
-
-KernelTable table() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  switch (cpu_level()) {
-    case CpuLevel::base: return kernels_base();
-    case CpuLevel::avx2: return kernels_avx2();
-    case CpuLevel::avx512:
-    case CpuLevel::bf16: return kernels_avx512();
-  }
-#endif
-  return kernels_base();
-}
 
 /// The kernels for these options, which are checked on the way.
 const Kernels* find_kernels(const ParticleEnvOptions& o, const KernelTable& all) {
@@ -54,7 +41,7 @@ const Kernels* find_kernels(const ParticleEnvOptions& o, const KernelTable& all)
 
 std::vector<std::string> scenario_names() {
   std::vector<std::string> names;
-  const KernelTable all = kernels_base();
+  const KernelTable all = base::kernels();
   for (const Kernels* k = all.begin; k != all.end; ++k) {
     if (std::find(names.begin(), names.end(), k->info.name) == names.end()) names.emplace_back(k->info.name);
   }
@@ -62,7 +49,7 @@ std::vector<std::string> scenario_names() {
 }
 
 ParticleEnv::Impl::Impl(const ParticleEnvOptions& o) : options(o) {
-  const KernelTable all = table();
+  const KernelTable all = OMAR_FOR_CPU(kernels)();
   kernels = find_kernels(o, all);
   which = {static_cast<int>((kernels - all.begin) / 2), kernels->single};
   if (o.device.is_cuda()) cuda::require();

@@ -7,10 +7,6 @@
 #include <omar/core/rng.h>
 #include <omar/particle/world.h>
 
-#if defined(__SSE2__) && !defined(__CUDACC__)
-#include <immintrin.h>
-#endif
-
 // Loops over agents and landmarks are unrolled up to 5 (larger worlds stay loops, or they compile for ever); the
 // coefficients of a polynomial always.
 #if defined(__CUDACC__)
@@ -21,8 +17,7 @@
 #define OMAR_UNROLL_TERMS _Pragma("GCC unroll 20")
 #endif
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 
 template <class V>
 struct ScalarOf {
@@ -115,21 +110,6 @@ OMAR_HD OMAR_INLINE V squared(V x, V y) {
   return x * x + y * y;
 }
 
-/// Does the mask hold anywhere? One instruction where the CPU has one.
-template <class M>
-OMAR_HD OMAR_INLINE bool anywhere(M mask) {
-#if defined(__SSE2__) && !defined(__CUDACC__)
-#if defined(__AVX512F__)
-  if constexpr (sizeof(mask.v) == 64) return _mm512_test_epi64_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
-#endif
-#if defined(__AVX__)
-  if constexpr (sizeof(mask.v) == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
-#endif
-  if constexpr (sizeof(mask.v) == 16) return _mm_movemask_epi8((__m128i)mask.v) != 0;
-#endif
-  return any(mask);
-}
-
 /// 1 where the mask holds, else 0.
 template <class V, class M>
 OMAR_HD OMAR_INLINE V count(M mask) {
@@ -178,13 +158,13 @@ OMAR_HD OMAR_INLINE V contact(V dx, V dy, double sizes) {
   const V zero = V(T(0));
   const V d2 = squared(dx, dy);
   const auto near = d2 < V((m + reach) * (m + reach));
-  if (!anywhere(near)) return zero;
+  if (!any(near)) return zero;
   const V d = sqrt_(d2);
   const V gap = d - V(m);
   V pen = max_(-gap, zero);
   const V away = max_(gap, -gap);
   const auto edge = away < V(reach);
-  if (anywhere(edge)) pen += select(edge, V(k) * log1p_exp_neg(away * V(T(1) / k)), zero);
+  if (any(edge)) pen += select(edge, V(k) * log1p_exp_neg(away * V(T(1) / k)), zero);
   return select(near & (d2 > zero), V(T(kContactForce)) * pen / d, zero);
 }
 
@@ -366,5 +346,4 @@ OMAR_HD OMAR_INLINE void replace(World<S, V>& w, const World<S, V>& fresh, M mas
   }
 }
 
-}  // namespace OMAR_LEVEL
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

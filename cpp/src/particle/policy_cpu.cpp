@@ -7,8 +7,7 @@
 #include "particle/rollout_kernels.h"
 #include "particle/vector_bytes.h"
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 namespace {
 
 constexpr int W = kVectorBytes / 4;
@@ -93,10 +92,6 @@ void forward(const ForwardArgs& args) {
 }
 
 }  // namespace
-}  // namespace OMAR_LEVEL
+Forward policy_forward() { return forward; }
 
-#define OMAR_JOIN_(a, b) a##b
-#define OMAR_JOIN(a, b) OMAR_JOIN_(a, b)
-Forward OMAR_JOIN(policy_forward_, OMAR_LEVEL)() { return forward; }
-
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

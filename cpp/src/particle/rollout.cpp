@@ -1,4 +1,3 @@
-#include <omar/core/cpu_level.h>
 #include <omar/particle/rollout.h>
 
 #include <ATen/ops/isfinite.h>
@@ -6,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/dispatch.h"
 #include "particle/env_impl.h"
 #include "particle/rollout_kernels.h"
 
@@ -13,23 +13,6 @@ namespace omar::particle {
 namespace {
 
 constexpr std::string_view kOp = "rollout";
-
-struct LevelKernels {
-  Rollout (*rollout)(int scenario);
-  Forward (*forward)();
-};
-
-LevelKernels level_kernels() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  switch (cpu_level()) {
-    case CpuLevel::base: return {rollout_base, policy_forward_base};
-    case CpuLevel::avx2: return {rollout_avx2, policy_forward_avx2};
-    case CpuLevel::avx512:
-    case CpuLevel::bf16: return {rollout_avx512, policy_forward_avx512};
-  }
-#endif
-  return {rollout_base, policy_forward_base};
-}
 
 /// A float32 CPU copy of every layer of a policy, one row of layers per member.
 struct Layers {
@@ -130,9 +113,8 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
   args.rewards = pointer("rewards", out.rewards, {e, t, info.agents}, "[E, T, A]");
   args.next_observations = pointer("next_observations", out.next_observations, {e, t, info.agents, info.max_obs_size},
                                    "[E, T, A, max obs size]");
-  const LevelKernels kernels = level_kernels();
-  args.forward = kernels.forward();
-  const Rollout run = kernels.rollout(m.which.scenario);
+  args.forward = OMAR_FOR_CPU(policy_forward)();
+  const Rollout run = OMAR_FOR_CPU(rollout)(m.which.scenario);
   m.untouched = false;
   const int64_t scratch_size = 2 * std::max<int64_t>({learners.widest, prey.widest, 1}) * kBlock;
   at::parallel_for(0, num_blocks(e), 1, [&](int64_t begin, int64_t end) {

@@ -6,8 +6,7 @@
 #include "particle/transpose.h"
 #include "particle/vector_bytes.h"
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 namespace {
 
 constexpr int W = kVectorBytes / 4;
@@ -194,10 +193,6 @@ constexpr Rollout kRollouts[] = {
 };
 
 }  // namespace
-}  // namespace OMAR_LEVEL
+Rollout rollout(int scenario) { return kRollouts[scenario]; }
 
-#define OMAR_JOIN_(a, b) a##b
-#define OMAR_JOIN(a, b) OMAR_JOIN_(a, b)
-Rollout OMAR_JOIN(rollout_, OMAR_LEVEL)(int scenario) { return kRollouts[scenario]; }
-
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

@@ -35,10 +35,6 @@ struct ForwardArgs {
 };
 using Forward = void (*)(const ForwardArgs& args);
 
-Forward policy_forward_base();
-Forward policy_forward_avx2();
-Forward policy_forward_avx512();
-
 struct RolloutArgs {
   std::int64_t steps = 0;
   std::uint64_t seed = 0;
@@ -55,9 +51,18 @@ struct RolloutArgs {
 using Rollout = void (*)(const WorldArgs& args, const RolloutArgs& rollout, std::int64_t begin, std::int64_t end,
                          float* scratch);
 
+namespace base {
 /// The float32 kernel for a line of scenarios.def.
-Rollout rollout_base(int scenario);
-Rollout rollout_avx2(int scenario);
-Rollout rollout_avx512(int scenario);
+Rollout rollout(int scenario);
+Forward policy_forward();
+}  // namespace base
+namespace avx2 {
+Rollout rollout(int scenario);
+Forward policy_forward();
+}  // namespace avx2
+namespace avx512 {
+Rollout rollout(int scenario);
+Forward policy_forward();
+}  // namespace avx512
 
 }  // namespace omar::particle

@@ -5,8 +5,7 @@
 
 #include <utility>
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 
 /// Transposes inside 16-byte pieces of vectors: kPiece columns at a time.
 template <class T, int W>
@@ -121,5 +120,4 @@ OMAR_INLINE void load_columns(const T* rows, std::int64_t stride, Pack<T, W>* co
   }
 }
 
-}  // namespace OMAR_LEVEL
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

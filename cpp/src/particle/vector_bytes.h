@@ -3,8 +3,7 @@
 
 #include <omar/core/host_device.h>
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
@@ -14,5 +13,4 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
-}  // namespace OMAR_LEVEL
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

@@ -10,6 +10,7 @@
 #include <limits>
 #include <set>
 
+#include "core/dispatch.h"
 #include "replay/replay_kernels.h"
 #include "replay/storage.h"
 
@@ -34,13 +35,7 @@ constexpr int64_t kBlock = 512;  // rows of one task
 constexpr int64_t kFloatBytes = sizeof(float);
 
 const Kernels& kernels() {
-  static const Kernels chosen = [] {
-#if defined(__x86_64__)
-    if (cpu_level() >= CpuLevel::avx512) return avx512::kernels();
-    if (cpu_level() >= CpuLevel::avx2) return avx2::kernels();
-#endif
-    return base::kernels();
-  }();
+  static const Kernels chosen = OMAR_FOR_CPU(kernels)();
   return chosen;
 }
 

@@ -10,6 +10,10 @@
 #include <cstring>
 #include <type_traits>
 
+#if defined(__SSE2__) && !defined(__CUDACC__)
+#include <immintrin.h>
+#endif
+
 namespace omar {
 inline namespace OMAR_LEVEL {
 
@@ -98,7 +102,18 @@ struct Pack {
     for (int i = 0; i < W; ++i) y.v[i] = std::sqrt(x.v[i]);  // one vector instruction
     return y;
   }
+  /// Does the mask hold in any lane? One instruction where the CPU has one.
   friend OMAR_INLINE bool any(Mask mask) {
+    [[maybe_unused]] constexpr int bytes = sizeof(BitVector);
+#if defined(__AVX512F__)
+    if constexpr (bytes == 64) return _mm512_test_epi64_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
+#endif
+#if defined(__AVX__)
+    if constexpr (bytes == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
+#endif
+#if defined(__SSE2__)
+    if constexpr (bytes == 16) return _mm_movemask_epi8((__m128i)mask.v) != 0;
+#endif
     BitVector m = mask.v;
     Bits r = 0;
     for (int i = 0; i < W; ++i) r |= m[i];

@@ -3,8 +3,7 @@
 
 #include "particle/physics.h"
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 
 struct PredatorPrey {
   static constexpr int agents = 4;
@@ -47,7 +46,7 @@ OMAR_HD OMAR_INLINE V bound_cost(V p) {
   const V ten = V(T(10));
   V cost = max_(ten * (x - V(T(0.9))), V(T(0)));
   const auto outside = x >= one;
-  if (anywhere(outside)) {
+  if (any(outside)) {
     const V exponent = min_(x + x - V(T(2)), V(T(2.5)));  // exp(2.5) > 10: the cost is capped before that
     cost = select(outside, min_(exp_squaring<3, single ? 7 : 13>(exponent), ten), cost);
   }
@@ -63,5 +62,4 @@ OMAR_HD OMAR_INLINE V* put_prey_velocity(const World<S, V>& w, int i, V* out) {
   return out + 2;
 }
 
-}  // namespace OMAR_LEVEL
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

@@ -3,8 +3,7 @@
 
 #include "particle/physics.h"
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 
 template <int N>
 struct SimpleSpread {
@@ -58,5 +57,4 @@ struct SimpleSpread {
   }
 };
 
-}  // namespace OMAR_LEVEL
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

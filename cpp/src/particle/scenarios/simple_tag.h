@@ -3,8 +3,7 @@
 
 #include "particle/scenarios/predator_prey.h"
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 
 struct SimpleTag : PredatorPrey {
   static constexpr const char* name = "simple_tag";
@@ -33,5 +32,4 @@ struct SimpleTag : PredatorPrey {
   }
 };
 
-}  // namespace OMAR_LEVEL
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL

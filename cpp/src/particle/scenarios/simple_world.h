@@ -3,8 +3,7 @@
 
 #include "particle/scenarios/predator_prey.h"
 
-namespace omar::particle {
-inline namespace OMAR_LEVEL {
+namespace omar::particle::OMAR_LEVEL {
 
 struct SimpleWorld : PredatorPrey {
   static constexpr const char* name = "simple_world";
@@ -47,5 +46,4 @@ struct SimpleWorld : PredatorPrey {
   }
 };
 
-}  // namespace OMAR_LEVEL
-}  // namespace omar::particle
+}  // namespace omar::particle::OMAR_LEVEL
