@@ -32,8 +32,9 @@ void bind_rollout(py::module_& m) {
       .def_readwrite("next_observations", &Transitions::next_observations, "Before auto-reset.");
 
   m.def("make_transitions", &particle::make_transitions, py::arg("env"), py::arg("steps"), "Columns for rollout_into.");
-  m.def("rollout_into", &particle::rollout_into, py::arg("env"), py::arg("options"), py::arg("out"), Release(),
-        "Steps all worlds with policies, writing into the columns of out.");
+  m.def("rollout_into", &particle::rollout_into, py::arg("env"), py::arg("options"), py::arg("out"),
+        py::arg("prey_out") = std::nullopt, Release(),
+        "Steps all worlds with policies, writing into the columns of out, the prey's into prey_out if it is given.");
 }
 
 }  // namespace

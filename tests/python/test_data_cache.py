@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from omar.behaviors import load
 from omar.data import DatasetError, ensure_dataset, home, replay_buffer, resolve_datasets
-from omar.data.prey import Prey
+from omar.data.dataset import FLOAT_COLUMNS
+from omar.data.prey import Prey, shipped_prey
 from omar.envs import ParticleEnv
 from omar.tasks import TASKS, get_task
 
@@ -48,31 +50,62 @@ def test_random_sets_are_whole_and_of_the_task(task):
     assert actions.std() == pytest.approx(1 / np.sqrt(3), abs=0.01)
 
 
-def test_transitions_are_those_of_the_environment():
+def all_agents(dataset, name):
+    """A column [n, A, ...] of the learners and the prey, zero padded on the right."""
+    column = dataset.column(name)
+    if not get_task(dataset.task).has_prey:
+        return torch.from_numpy(np.array(column))
+    prey = dataset.column(f"prey_{name}")[:, None]
+    sizes = zip(column.shape[2:], prey.shape[2:], strict=True)
+    pad = [(0, 0), (0, 0), *((0, wide - narrow) for wide, narrow in sizes)]
+    return torch.from_numpy(np.concatenate((column, np.pad(prey, pad)), axis=1))
+
+
+@pytest.mark.parametrize("quality", ["random", "medium"])
+@pytest.mark.parametrize("task", TASK_NAMES)
+def test_transitions_are_those_of_the_environment(task, quality):
     """Replays stored episodes step by step from their stored starts."""
-    columns = build().columns()
-    env = ParticleEnv("simple_spread", num_envs=1, seed=9)
+    dataset = ensure_dataset(task, quality, steps=STEPS)
+    observations, actions, rewards, following = (all_agents(dataset, name) for name in FLOAT_COLUMNS)
+    env = ParticleEnv(task, num_envs=1, seed=9)
     env.reset()
     for episode in (0, 57):
-        rows = slice(25 * episode, 25 * episode + 25)
-        observations = torch.from_numpy(np.array(columns["observations"][rows]))
-        positions = observations[0, None, :, 2:4]
-        landmarks = positions[:, :1] + observations[0, None, 0, 4:10].reshape(1, 3, 2)
-        env.set_state(positions, observations[0, None, :, :2], landmarks)
-        for t in range(25):
-            step = env.step(torch.from_numpy(np.array(columns["actions"][rows][t]))[None])
-            following = step.final_observations if bool(step.truncated) else step.observations
-            np.testing.assert_allclose(following[0], columns["next_observations"][rows][t], atol=1e-4)
-            np.testing.assert_allclose(step.rewards[0], columns["rewards"][rows][t], atol=1e-2)
+        start = observations[25 * episode]
+        positions = start[None, :, 2:4]
+        landmarks = positions[:, :1] + start[0, 4 : 4 + 2 * env.num_landmarks].reshape(1, -1, 2)
+        env.set_state(positions.contiguous(), start[None, :, :2].contiguous(), landmarks)
+        for row in range(25 * episode, 25 * episode + 25):
+            step = env.step(actions[row, None])
+            after = step.final_observations if bool(step.truncated) else step.observations
+            np.testing.assert_allclose(after[0], following[row], atol=1e-3)
+            np.testing.assert_allclose(step.rewards[0], rewards[row], atol=2e-2)
 
 
-def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(tmp_path, monkeypatch):
-    first = build()
+@pytest.mark.parametrize("task", TASK_NAMES)
+def test_actions_are_those_of_the_shipped_policies_with_noise(task):
+    dataset = ensure_dataset(task, "expert", steps=50_000)
+    chosen = load(task, "expert").act(torch.from_numpy(np.array(dataset.column("observations"))))
+    noise = dataset.column("actions") - chosen.numpy()
+    inside = np.abs(chosen.numpy()) < 0.5
+    assert noise[inside].std() == pytest.approx(0.1, abs=0.002)
+    assert noise[inside].mean() == pytest.approx(0.0, abs=0.002)
+    assert np.abs(dataset.column("actions")).max() == 1.0
+    if get_task(task).has_prey:
+        prey = shipped_prey(get_task(task)).act(
+            torch.from_numpy(np.array(dataset.column("prey_observations")))
+        )
+        np.testing.assert_allclose(dataset.column("prey_actions"), prey, atol=1e-5)
+
+
+@pytest.mark.parametrize("quality", ["random", "medium"])
+@pytest.mark.parametrize("task", TASK_NAMES)
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(tmp_path, monkeypatch, task, quality):
+    first = ensure_dataset(task, quality, steps=STEPS)
     monkeypatch.setenv("OMAR_HOME", str(tmp_path / "other"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 2)
     try:
-        second = build()
+        second = ensure_dataset(task, quality, steps=STEPS)
     finally:
         torch.set_num_threads(threads)
     assert first.path != second.path
@@ -84,9 +117,13 @@ def test_other_seeds_give_other_sets():
 
 
 def test_fewer_steps_give_the_same_beginning():
-    short, long = build(), ensure_dataset("simple_spread", "random", steps=2 * STEPS)
-    assert short.path != long.path
-    np.testing.assert_array_equal(short.column("rewards"), long.column("rewards")[:STEPS])
+    sets = [ensure_dataset("simple_spread", "random", steps=steps) for steps in (STEPS, 2 * STEPS, 102_500)]
+    assert len({dataset.path for dataset in sets}) == 3
+    for longer in sets[1:]:
+        np.testing.assert_array_equal(sets[0].column("rewards"), longer.column("rewards")[:STEPS])
+    for name in ("actions", "rewards"):  # no episode comes twice
+        episodes = sets[2].column(name).reshape(102_500 // 25, -1)
+        assert len(np.unique(episodes, axis=0)) == len(episodes)
 
 
 def test_a_second_call_opens_what_is_there():

@@ -151,6 +151,30 @@ def test_only_the_columns_that_are_set_are_written() -> None:
     assert bool((guarded[[0, -1]] == 9.0).all())
 
 
+@pytest.mark.parametrize("name", ["simple_tag", "simple_world"])
+def test_the_prey_can_have_columns_of_its_own(name: str) -> None:
+    env, other = ParticleEnv(name, 21), ParticleEnv(name, 21)
+    learners, prey = policies(env)
+    out, prey_out = (Transitions() for _ in range(2))
+    size, own = env.obs_sizes[0], env.obs_sizes[-1]
+    guarded = torch.full((23, 26, 1, own), 9.0)
+    for columns, agents, width in ((out, 3, size), (prey_out, 1, own)):
+        columns.observations = torch.empty(21, 26, agents, width)
+        columns.actions = torch.empty(21, 26, agents, 2)
+        columns.rewards = torch.empty(21, 26, agents)
+        columns.next_observations = torch.empty(21, 26, agents, width)
+    prey_out.observations = guarded[1:-1]
+    rollout_into(env, out, 26, learners, prey, noise=0.1, prey_out=prey_out)
+    both = rollout(other, 26, learners, prey, noise=0.1)
+    for column in COLUMNS:
+        whole, found = getattr(both, column), getattr(prey_out, column)
+        assert torch.equal(getattr(out, column), whole[:, :, :3])
+        last = whole[:, :, 3:]
+        assert torch.equal(found, last[..., :own] if "observations" in column else last)
+    assert bool((guarded[[0, -1]] == 9.0).all())
+    assert all(torch.equal(x, y) for x, y in zip(env.state(), other.state(), strict=True))
+
+
 def test_uniform_actions_return_what_the_paper_measured() -> None:
     rewards = rollout(ParticleEnv("simple_spread", 8000, seed=1), 25, seed=2).rewards
     assert float(rewards.mean(2).sum(1).mean()) == pytest.approx(159.7, abs=1.5)
@@ -188,9 +212,17 @@ def test_messages() -> None:
     refuses(ValueError, "`first_step` must be at least 0, got -1", env, 5, first_step=-1)
     out = make_transitions(env, 5)
     with pytest.raises(
-        ValueError, match=re.escape("`observations` must be [E, T, A, max obs size] = [2, 6, 4, 16]")
+        ValueError, match=re.escape("`observations` must be [E, T, agents, obs size] = [2, 6, 4, 16]")
     ):
         rollout_into(env, out, 6)
+    with pytest.raises(ValueError, match=re.escape("= [2, 5, 3, 16], got [2, 5, 4, 16]")):
+        rollout_into(env, out, 5, prey_out=Transitions())
+    with pytest.raises(ValueError, match=re.escape("= [2, 5, 1, 14], got [2, 5, 4, 16]")):
+        rollout_into(env, Transitions(), 5, prey_out=out)
+    with pytest.raises(TypeError, match="`prey_out` must be a Transitions, got int"):
+        rollout_into(env, out, 5, prey_out=3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`prey_out` given, but simple_spread has no prey"):
+        rollout_into(ParticleEnv("simple_spread", 2), Transitions(), 5, prey_out=Transitions())
     out.rewards = out.rewards.double()
     with pytest.raises(TypeError, match="`rewards` must be Float, got Double"):
         rollout_into(env, out, 5)

@@ -63,6 +63,17 @@ float* pointer(std::string_view name, const at::Tensor& tensor, c10::IntArrayRef
   return tensor.data_ptr<float>();
 }
 
+/// Pointers to the columns [E, T, agents, ...] of a group of agents.
+RolloutColumns read_columns(const Transitions& out, int64_t e, int64_t t, int64_t agents, int64_t obs) {
+  constexpr std::string_view letters = "[E, T, agents, obs size]";
+  RolloutColumns columns;
+  columns.observations = pointer("observations", out.observations, {e, t, agents, obs}, letters);
+  columns.actions = pointer("actions", out.actions, {e, t, agents, kActionSize}, "[E, T, agents, 2]");
+  columns.rewards = pointer("rewards", out.rewards, {e, t, agents}, "[E, T, agents]");
+  columns.next_observations = pointer("next_observations", out.next_observations, {e, t, agents, obs}, letters);
+  return columns;
+}
+
 }  // namespace
 
 Transitions make_transitions(const ParticleEnv& env, int64_t steps) {
@@ -74,7 +85,8 @@ Transitions make_transitions(const ParticleEnv& env, int64_t steps) {
   return {empty({e, steps, a, o}), empty({e, steps, a, kActionSize}), empty({e, steps, a}), empty({e, steps, a, o})};
 }
 
-void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out) {
+void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out,
+                  const std::optional<Transitions>& prey_out) {
   ParticleEnv::Impl& m = *env.impl_;
   const ScenarioInfo& info = m.kernels->info;
   TORCH_CHECK_VALUE(m.options.device.is_cpu(), "[", kOp, "] runs on the CPU only, got an environment on ",
@@ -85,6 +97,8 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
   TORCH_CHECK_VALUE(std::isfinite(options.noise) && options.noise >= 0.0, "[", kOp,
                     "] `noise` must be finite and at least 0, got ", options.noise);
   TORCH_CHECK_VALUE(!options.prey || info.agents > info.learners, "[", kOp, "] `prey` given, but ", info.name,
+                    " has no prey");
+  TORCH_CHECK_VALUE(!prey_out || info.agents > info.learners, "[", kOp, "] `prey_out` given, but ", info.name,
                     " has no prey");
   Layers learners;
   Layers prey;
@@ -107,12 +121,9 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
   args.seed = options.seed;
   args.first_step = static_cast<std::uint32_t>(options.first_step);
   args.policies = policies.data();
-  args.observations =
-      pointer("observations", out.observations, {e, t, info.agents, info.max_obs_size}, "[E, T, A, max obs size]");
-  args.actions = pointer("actions", out.actions, {e, t, info.agents, kActionSize}, "[E, T, A, 2]");
-  args.rewards = pointer("rewards", out.rewards, {e, t, info.agents}, "[E, T, A]");
-  args.next_observations = pointer("next_observations", out.next_observations, {e, t, info.agents, info.max_obs_size},
-                                   "[E, T, A, max obs size]");
+  args.apart = prey_out.has_value();
+  args.out = read_columns(out, e, t, args.apart ? info.learners : info.agents, info.max_obs_size);
+  if (args.apart) args.prey = read_columns(*prey_out, e, t, info.agents - info.learners, m.obs_sizes.back());
   args.forward = OMAR_FOR_CPU(policy_forward)();
   const Rollout run = OMAR_FOR_CPU(rollout)(m.which.scenario);
   m.untouched = false;

@@ -94,6 +94,25 @@ struct Run {
     for (int i = 0; g * W + i < real; ++i) std::memcpy(rows + i * stride, copy + i * Columns, sizeof(float) * Columns);
   }
 
+  /// Of N numbers for each agent, those of vector g to row t: all agents' to out, or the learners' to out and the
+  /// first Own numbers of the prey to prey.
+  template <int N, int Own>
+  OMAR_INLINE void put_agents(const V* columns, int g, std::int64_t t, float* out, float* prey) const {
+    if constexpr (S::agents > S::learners) {
+      static_assert(S::agents == S::learners + 1, "one prey at most");
+      if (rollout.apart) {
+        put<S::learners * N>(columns, g, t, out);
+        put<Own>(columns + S::learners * N, g, t, prey);
+        return;
+      }
+    }
+    put<S::agents * N>(columns, g, t, out);
+  }
+
+  OMAR_INLINE void put_observations(int g, std::int64_t t, float* out, float* prey) const {
+    put_agents<S::max_obs, S::obs_size(S::agents - 1)>(seen[g], g, t, out, prey);
+  }
+
   /// Sets u for step t.
   OMAR_INLINE void act(std::uint32_t step) {
     const auto world = static_cast<std::uint32_t>(first);
@@ -164,14 +183,14 @@ struct Run {
   void step(std::int64_t t) {
     act(rollout.first_step + static_cast<std::uint32_t>(t));
     for (int g = 0; g < G; ++g) {
-      put<row>(seen[g], g, t, rollout.observations);
-      put<2 * S::agents>(u[g], g, t, rollout.actions);
+      put_observations(g, t, rollout.out.observations, rollout.prey.observations);
+      put_agents<2, 2>(u[g], g, t, rollout.out.actions, rollout.prey.actions);
       advance(worlds[g], u[g]);
       V rewards[S::agents];
       S::rewards(worlds[g], args.reward, rewards);
-      put<S::agents>(rewards, g, t, rollout.rewards);
+      put_agents<1, 1>(rewards, g, t, rollout.out.rewards, rollout.prey.rewards);
       observe_all(worlds[g], seen[g]);
-      put<row>(seen[g], g, t, rollout.next_observations);
+      put_observations(g, t, rollout.out.next_observations, rollout.prey.next_observations);
       count_step(g);
     }
   }

@@ -35,16 +35,23 @@ struct ForwardArgs {
 };
 using Forward = void (*)(const ForwardArgs& args);
 
+/// Columns of a rollout for a group of agents; null: not written.
+struct RolloutColumns {
+  float* observations = nullptr;       ///< [E, T, agents of the group, observation size]
+  float* actions = nullptr;            ///< [E, T, agents of the group, 2]
+  float* rewards = nullptr;            ///< [E, T, agents of the group]
+  float* next_observations = nullptr;  ///< as observations
+};
+
 struct RolloutArgs {
   std::int64_t steps = 0;
   std::uint64_t seed = 0;
   std::uint32_t first_step = 0;
   const Policy* policies = nullptr;  ///< [A]
   Forward forward = nullptr;
-  float* observations = nullptr;       ///< [E, T, A, max obs size], or null
-  float* actions = nullptr;            ///< [E, T, A, 2], or null
-  float* rewards = nullptr;            ///< [E, T, A], or null
-  float* next_observations = nullptr;  ///< [E, T, A, max obs size], or null
+  bool apart = false;   ///< `out` holds the learners alone
+  RolloutColumns out;   ///< observations of the largest size
+  RolloutColumns prey;  ///< if apart: the agents after the learners, with observations of their own size
 };
 
 /// Runs the worlds of blocks [begin, end). `scratch` as for ForwardArgs.

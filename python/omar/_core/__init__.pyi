@@ -657,9 +657,9 @@ def nn_uniform_candidates(sizes: collections.abc.Sequence[typing.SupportsInt | t
     """
     Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.
     """
-def rollout_into(env: ParticleEnv, options: RolloutOptions, out: Transitions) -> None:
+def rollout_into(env: ParticleEnv, options: RolloutOptions, out: Transitions, prey_out: Transitions | None = None) -> None:
     """
-    Steps all worlds with policies, writing into the columns of out.
+    Steps all worlds with policies, writing into the columns of out, the prey's into prey_out if it is given.
     """
 def scenario_names() -> list[str]:
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,9 @@ import torch
 
 from ..behaviors.policy import Behavior
 from ..behaviors.shipped import BEHAVIORS, load
-from ..envs import ParticleEnv
+from ..envs import ParticleEnv, Transitions, rollout_into
 from ..progress import progress_bar
 from ..tasks import Task, get_quality, get_task
-from ..threads import one_thread
 from .dataset import FLOAT_COLUMNS, PREY_COLUMNS
 from .errors import DatasetError
 from .prey import Prey, shipped_prey
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from torch import Tensor
-
     from .dataset import Dataset
     from .foreign import Columns
 
-GENERATOR_VERSION = 1  # raised whenever the same recipe would give other bytes
+GENERATOR_VERSION = 2  # raised whenever the same recipe would give other bytes
 BEHAVIOR_NOISE = 0.1  # standard deviation of the noise on a trained behaviour's actions
 WORLDS = 2_000  # worlds stepped together: 50,000 transitions, 24 MB, between two writes
 
@@ -124,7 +122,6 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
     with (
         DatasetWriter(path, spec) as writer,
         progress_bar(title, plan.steps, enabled=progress) as advance,
-        one_thread(),
     ):
         for chunk in _chunks(plan):
             writer.append(chunk)
@@ -133,58 +130,63 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
 
 
 def _chunks(plan: Plan) -> Iterator[Columns]:
-    """Whole episodes as columns [rows, ...]."""
+    """Whole episodes as columns [rows, ...]; the next chunk may overwrite them."""
     return _training(plan) if plan.quality == "medium-replay" else _acting(plan)
 
 
 def _training(plan: Plan) -> Iterator[Columns]:
-    """What the recorded online training collects, episode after episode, as columns [rows, ...]."""
+    """What the recorded online training collects, episode after episode."""
     from ..behaviors.replay import medium_replay
 
     task = plan.task
     for block in medium_replay(task, plan.steps, seed=plan.key("training"), prey=plan.prey):
         columns = _allocate(task, len(block["rewards"]))
-        for t in range(task.episode_length):
-            _store(columns, t, task, tuple(block[name][:, t] for name in FLOAT_COLUMNS))
-        columns["truncated"][:, -1] = True
-        yield {name: column.reshape(-1, *column.shape[2:]) for name, column in columns.items()}
+        for name, prey_name in zip(FLOAT_COLUMNS, PREY_COLUMNS, strict=True):
+            values = block[name].numpy()  # [E, 25, A, ...]
+            columns[name][:] = values[:, :, : task.num_learners]
+            if task.has_prey:
+                columns[prey_name][:] = values[:, :, -1][..., : columns[prey_name].shape[-1]]
+        yield _flat(columns)
 
 
 def _acting(plan: Plan) -> Iterator[Columns]:
-    """Whole episodes of parallel worlds, world after world, as columns [rows, ...]."""
+    """Whole episodes of parallel worlds, world after world, straight from the core."""
     task = plan.task
-    env = ParticleEnv(task.environment, num_envs=WORLDS, seed=plan.key("worlds"))
-    generator = torch.Generator().manual_seed(plan.key("actions"))
-    observations = env.reset()
-    left = plan.steps
-    while left > 0:
-        columns = _allocate(task, WORLDS)
-        for t in range(task.episode_length):
-            actions = _actions(plan, observations, generator)
-            step = env.step(actions)
-            ended = bool(step.truncated.all())
-            following = step.final_observations if ended else step.observations
-            _store(columns, t, task, (observations, actions, step.rewards, following))
-            columns["truncated"][:, t] = ended
-            observations = step.observations
-        rows = min(left, WORLDS * task.episode_length)
-        yield {name: column.reshape(-1, *column.shape[2:])[:rows] for name, column in columns.items()}
-        left -= rows
+    worlds = min(WORLDS, plan.steps // task.episode_length)
+    env = ParticleEnv(task.environment, num_envs=worlds, seed=plan.key("worlds"))
+    columns = _allocate(task, worlds)
+    out = _transitions(columns, FLOAT_COLUMNS)
+    prey_out = _transitions(columns, PREY_COLUMNS) if task.has_prey else None
+    key = plan.key("actions")
+    for episode in itertools.count():
+        left = plan.steps - episode * worlds * task.episode_length
+        if left <= 0:
+            return
+        rollout_into(
+            env,
+            out,
+            task.episode_length,
+            plan.behavior,
+            None if plan.prey is None or plan.prey.is_uniform else plan.prey,
+            noise=BEHAVIOR_NOISE,
+            seed=key,
+            first_step=episode * task.episode_length,
+            prey_out=prey_out,
+        )
+        yield {name: column[:left] for name, column in _flat(columns).items()}
 
 
-def _store(columns: Columns, t: int, task: Task, step: tuple[Tensor, ...]) -> None:
-    """Writes step t of all worlds: observations, actions, rewards and next observations, [E, A, ...] each."""
-    for name, values in zip(FLOAT_COLUMNS, step, strict=True):
-        rows = values.numpy()
-        width = (slice(0, task.obs_size),) if name.endswith("observations") else ()
-        columns[name][:, t] = rows[(slice(None), slice(0, task.num_learners), *width)]
-    if task.has_prey:
-        for name, values in zip(PREY_COLUMNS, step, strict=True):
-            rows = values[:, -1].numpy()
-            columns[name][:, t] = rows[:, : task.obs_sizes[-1]] if name.endswith("observations") else rows
+def _transitions(columns: Columns, names: tuple[str, ...]) -> Transitions:
+    """Where a rollout writes the columns of these names; a prey's get an axis of one agent."""
+    out = Transitions()
+    for field, name in zip(FLOAT_COLUMNS, names, strict=True):
+        column = torch.from_numpy(columns[name])
+        setattr(out, field, column.unsqueeze(2) if name in PREY_COLUMNS else column)
+    return out
 
 
 def _allocate(task: Task, worlds: int) -> Columns:
+    """Columns [E, 25, ...] for an episode of every world, its last step marked as a truncation."""
     rows = (worlds, task.episode_length)
     learners = task.num_learners
     columns = {
@@ -195,6 +197,7 @@ def _allocate(task: Task, worlds: int) -> Columns:
         "terminated": np.zeros(rows, np.bool_),
         "truncated": np.zeros(rows, np.bool_),
     }
+    columns["truncated"][:, -1] = True
     if task.has_prey:
         for name, width in zip(PREY_COLUMNS, _prey_widths(task), strict=True):
             columns[name] = np.empty((*rows, *width), np.float32)
@@ -205,14 +208,6 @@ def _prey_widths(task: Task) -> tuple[tuple[int, ...], ...]:
     return ((task.obs_sizes[-1],), (task.action_size,), (), (task.obs_sizes[-1],))
 
 
-def _actions(plan: Plan, observations: Tensor, generator: torch.Generator) -> Tensor:
-    """Actions [E, A, 2] of all agents: their networks', the learners' with noise, or uniform without one."""
-    task = plan.task
-    actions = torch.empty(WORLDS, task.num_agents, task.action_size).uniform_(-1.0, 1.0, generator=generator)
-    if plan.behavior is not None:
-        chosen = plan.behavior.act(observations[:, : task.num_learners, : task.obs_size])
-        noise = torch.empty_like(chosen).normal_(0.0, BEHAVIOR_NOISE, generator=generator)
-        actions[:, : task.num_learners] = (chosen + noise).clamp_(-1.0, 1.0)
-    if plan.prey is not None and not plan.prey.is_uniform:
-        actions[:, -1] = plan.prey.act(observations[:, -1, : task.obs_sizes[-1]])
-    return actions
+def _flat(columns: Columns) -> Columns:
+    """Columns [rows, ...] from [E, 25, ...]."""
+    return {name: column.reshape(-1, *column.shape[2:]) for name, column in columns.items()}

@@ -77,8 +77,13 @@ def rollout_into(
     noise: float = 0.0,
     seed: int = 0,
     first_step: int = 0,
+    prey_out: Transitions | None = None,
 ) -> None:
-    """`rollout` into contiguous columns of the caller; a column that was never set is not written."""
+    """`rollout` into contiguous columns of the caller; a column that was never set is not written.
+
+    With `prey_out`, the columns of the N learners and of the prey lie apart: `out` holds [E, T, N, ...], and
+    `prey_out` [E, T, A - N, ...] with observations of the prey's own size.
+    """
     options = _core.RolloutOptions()
     options.steps = check_kind(int, "steps", steps)
     options.policy = _native(policy)
@@ -86,7 +91,9 @@ def rollout_into(
     options.noise = float(noise)
     options.seed = check_seed(seed)
     options.first_step = check_kind(int, "first_step", first_step)
-    _core.rollout_into(env.core, options, check_kind(Transitions, "out", out))
+    if prey_out is not None:
+        check_kind(Transitions, "prey_out", prey_out)
+    _core.rollout_into(env.core, options, check_kind(Transitions, "out", out), prey_out)
 
 
 def _native(policy: Policy | None) -> _core.Policy | None:

@@ -20,7 +20,8 @@ namespace omar::particle {
 class ParticleEnv;
 struct RolloutOptions;
 struct Transitions;
-OMAR_API void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out);
+OMAR_API void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out,
+                           const std::optional<Transitions>& prey_out);
 
 struct ParticleEnvOptions {
   std::string scenario = "simple_spread";  ///< a name of scenario_names()
@@ -95,7 +96,8 @@ class OMAR_API ParticleEnv {
                  const std::optional<at::Tensor>& steps = std::nullopt);
 
  private:
-  friend void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out);
+  friend void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out,
+                           const std::optional<Transitions>& prey_out);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

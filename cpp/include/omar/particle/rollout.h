@@ -34,8 +34,12 @@ struct Transitions {
 OMAR_API Transitions make_transitions(const ParticleEnv& env, int64_t steps);
 
 /// Steps `env` from its current state; float32 on the CPU only. `out` holds contiguous tensors as in Transitions; an
-/// undefined one is not written. The result is a function of the state, the policies and (seed, first_step) alone.
-/// \throws c10::ValueError wrong sizes, another device, or a policy that is not finite; c10::TypeError wrong dtype
-OMAR_API void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out);
+/// undefined one is not written. With `prey_out` the columns of the N learners and of the prey lie apart: `out` is
+/// [E, T, N, ...], `prey_out` is [E, T, A - N, ...] with observations of the prey's own size. The result is a function
+/// of the state, the policies and (seed, first_step) alone.
+/// \throws c10::ValueError wrong sizes, another device, `prey_out` without a prey, or a policy that is not finite;
+///         c10::TypeError wrong dtype
+OMAR_API void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out,
+                           const std::optional<Transitions>& prey_out = std::nullopt);
 
 }  // namespace omar::particle
