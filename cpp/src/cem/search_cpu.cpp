@@ -82,7 +82,7 @@ class Search {
     }
     for (std::int64_t round = 0; round < options_.rounds; ++round, ++draws.stream) {
       sample(draws, states.count);
-      block_.template score<Keep::nothing, P>(memory_.actions, states.count, samples_);
+      block_.template score<Keep::nothing>(memory_.actions, states.count, samples_);
       const bool last = round + 1 == options_.rounds;
       if (last) {
         take_best(states, round);
@@ -218,7 +218,7 @@ class Search {
   }
 
   void compare_with_policy(const SearchStates<T>& states) {
-    block_.template score<Keep::nothing, P>(states.policy, states.count, 1);
+    block_.template score<Keep::nothing>(states.policy, states.count, 1);
     for (std::int64_t s = 0; s < states.count; ++s) {
       const T q = block_.scratch().q[s];
       const bool wins = finite(states.values[s]) && (!finite(q) || states.values[s] > q);
@@ -233,7 +233,7 @@ class Search {
   CemOptions options_;
   nn::RandomKernels random_;
   std::int64_t samples_, size_, elites_;
-  CriticBlock<T> block_;
+  CriticBlock<T, P> block_;
   Memory<T> memory_;
   std::int64_t carried_[kCarried] = {};  ///< elites with a finite score
 };

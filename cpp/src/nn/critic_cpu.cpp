@@ -19,24 +19,24 @@ std::int64_t sums_size(const CriticShape& shape) {
   return SumsLayout<T>(shape).size;
 }
 
-template <class T>
-T rounded_scalar(T x, Precision precision) {
-  return precision == Precision::bf16 ? round_bf16(Lanes<T>(x))[0] : x;
-}
-
-template <class T>
-void pack(const CriticShape& s, const CriticWeights<const T>& from, Precision precision, T* packed) {
+template <class T, class F>
+void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed) {
+  using Element = typename F::Element;
   const PackedCritic<T> at(s);
   constexpr std::int64_t panel = kPanel<T>;
   for (std::int64_t i = 0; i < at.size; ++i) packed[i] = T(0);
   for (std::int64_t i = 0; i < s.obs + s.actions; ++i) {
     for (std::int64_t j = 0; j < s.hidden1; ++j) packed[at.w1 + i * at.padded.h1 + j] = from.w1[i * s.hidden1 + j];
   }
+  // Panels of the second layer's weights [H1, H2] and of their transpose.
+  Element* w2 = reinterpret_cast<Element*>(packed + at.w2);
+  Element* w2t = reinterpret_cast<Element*>(packed + at.w2t);
+  const std::int64_t size1 = at.padded.h1 * F::kRow, size2 = at.padded.h2 * F::kRow;
   for (std::int64_t i = 0; i < s.hidden1; ++i) {
     for (std::int64_t j = 0; j < s.hidden2; ++j) {
-      const T w = rounded_scalar(from.w2[i * s.hidden2 + j], precision);
-      packed[at.w2 + (j / panel * at.padded.h1 + i) * panel + j % panel] = w;
-      packed[at.w2t + (i / panel * at.padded.h2 + j) * panel + i % panel] = w;
+      const T w = from.w2[i * s.hidden2 + j];
+      F::put(w2 + j / panel * size1, i, j % panel, w);
+      F::put(w2t + i / panel * size2, j, i % panel, w);
     }
   }
   for (std::int64_t i = 0; i < s.hidden1; ++i) packed[at.b1 + i] = from.b1[i];
@@ -45,11 +45,17 @@ void pack(const CriticShape& s, const CriticWeights<const T>& from, Precision pr
   packed[at.b3] = from.b3[0];
 }
 
+template <class T>
+void pack(const CriticShape& shape, const CriticWeights<const T>& from, Precision precision, T* packed) {
+  precision == Precision::bf16 ? pack_as<T, Factors<T, Precision::bf16>>(shape, from, packed)
+                               : pack_as<T, PlainFactors<T>>(shape, from, packed);
+}
+
 /// Calls body(block, first state, states) for each block of states.
-template <class T, class Body>
+template <class T, Precision P, class Body>
 void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const Body& body) {
   const std::int64_t size = states_per_block(pass.shape);
-  CriticBlock<T> block(pass, size);
+  CriticBlock<T, P> block(pass, size);
   for (std::int64_t first = 0; first < states.count; first += size) {
     const std::int64_t count = states.count - first < size ? states.count - first : size;
     block.observe(states.obs + first * pass.shape.obs, count);
@@ -60,8 +66,8 @@ void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const 
 template <class T, Precision P>
 void values(const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
   const std::int64_t k = pass.shape.samples;
-  for_blocks(pass, states, [&](CriticBlock<T>& block, std::int64_t first, std::int64_t count) {
-    block.template score<Keep::nothing, P>(states.actions + first * k * pass.shape.actions, count, k);
+  for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
+    block.template score<Keep::nothing>(states.actions + first * k * pass.shape.actions, count, k);
     for (std::int64_t r = 0; r < count * k; ++r) q[first * k + r] = block.scratch().q[r];
   });
 }
@@ -70,11 +76,11 @@ template <class T, Precision P>
 void gradients(const CriticPass<T>& pass, const CriticStates<T>& states, const T* dq, T* sums,
                const InputGradients<T>& inputs) {
   const CriticShape& s = pass.shape;
-  for_blocks(pass, states, [&](CriticBlock<T>& block, std::int64_t first, std::int64_t count) {
+  for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     const T* actions = states.actions + first * s.samples * s.actions;
-    block.template score<Keep::hidden, P>(actions, count, s.samples);
+    block.template score<Keep::hidden>(actions, count, s.samples);
     for (std::int64_t r = 0; r < count * s.samples; ++r) block.scratch().dq[r] = dq[first * s.samples + r];
-    block.template backward<P>(actions, count, sums,
+    block.backward(actions, count, sums,
                                {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
                                 inputs.actions == nullptr ? nullptr : inputs.actions + first * s.samples * s.actions});
   });
@@ -85,9 +91,9 @@ void logsumexp(const CriticPass<T>& pass, const CriticStates<T>& states, const T
                T* sums) {
   const CriticShape& s = pass.shape;
   const std::int64_t k = s.samples;
-  for_blocks(pass, states, [&](CriticBlock<T>& block, std::int64_t first, std::int64_t count) {
+  for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     const T* actions = states.actions + first * k * s.actions;
-    block.template score<Keep::hidden, P>(actions, count, k);
+    block.template score<Keep::hidden>(actions, count, k);
     const Scratch<T>& scratch = block.scratch();
     for (std::int64_t i = 0; i < count; ++i) {
       T* q = scratch.q + i * k;
@@ -101,7 +107,7 @@ void logsumexp(const CriticPass<T>& pass, const CriticStates<T>& states, const T
       out[first + i] = top + log_(total);
       for (std::int64_t j = 0; j < k; ++j) weight[j] *= scale / total;
     }
-    block.template backward<P>(actions, count, sums, {Wanted::all, nullptr, nullptr});
+    block.backward(actions, count, sums, {Wanted::all, nullptr, nullptr});
   });
 }
 

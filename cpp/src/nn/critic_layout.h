@@ -1,0 +1,103 @@
+#pragma once
+/// How the fused candidate critic lays out parameters, gradient sums and scratch memory.
+
+#include "nn/critic_kernels.h"
+#include "nn/tile.h"
+
+namespace omar::nn::OMAR_LEVEL {
+
+/// Hidden sizes rounded up to whole panels. Padded units have zero weights, so they stay zero.
+template <class T>
+struct Padded {
+  std::int64_t h1, h2;
+  explicit Padded(const CriticShape& shape)
+      : h1(round_up(shape.hidden1, kPanel<T>)), h2(round_up(shape.hidden2, kPanel<T>)) {}
+};
+
+/// Where the parts of a packed network are.
+template <class T>
+struct PackedCritic {
+  Padded<T> padded;
+  std::int64_t w1, b1, w2, w2t, b2, w3, b3, size;  ///< w1 [O + A, h1]; w2 panels of h1 rows; w2t panels of h2 rows of the transpose
+  explicit PackedCritic(const CriticShape& s) : padded(s) {
+    w1 = 0;
+    b1 = w1 + (s.obs + s.actions) * padded.h1;
+    w2 = b1 + padded.h1;
+    w2t = w2 + padded.h1 * padded.h2;
+    b2 = w2t + padded.h1 * padded.h2;
+    w3 = b2 + padded.h2;
+    b3 = w3 + padded.h2;
+    size = b3 + kPanel<T>;
+  }
+};
+
+/// Where the parts of the gradient sums are: as the parameters, rows padded.
+template <class T>
+struct SumsLayout {
+  Padded<T> padded;
+  std::int64_t w1, b1, w2, b2, w3, b3, size;
+  explicit SumsLayout(const CriticShape& s) : padded(s) {
+    w1 = 0;
+    b1 = w1 + (s.obs + s.actions) * padded.h1;
+    w2 = b1 + padded.h1;
+    b2 = w2 + padded.h1 * padded.h2;
+    w3 = b2 + padded.h2;
+    b3 = w3 + padded.h2;
+    size = b3 + kPanel<T>;
+  }
+};
+
+/// States per block, chosen so that whole tiles are filled.
+inline std::int64_t states_per_block(const CriticShape& shape) {
+  const std::int64_t target = shape.hidden1 > 128 || shape.hidden2 > 128 ? 120 : 60;
+  std::int64_t best = 1;
+  double best_use = 0.0;
+  for (std::int64_t s = 1; s == 1 || (s * shape.samples * 4 <= target * 5); ++s) {
+    const std::int64_t rows = s * shape.samples;
+    const double use = static_cast<double>(rows) / static_cast<double>(round_up(rows, kTileRows));
+    // A block below half the target pays more for its passes than a ragged tile costs.
+    if (rows * 2 < target || use >= best_use) {
+      best = s;
+      best_use = rows * 2 < target ? 0.0 : use;
+    }
+  }
+  return best;
+}
+
+/// Scratch memory of a block of `states` states with `samples` candidates each.
+template <class T>
+struct Scratch {
+  std::int64_t states, rows;  ///< whole tiles
+  T *obs, *base, *h1, *h2, *partial, *q, *dq, *actions;
+  std::uint32_t *words1, *words2;    ///< bfloat16 factors of the hidden products, two in a word
+  std::uint32_t *turned1, *turned2;  ///< the same, rows in pairs
+  std::int64_t size;
+
+  Scratch(const CriticShape& s, std::int64_t block, T* memory)
+      : states(round_up(block, kTileRows)), rows(round_up(round_up(block * s.samples, kTileRows), Lanes<T>::width)) {
+    const Padded<T> padded(s);
+    T* next = memory;
+    const auto take = [&](std::int64_t n) {
+      T* at = next;
+      next += round_up(n, 64 / static_cast<std::int64_t>(sizeof(T)));
+      return at;
+    };
+    obs = take(states * s.obs);
+    base = take(states * padded.h1);
+    h1 = take(rows * padded.h1);
+    h2 = take(rows * padded.h2);
+    partial = take(rows * Lanes<T>::width);
+    q = take(rows);
+    dq = take(rows);
+    actions = take(rows * s.actions);
+    const std::int64_t pairs = sizeof(T) == sizeof(float) ? rows / 2 : 0;
+    const auto take_words = [&](std::int64_t n) { return reinterpret_cast<std::uint32_t*>(take(n)); };
+    words1 = take_words(pairs * padded.h1);
+    words2 = take_words(pairs * padded.h2);
+    turned1 = take_words(pairs * padded.h1);
+    turned2 = take_words(pairs * padded.h2);
+    size = next - memory;
+  }
+};
+
+}  // namespace omar::nn::OMAR_LEVEL
