@@ -128,12 +128,16 @@ class StackedMlp(nn.Module):
             raise ValueError("[nets.StackedMlp.standardize] `std` must be greater than 0 everywhere")
         self.input_mean, self.input_std = mean.to(self.weights[0]), std.to(self.weights[0])
 
-    def layers(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Weights and biases as functions of raw inputs: the first layer takes in the standardisation."""
-        weights, biases = list(self.weights), list(self.biases)
+    def layers(self, members: int | None = None) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Weights and biases as functions of raw inputs: the first layer takes in the standardisation.
+
+        Args:
+            members: how many, counted from the first; None: all.
+        """
+        weights, biases = [w[:members] for w in self.weights], [b[:members] for b in self.biases]
         if self.input_mean is not None and self.input_std is not None:
-            weights[0] = weights[0] / self.input_std[:, :, None]
-            biases[0] = biases[0] - torch.bmm(self.input_mean[:, None], weights[0])[:, 0]
+            weights[0] = weights[0] / self.input_std[:members, :, None]
+            biases[0] = biases[0] - torch.bmm(self.input_mean[:members, None], weights[0])[:, 0]
         return weights, biases
 
     @property
@@ -155,6 +159,7 @@ def candidate_values(
     obs: torch.Tensor,
     actions: torch.Tensor,
     *,
+    critics: int | None = None,
     path: Path = "auto",
     precision: Precision = "float32",
 ) -> torch.Tensor:
@@ -168,13 +173,15 @@ def candidate_values(
         critic: T * M networks with O + A inputs and one output.
         obs: [M, B, O].
         actions: [M, B, K, A].
+        critics: how many of the T critics score, 1 for Q^1 alone; None: all.
         path: "fused": CPU kernel for two hidden layers; "plain": LibTorch ops; "auto": fused where it can.
         precision: "bf16" rounds the factors of the hidden layers' products to bfloat16.
 
     Returns:
         Values [T, M, B, K].
     """
-    return _core.nn_candidate_values(*critic.layers(), obs, actions, scoring(path, precision))
+    networks = None if critics is None else critics * int(obs.shape[0])
+    return _core.nn_candidate_values(*critic.layers(networks), obs, actions, scoring(path, precision))
 
 
 def uniform_candidates(

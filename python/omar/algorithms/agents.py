@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..nets import StackedMlp, candidate_values
+from ..nets import Path, StackedMlp, candidate_values, core_path
 from ..optim import StackedOptimizer
 from . import losses
 from .settings import check_learner, setting
@@ -37,11 +37,13 @@ class Backbone:
     hidden: int = setting(64, "width of both hidden layers")
     clip_norm: float = setting(0.5, "largest gradient norm of an actor, and of a pair of twin critics")
     action_penalty: float = setting(1e-3, "weight of mean(pi(o)^2) in every actor loss")
+    path: Path = setting("auto", "fused: the CPU kernels; plain: LibTorch ops; auto: fused where it can")
 
     def __post_init__(self) -> None:
         """Raises ValueError where a setting is out of range."""
         positive = ("batch_size", "hidden", "learning_rate", "clip_norm")
         check_learner(self, positive=positive, penalty="action_penalty")
+        core_path(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +130,24 @@ class Agents:
 
     def values(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Both critics' values of one action per state, `[2, M, B]`."""
-        return candidate_values(self.critic.networks, observations, actions[:, :, None]).squeeze(-1)
+        return self._values(self.critic.networks, observations, actions)
+
+    def first_values(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Q^1 of one action per state, `[M, B]`."""
+        return self._values(self.critic.networks, observations, actions, critics=1)[0]
+
+    def _values(
+        self, networks: StackedMlp, observations: Tensor, actions: Tensor, critics: int | None = None
+    ) -> Tensor:
+        candidates = actions[:, :, None]
+        path = self.settings.path
+        return candidate_values(networks, observations, candidates, critics=critics, path=path).squeeze(-1)
 
     def targets(self, batch: Batch) -> Tensor:
         """`y = r + gamma min_k Qbar^k(o', pibar(o'))`, `[M, B]`."""
         with torch.no_grad():
             next_actions = torch.tanh(self.actor.target(batch.next_observations))
-            next_values = candidate_values(
-                self.critic.target, batch.next_observations, next_actions[:, :, None]
-            ).squeeze(-1)
+            next_values = self._values(self.critic.target, batch.next_observations, next_actions)
             return losses.td_target(batch.rewards, next_values, self.settings.gamma, batch.terminated)
 
     def tensors(self) -> dict[str, Tensor]:

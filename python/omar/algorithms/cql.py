@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, get_args
 
-from ..nets import cql_penalty
+import torch
+
+from ..nets import Precision, cql_penalty, normal_candidates
 from . import losses
 from .settings import setting
 
 if TYPE_CHECKING:
+    from ..nets import Candidates
     from .agents import Agents, Batch
     from .base import Draw, Terms
 
@@ -20,6 +23,11 @@ class CqlSettings:
 
     alpha: float = setting(0.5, "weight of the CQL penalty")
     penalty_samples: int = setting(10, "uniform actions per state in the CQL penalty")
+    policy_samples: int = setting(
+        0, "further actions around pi(o), and around pi(o'); HalfCheetah: 10"
+    )
+    policy_noise: float = setting(0.2, "standard deviation of these around the policy's action")
+    penalty_precision: Precision = setting("float32", "of the hidden layers' products in the CQL penalty")
 
     def __post_init__(self) -> None:
         """Raises ValueError where a setting is out of range."""
@@ -27,6 +35,12 @@ class CqlSettings:
             raise ValueError(f"alpha must be at least 0, got {self.alpha}")
         if self.penalty_samples < 1:
             raise ValueError(f"penalty_samples must be at least 1, got {self.penalty_samples}")
+        if self.policy_samples < 0:
+            raise ValueError(f"policy_samples must be at least 0, got {self.policy_samples}")
+        if not self.policy_noise > 0:
+            raise ValueError(f"policy_noise must be greater than 0, got {self.policy_noise}")
+        if self.penalty_precision not in get_args(Precision):
+            raise ValueError(f"penalty_precision must be float32 or bf16, got {self.penalty_precision}")
 
 
 class Cql:
@@ -41,21 +55,19 @@ class Cql:
 
     def critic_terms(self, batch: Batch, draw: Draw) -> Terms:
         """Terms of the critics' loss, `[M]` each."""
-        return conservative_terms(
-            self.agents, batch, self.settings.alpha, self.settings.penalty_samples, draw
-        )
+        return conservative_terms(self.agents, batch, self.settings, draw)
 
     def actor_terms(self, batch: Batch, draw: Draw) -> Terms:
         """Terms of the actors' loss, `[M]` each."""
         actions = self.agents.act(batch.observations)
-        values = self.agents.values(batch.observations, actions)[0]
+        values = self.agents.first_values(batch.observations, actions)
         return {
             "value": losses.negative_value(values),
             "action": self.agents.settings.action_penalty * losses.action_norm(actions),
         }
 
 
-def conservative_terms(agents: Agents, batch: Batch, alpha: float, samples: int, draw: Draw) -> Terms:
+def conservative_terms(agents: Agents, batch: Batch, settings: CqlSettings, draw: Draw) -> Terms:
     """`sum_k MSE(Q^k, y) + alpha penalty_k`: the critic's loss of MA-CQL and of everything built on it."""
     data_values = agents.values(batch.observations, batch.actions)
     penalties = cql_penalty(
@@ -64,9 +76,31 @@ def conservative_terms(agents: Agents, batch: Batch, alpha: float, samples: int,
         data_values,
         seed=draw.seed,
         step=draw.step,
-        samples=samples,
+        samples=settings.penalty_samples,
+        others=_policy_candidates(agents, batch, settings, draw),
+        path=agents.settings.path,
+        precision=settings.penalty_precision,
     )
     return {
         "td": losses.td_error(data_values, agents.targets(batch)),
-        "conservatism": alpha * penalties.sum(dim=0),
+        "conservatism": settings.alpha * penalties.sum(dim=0),
     }
+
+
+def _policy_candidates(agents: Agents, batch: Batch, settings: CqlSettings, draw: Draw) -> list[Candidates]:
+    """Actions around pi(o) and around pi(o'), both to be scored at o."""
+    if settings.policy_samples == 0:
+        return []
+    with torch.no_grad():
+        means = [agents.act(batch.observations), agents.act(batch.next_observations)]
+    return [
+        normal_candidates(
+            mean,
+            settings.policy_noise,
+            settings.policy_samples,
+            seed=draw.seed,
+            step=draw.step,
+            which=which,
+        )
+        for which, mean in enumerate(means, start=1)
+    ]

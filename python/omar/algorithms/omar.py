@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..cem import CemOptions, maximize
+from ..nets import Precision
 from . import losses
 from .cql import CqlSettings, conservative_terms
 from .settings import setting
@@ -16,11 +17,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class OmarSettings:
-    """Settings of OMAR; alpha and tau belong to the dataset (the presets have them)."""
+class OmarSettings(CqlSettings):
+    """Those of MA-CQL and of the search; alpha and tau belong to the dataset (the presets have them)."""
 
-    alpha: float = setting(0.5, "weight of the CQL penalty")
-    penalty_samples: int = setting(10, "uniform actions per state in the CQL penalty")
     tau: float = setting(1.0, "weight of the rectification in the actor's loss; lambda in the appendix")
     rounds: int = setting(3, "J: rounds of the search for a high-value action")
     samples: int = setting(10, "K: actions sampled in each round")
@@ -29,10 +28,11 @@ class OmarSettings:
     mu: float = setting(0.0, "first mean of the search")
     sigma: float = setting(2.0, "first standard deviation of the search")
     beta: float = setting(1.0, "softmax refit only: inverse temperature")
+    search_precision: Precision = setting("float32", "of the hidden layers' products in the search")
 
     def __post_init__(self) -> None:
         """Raises ValueError where a setting is out of range."""
-        CqlSettings(self.alpha, self.penalty_samples)
+        CqlSettings.__post_init__(self)
         if not 0 <= self.tau <= 1:
             raise ValueError(f"tau must be in [0, 1], got {self.tau}")
         self.search()
@@ -47,6 +47,7 @@ class OmarSettings:
             mu=self.mu,
             sigma=self.sigma,
             beta=self.beta,
+            precision=self.search_precision,
         )
 
 
@@ -63,9 +64,7 @@ class Omar:
 
     def critic_terms(self, batch: Batch, draw: Draw) -> Terms:
         """`sum_k MSE(Q^k, y) + alpha penalty_k`."""
-        return conservative_terms(
-            self.agents, batch, self.settings.alpha, self.settings.penalty_samples, draw
-        )
+        return conservative_terms(self.agents, batch, self.settings, draw)
 
     def actor_terms(self, batch: Batch, draw: Draw) -> Terms:
         """`tau mean |pi(o) - a_hat|^2 - (1 - tau) mean Q^1(o, pi(o))`, and the backbone's action penalty."""
@@ -80,12 +79,13 @@ class Omar:
             self.search,
             seed=draw.seed,
             step=draw.step,
+            path=agents.settings.path,
         )
         terms = {
             "rectification": tau * losses.rectification(actions, best_actions),
             "action": agents.settings.action_penalty * losses.action_norm(actions),
         }
         if tau < 1:  # at tau = 1 the policy's own value has no weight
-            values = agents.values(batch.observations, actions)[0]
+            values = agents.first_values(batch.observations, actions)
             terms["value"] = (1 - tau) * losses.negative_value(values)
         return terms
