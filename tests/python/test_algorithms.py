@@ -1,6 +1,7 @@
 """Stacked agents against agents trained one at a time with torch's own modules and optimisers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from omar.algorithms import ALGORITHMS, Agents, Backbone, Batch, Draw, get_algor
 from omar.algorithms.base import sum_terms
 from omar.algorithms.cql import CqlSettings
 from omar.algorithms.omar import OmarSettings
-from omar.nets import StackedMlp, uniform_candidates
+from omar.nets import StackedMlp, candidate_values, normal_candidates, uniform_candidates
 from omar.optim import StackedOptimizer
 
 N, B, O, A = 3, 16, 6, 2
@@ -185,6 +186,63 @@ def test_a_seed_trains_the_same_alone_and_in_a_stack(name, dtype):
             torch.testing.assert_close(picked, v, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "tolerance"),
+    # The search chooses between near equals: rounding makes runs of OMAR part, in float32 at once.
+    [("cql", torch.float32, 1e-3), ("cql", torch.float64, 1e-9), ("omar", torch.float64, 1e-3)],
+)
+def test_training_is_the_same_on_the_kernels_and_on_plain_ops(name, dtype, tolerance):
+    losses = {}
+    for path in ("fused", "plain"):
+        agents = make_agents(settings=replace(SMALL, path=path), dtype=dtype)
+        algorithm = make_algorithm(name, agents, policy_samples=4, **({"tau": 0.5} if name == "omar" else {}))
+        terms = [
+            update(algorithm, agents, make_batch(2 * N, seed=step, dtype=dtype), Draw(0, step))
+            for step in range(50)
+        ]
+        losses[path] = {key: torch.stack([term[key] for term in terms]) for key in terms[0]}
+    for key, fused in losses["fused"].items():
+        assert fused.shape == (50, 2 * N)
+        torch.testing.assert_close(fused, losses["plain"][key], rtol=tolerance, atol=tolerance)
+
+
+def test_penalty_takes_candidates_around_both_policies():
+    agents, batch, draw = make_agents(), make_batch(2 * N), Draw(7, 3)
+    settings = {"alpha": 0.7, "penalty_samples": 5, "policy_samples": 3, "policy_noise": 0.3}
+    term = make_algorithm("cql", agents, **settings).critic_terms(batch, draw)["conservatism"]
+    parts = [uniform_candidates(2 * N, B, 5, A, seed=7, step=3, like=batch.actions)]
+    for which, observations in ((1, batch.observations), (2, batch.next_observations)):
+        mean = agents.act(observations)
+        parts.append(normal_candidates(mean, 0.3, 3, seed=7, step=3, which=which))
+    actions = torch.cat([part.actions for part in parts], dim=2)
+    density = torch.cat([part.log_density for part in parts], dim=2)
+    values = candidate_values(agents.critic.networks, batch.observations, actions, path="plain")
+    penalty = torch.logsumexp(values - density, dim=-1) - agents.values(batch.observations, batch.actions)
+    torch.testing.assert_close(term, 0.7 * penalty.mean(dim=-1).sum(dim=0), rtol=1e-9, atol=1e-12)
+
+
+def test_first_values_are_those_of_the_first_critic():
+    agents, batch = make_agents(), make_batch(2 * N)
+    actions = batch.actions.clone().requires_grad_()
+    both, first = (f(batch.observations, actions) for f in (agents.values, agents.first_values))
+    torch.testing.assert_close(first, both[0], rtol=1e-12, atol=1e-12)
+    (gradient,) = torch.autograd.grad(first.sum(), actions, retain_graph=True)
+    (expected,) = torch.autograd.grad(both[0].sum(), actions)
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("field", ["penalty_precision", "search_precision"])
+def test_bf16_changes_losses_a_little(field):
+    terms = []
+    for precision in ("float32", "bf16"):
+        agents = make_agents(dtype=torch.float32)
+        algorithm = make_algorithm("omar", agents, **{field: precision})
+        terms.append(update(algorithm, agents, make_batch(2 * N, dtype=torch.float32), Draw(0, 0)))
+    key = "critic/conservatism" if field == "penalty_precision" else "actor/rectification"
+    assert not torch.equal(terms[0][key], terms[1][key])
+    torch.testing.assert_close(terms[1][key], terms[0][key], rtol=0.2, atol=1e-2)
+
+
 def test_seeds_and_members_differ():
     agents = make_agents(seeds=2)
     front = agents.actor.networks.weights[0].flatten(start_dim=1)
@@ -240,6 +298,12 @@ def test_state_round_trip_continues_bit_for_bit():
         (lambda: Backbone(action_penalty=-1.0), "action_penalty must be at least 0, got -1"),
         (lambda: CqlSettings(alpha=-1.0), "alpha must be at least 0, got -1"),
         (lambda: CqlSettings(penalty_samples=0), "penalty_samples must be at least 1, got 0"),
+        (lambda: CqlSettings(policy_samples=-1), "policy_samples must be at least 0, got -1"),
+        (lambda: CqlSettings(policy_noise=0.0), "policy_noise must be greater than 0, got 0"),
+        (lambda: CqlSettings(penalty_precision="fp8"), "penalty_precision must be float32 or bf16, got fp8"),
+        (lambda: OmarSettings(search_precision="fp8"), "`precision` must be 'float32' or 'bf16', got 'fp8'"),
+        (lambda: OmarSettings(penalty_samples=0), "penalty_samples must be at least 1, got 0"),
+        (lambda: Backbone(path="gpu"), "`path` must be 'auto', 'plain' or 'fused', got 'gpu'"),
         (lambda: OmarSettings(tau=1.2), r"tau must be in \[0, 1\], got 1.2"),
         (lambda: OmarSettings(sigma=0.0), "sigma"),
         (lambda: get_algorithm("ppo"), "unknown algorithm 'ppo': expected one of omar, cql"),

@@ -21,9 +21,9 @@ namespace {
 template <class T>
 SearchKernels<T> chosen_search_kernels() {
   if constexpr (std::is_same_v<T, float>) {
-    return OMAR_FOR_CPU(search_kernels_float)();
+    return OMAR_FOR_CPU_BF16(search_kernels_float)();
   } else {
-    return OMAR_FOR_CPU(search_kernels_double)();
+    return OMAR_FOR_CPU_BF16(search_kernels_double)();
   }
 }
 

@@ -48,5 +48,9 @@ namespace avx512 {
 SearchKernels<float> search_kernels_float();
 SearchKernels<double> search_kernels_double();
 }  // namespace avx512
+namespace bf16 {
+SearchKernels<float> search_kernels_float();
+SearchKernels<double> search_kernels_double();
+}  // namespace bf16
 
 }  // namespace omar::cem

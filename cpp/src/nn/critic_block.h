@@ -231,8 +231,8 @@ class CriticBlock {
         for (int t = 0; t < kTileRows; ++t) {
           const PanelRow<T> h = F::load(hidden + t * F::kRow);
           const V none(T(0));
-          PlainFactors<T>::store(out + t * kP, {select(h.left > none, tile.x[t][0], none),
-                                                select(h.right > none, tile.x[t][1], none)});
+          PlainFactors<T>::store(
+              out + t * kP, {select(h.left > none, tile.x[t][0], none), select(h.right > none, tile.x[t][1], none)});
         }
       }
     }
@@ -322,8 +322,8 @@ class CriticBlock {
   Scratch<T> scratch_;
   Element *x1_, *x2_;            ///< factors: the first hidden layer; the second one's gradients
   Element *turned1_, *turned2_;  ///< the same for sums over rows
-  std::int64_t rows_ = 0;   ///< candidates of the block
-  std::int64_t tiles_ = 0;  ///< the same in whole tiles
+  std::int64_t rows_ = 0;        ///< candidates of the block
+  std::int64_t tiles_ = 0;       ///< the same in whole tiles
 };
 
 }  // namespace omar::nn::OMAR_LEVEL

@@ -81,8 +81,8 @@ void gradients(const CriticPass<T>& pass, const CriticStates<T>& states, const T
     block.template score<Keep::hidden>(actions, count, s.samples);
     for (std::int64_t r = 0; r < count * s.samples; ++r) block.scratch().dq[r] = dq[first * s.samples + r];
     block.backward(actions, count, sums,
-                               {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
-                                inputs.actions == nullptr ? nullptr : inputs.actions + first * s.samples * s.actions});
+                   {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
+                    inputs.actions == nullptr ? nullptr : inputs.actions + first * s.samples * s.actions});
   });
 }
 

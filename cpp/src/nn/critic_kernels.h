@@ -86,5 +86,9 @@ namespace avx512 {
 CriticKernels<float> critic_kernels_float();
 CriticKernels<double> critic_kernels_double();
 }  // namespace avx512
+namespace bf16 {
+CriticKernels<float> critic_kernels_float();
+CriticKernels<double> critic_kernels_double();
+}  // namespace bf16
 
 }  // namespace omar::nn

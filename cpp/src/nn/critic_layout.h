@@ -18,7 +18,8 @@ struct Padded {
 template <class T>
 struct PackedCritic {
   Padded<T> padded;
-  std::int64_t w1, b1, w2, w2t, b2, w3, b3, size;  ///< w1 [O + A, h1]; w2 panels of h1 rows; w2t panels of h2 rows of the transpose
+  std::int64_t w1, b1, w2, w2t, b2, w3, b3,
+      size;  ///< w1 [O + A, h1]; w2 panels of h1 rows; w2t panels of h2 rows of the transpose
   explicit PackedCritic(const CriticShape& s) : padded(s) {
     w1 = 0;
     b1 = w1 + (s.obs + s.actions) * padded.h1;

@@ -137,7 +137,6 @@ struct PairedFactors {
 
 /// bfloat16 is for float alone: products of double stay double.
 template <class T, Precision P>
-using Factors =
-    std::conditional_t<P == Precision::bf16 && std::is_same_v<T, float>, PairedFactors, PlainFactors<T>>;
+using Factors = std::conditional_t<P == Precision::bf16 && std::is_same_v<T, float>, PairedFactors, PlainFactors<T>>;
 
 }  // namespace omar::nn::OMAR_LEVEL

@@ -16,9 +16,9 @@ namespace omar::nn {
 template <class T>
 CriticKernels<T> chosen_critic_kernels() {
   if constexpr (std::is_same_v<T, float>) {
-    return OMAR_FOR_CPU(critic_kernels_float)();
+    return OMAR_FOR_CPU_BF16(critic_kernels_float)();
   } else {
-    return OMAR_FOR_CPU(critic_kernels_double)();
+    return OMAR_FOR_CPU_BF16(critic_kernels_double)();
   }
 }
 

@@ -23,9 +23,7 @@ class CqlSettings:
 
     alpha: float = setting(0.5, "weight of the CQL penalty")
     penalty_samples: int = setting(10, "uniform actions per state in the CQL penalty")
-    policy_samples: int = setting(
-        0, "further actions around pi(o), and around pi(o'); HalfCheetah: 10"
-    )
+    policy_samples: int = setting(0, "further actions around pi(o), and around pi(o'); HalfCheetah: 10")
     policy_noise: float = setting(0.2, "standard deviation of these around the policy's action")
     penalty_precision: Precision = setting("float32", "of the hidden layers' products in the CQL penalty")
 

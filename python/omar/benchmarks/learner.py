@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
+from itertools import count, product
+from typing import get_args
 
 import torch
 
@@ -13,6 +14,7 @@ from omar import _core
 from omar.algorithms import Agents, Backbone, Batch, Draw, update
 from omar.algorithms.omar import Omar, OmarSettings
 from omar.benchmarks.measure import Record, Setup, milliseconds
+from omar.nets import Precision
 
 ROWS = 200_000
 
@@ -36,9 +38,10 @@ class Case:
         policy = 2 * (o * h + h * h + h * a)
         s = self.settings
         search = state + (s.rounds * s.samples + 1) * candidate
-        penalty = 2 * 3 * (state + s.penalty_samples * candidate)
+        around_policy = 2 * policy if s.policy_samples else 0
+        penalty = 2 * 3 * (state + (s.penalty_samples + 2 * s.policy_samples) * candidate) + around_policy
         temporal = policy + 2 * (state + candidate) + 2 * 3 * (state + candidate)
-        actor = 3 * policy + (3 * (state + candidate) if s.tau < 1 else 0)
+        actor = 3 * policy + (2 * (state + candidate) if s.tau < 1 else 0)
         return float(self.backbone.batch_size * (search + penalty + temporal + actor))
 
 
@@ -49,14 +52,14 @@ CHEETAH = Case(
     6,
     3,
     Backbone(batch_size=256, learning_rate=3e-4, polyak_rate=0.005, hidden=256),
-    OmarSettings(alpha=1.0, tau=0.9, penalty_samples=30, rounds=2, samples=20, refit="elite", elites=5),
+    OmarSettings(alpha=1.0, tau=0.9, policy_samples=10, rounds=2, samples=20, refit="elite", elites=5),
 )
 
 
 class Learner:
     """M members of a case on random transitions."""
 
-    def __init__(self, case: Case, members: int, device: str) -> None:
+    def __init__(self, case: Case, members: int, device: str, precision: Precision = "float32") -> None:
         """Fills a replay buffer with noise; its values do not change the time of an update."""
         self.case = case
         shape = (case.agents,)
@@ -78,7 +81,8 @@ class Learner:
             action_size=case.action_size,
             device=device,
         )
-        self.algorithm = Omar(case.settings, self.agents)
+        settings = replace(case.settings, search_precision=precision, penalty_precision=precision)
+        self.algorithm = Omar(settings, self.agents)
         self.steps = count()
 
     def __call__(self) -> None:
@@ -97,15 +101,15 @@ class Learner:
 def run(setup: Setup) -> Iterator[Record]:
     """Yields the time of an update per agent, for one seed and for five seeds stacked."""
     for case in (PARTICLE, CHEETAH):
-        for seeds in (1, 5):
+        for seeds, precision in product((1, 5), get_args(Precision)):
             members = seeds * case.agents
-            learner = Learner(case, members, setup.device)
+            learner = Learner(case, members, setup.device, precision)
             for threads in setup.threads:
                 torch.set_num_threads(threads)
                 peak = _core.bounds.fma_flops(setup.seconds / 8) if setup.device == "cpu" else None
                 yield Record.of(
                     "learner/OMAR update per agent",
-                    f"{case.name}, M {members}, batch {case.backbone.batch_size}, {setup.device}",
+                    f"{case.name}, M {members}, B {case.backbone.batch_size}, {precision}, {setup.device}",
                     milliseconds(learner, setup, per=members),
                     "ms",
                     None if peak is None else 1e3 * case.flops() / peak,
