@@ -72,6 +72,23 @@ def test_terminations_survive(tmp_path, name):
     assert back.manifest.sha256 == dataset.manifest.sha256
 
 
+@pytest.mark.parametrize(("name", "own"), [*((name, True) for name in FORMATS), ("vault", False)])
+def test_a_step_that_is_both_terminated_and_truncated_counts_as_terminated(tmp_path, name, own):
+    """A value after it would be bootstrapped otherwise."""
+    terminated = np.zeros(100, np.bool_)
+    terminated[49] = True
+    source, dataset = export(tmp_path, name, terminated=terminated)
+    assert dataset.column("truncated")[49]
+    if not own:
+        without_next_observations(source)
+    back, _ = bring_back(tmp_path, name, source)
+    row = 49 if own else 48  # others' vaults lose row 24
+    assert np.flatnonzero(back.column("terminated")).tolist() == [row]
+    assert not back.column("truncated")[row]
+    assert back.manifest.episodes == 4
+    back.verify()
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_is_overwritten(tmp_path, name):
     _, dataset = export(tmp_path, name)

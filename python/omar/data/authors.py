@@ -75,7 +75,7 @@ def read(source: Path, task: Task) -> Foreign:
     columns["rewards"] = columns["rewards"].reshape(len(columns["rewards"]), -1)
     terminated = any_agent(as_flags(dones, f"{source}: {DONES}").reshape(len(dones), -1))
     columns["terminated"] = terminated
-    columns["truncated"] = _jumps(columns) & ~terminated
+    columns["truncated"] = _jumps(columns)
     prey = f"_{task.num_learners}.npy"
     if task.has_prey and (source / f"{STEMS['observations']}{prey}").exists():
         for name, stem in zip(PREY_COLUMNS, STEMS.values(), strict=True):

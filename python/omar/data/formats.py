@@ -67,6 +67,7 @@ def import_dataset(
         raise DatasetError(f"nothing to import: {source} does not exist")
     foreign = chosen.read(source, found)
     _check(foreign.columns, found, source)
+    foreign.columns["truncated"] = foreign.columns["truncated"] & ~foreign.columns["terminated"]
     spec = DatasetSpec(
         task=task,
         quality=quality,

@@ -112,7 +112,6 @@ def read(source: Path, task: Task) -> Foreign:
     }
     for name, leaf in (("terminated", "terminals"), ("truncated", "truncations")):
         columns[name] = any_agent(as_flags(raw[leaf], f"{source}: {leaf}").reshape(rows, -1))
-    columns["truncated"] &= ~columns["terminated"]
     if "next_observations" in infos:
         following = _read_leaf(store, source, "infos.next_observations", rows)
         columns["next_observations"] = as_float32(following, f"{source}: infos.next_observations")
@@ -142,7 +141,7 @@ def _without_last_steps(columns: Columns, notes: tuple[str, ...]) -> Foreign:
     kept = ~dropped
     truncated = np.zeros(len(ends), np.bool_)
     truncated[:-1] = dropped[1:]
-    columns["truncated"] = truncated & ~columns["terminated"]
+    columns["truncated"] = truncated
     note = (
         f"the last step of {int(dropped.sum())} truncated episodes was left out: "
         "the vault does not hold the observation after it, so returns lack that step's reward"
