@@ -260,6 +260,8 @@ def test_minari_layout(tmp_path):
         np.testing.assert_allclose(episode["rewards"], columns["rewards"][50:75].mean(axis=1), atol=1e-6)
         np.testing.assert_array_equal(episode["infos/agent_rewards"][1:], columns["rewards"][50:75])
         assert episode["truncations"][:].tolist() == [False] * 24 + [True]
+        assert episode["truncations"].dtype == np.bool_
+        assert dict(episode.attrs) == {"id": 2, "total_steps": 25}
 
 
 def test_minari_sets_of_others_may_hold_team_rewards_or_rewards_by_name(tmp_path):

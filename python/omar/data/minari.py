@@ -9,6 +9,7 @@ of both spaces, its rewards lie in `infos/prey_rewards` [T + 1].
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MINARI_VERSION = "0.5.4"  # the layout that is written
 MAIN_FILE = "main_data.hdf5"
 METADATA_FILE = "metadata.json"
+COMPACT_BYTES = 32_768  # arrays up to this size lie in their header; HDF5 allows 64 kB
 
 
 def _h5py() -> Any:
@@ -89,35 +91,43 @@ def _episode(columns: Columns, rows: slice) -> Columns:
 
 
 class _EpisodeWriter:
-    """Writes episodes through HDF5's low-level interface: half a million small arrays would take minutes."""
+    """Writes episodes through HDF5's low-level interface: half a million small arrays would take minutes.
+
+    An array's space, type and layout are made once for all arrays of its form. Small ones lie inside their
+    object's header, which saves HDF5 the allocation of a place of their own.
+    """
 
     def __init__(self, h5py: Any) -> None:
         self._h5py = h5py
-        self._forms: dict[tuple[tuple[int, ...], np.dtype[Any]], tuple[Any, Any]] = {}
+        self._forms: dict[tuple[tuple[int, ...], np.dtype[Any]], tuple[Any, Any, Any]] = {}
 
     def write(self, file: Any, index: int, entries: Columns) -> None:
         """Adds the group `episode_{index}` to the open file's identifier."""
         h5py = self._h5py
         group = h5py.h5g.create(file, f"episode_{index}".encode())
-        attributes = h5py.AttributeManager(h5py.Group(group))
-        attributes["id"] = index
-        attributes["total_steps"] = len(entries["rewards"])
+        for attribute, number in (("id", index), ("total_steps", len(entries["rewards"]))):
+            value = np.array(number, np.int64)
+            space, kind, _ = self._form(value)
+            h5py.h5a.create(group, attribute.encode(), kind, space).write(value)
         folders: dict[str, Any] = {"": group}
         for path, array in entries.items():
             folder, _, name = path.rpartition("/")
             if folder not in folders:
                 folders[folder] = h5py.h5g.create(group, folder.encode())
-            space, kind = self._form(array)
-            leaf = h5py.h5d.create(folders[folder], name.encode(), kind, space)
-            leaf.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array))
+            space, kind, layout = self._form(array)
+            leaf = h5py.h5d.create(folders[folder], name.encode(), kind, space, layout)
+            leaf.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array), kind)
 
-    def _form(self, array: npt.NDArray[Any]) -> tuple[Any, Any]:
+    def _form(self, array: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
+        h5py = self._h5py
         key = (array.shape, array.dtype)
         if key not in self._forms:
-            self._forms[key] = (
-                self._h5py.h5s.create_simple(array.shape),
-                self._h5py.h5t.py_create(array.dtype, logical=True),
-            )
+            layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            if array.nbytes <= COMPACT_BYTES:
+                layout.set_layout(h5py.h5d.COMPACT)
+            scalar = not array.shape
+            space = h5py.h5s.create(h5py.h5s.SCALAR) if scalar else h5py.h5s.create_simple(array.shape)
+            self._forms[key] = (space, h5py.h5t.py_create(array.dtype, logical=True), layout)
         return self._forms[key]
 
 
@@ -172,19 +182,23 @@ def read(source: Path, task: Task) -> Foreign:
         raise DatasetError(f"{source} is not a Minari dataset: data/{MAIN_FILE} is missing")
     try:
         with h5py.File(path, "r") as file:
-            return _read_file(file, path, task)
+            return _read_file(h5py, file, path, task)
     except (OSError, KeyError, RuntimeError) as error:
         raise DatasetError(f"{path} cannot be read as a Minari dataset: {error}") from None
 
 
-def _read_file(file: Any, path: Path, task: Task) -> Foreign:
+def _read_file(h5py: Any, file: Any, path: Path, task: Task) -> Foreign:
     episodes = []
     count = len(file)
+    types: dict[str, tuple[Any, Any]] = {}
     with progress_bar("Reading episodes", count) as advance:
         for index in range(count):
-            if f"episode_{index}" not in file:
-                raise DatasetError(f"{path} is damaged: episode_{index} of {count} is missing")
-            episodes.append(_read_episode(file[f"episode_{index}"], f"{path}: episode_{index}", task))
+            try:
+                group = h5py.h5g.open(file.id, f"episode_{index}".encode())
+            except (KeyError, ValueError):
+                raise DatasetError(f"{path} is damaged: episode_{index} of {count} is missing") from None
+            episode = _Episode(h5py, group, f"{path}: episode_{index}", types)
+            episodes.append(_read_episode(episode, task))
             advance(1)
     if not episodes:
         raise DatasetError(f"{path} has no episode")
@@ -197,10 +211,50 @@ def _read_file(file: Any, path: Path, task: Task) -> Foreign:
     return Foreign(columns | flags, rounding_note(raw))
 
 
-def _read_episode(group: Any, where: str, task: Task) -> Columns:
-    learners = range(task.num_learners)
-    observations = _stack(group, "observations", learners, where)
-    actions = _stack(group, "actions", learners, where)
+@dataclass(frozen=True, slots=True)
+class _Episode:
+    """The arrays of an episode, through the low-level interface as in `_EpisodeWriter`."""
+
+    h5py: Any
+    group: Any  # identifier of its group
+    where: str  # for messages
+    types: dict[str, tuple[Any, Any]]  # by name: the type in the file and its dtype, shared by all episodes
+
+    def find(self, name: str) -> npt.NDArray[Any] | None:
+        """An array, or None where the episode has none of that name."""
+        h5py = self.h5py
+        try:
+            leaf = h5py.h5d.open(self.group, name.encode())
+        except KeyError:
+            return None
+        kind = leaf.get_type()
+        known = self.types.get(name)
+        if known is None or not known[0].equal(kind):
+            known = self.types[name] = (kind, kind.dtype)
+        column: npt.NDArray[Any] = np.empty(leaf.shape, known[1])
+        leaf.read(h5py.h5s.ALL, h5py.h5s.ALL, column, kind)
+        return column
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """An array.
+
+        Raises:
+            DatasetError: The episode has none of that name.
+        """
+        column = self.find(name)
+        if column is None:
+            raise DatasetError(f"{self.where} has no {name}")
+        return column
+
+    def stack(self, name: str, learners: int) -> npt.NDArray[Any]:
+        """[T, N, ...] from an array for each learner."""
+        return np.stack([self.read(f"{name}/agent_{i}") for i in range(learners)], axis=1)
+
+
+def _read_episode(episode: _Episode, task: Task) -> Columns:
+    where = episode.where
+    observations = episode.stack("observations", task.num_learners)
+    actions = episode.stack("actions", task.num_learners)
     steps = len(actions)
     if len(observations) != steps + 1:
         raise DatasetError(
@@ -209,60 +263,42 @@ def _read_episode(group: Any, where: str, task: Task) -> Columns:
     columns: Columns = {
         "observations": observations[:-1],
         "actions": actions,
-        "rewards": _rewards(group, steps, where, task.num_learners),
+        "rewards": _rewards(episode, steps, task.num_learners),
         "next_observations": observations[1:],
-        "terminated": _column(group, "terminations", where),
-        "truncated": _column(group, "truncations", where),
+        "terminated": episode.read("terminations"),
+        "truncated": episode.read("truncations"),
     }
-    if "observations/prey" in group:
-        columns |= _read_prey(group, steps, where)
+    prey = episode.find("observations/prey")
+    if prey is not None:
+        columns |= _read_prey(episode, prey, steps)
     for name in ("rewards", "terminated", "truncated"):
         if len(columns[name]) != steps:
             raise DatasetError(f"{where} must have {steps} {name}, got {len(columns[name])}")
-    if "infos/state" in group:
-        states = _column(group, "infos/state", where)
+    states = episode.find("infos/state")
+    if states is not None:
         if len(states) != steps + 1:
             raise DatasetError(f"{where} must have {steps + 1} states, got {len(states)}")
         columns |= {"states": states[:-1], "next_states": states[1:]}
     return columns
 
 
-def _read_prey(group: Any, steps: int, where: str) -> Columns:
-    observations = _column(group, "observations/prey", where)
-    rewards = _column(group, "infos/prey_rewards", where)
+def _read_prey(episode: _Episode, observations: npt.NDArray[Any], steps: int) -> Columns:
+    rewards = episode.read("infos/prey_rewards")
     if len(observations) != steps + 1 or len(rewards) != steps + 1:
-        raise DatasetError(f"{where} must have {steps + 1} observations and rewards of the prey")
+        raise DatasetError(f"{episode.where} must have {steps + 1} observations and rewards of the prey")
     return {
         "prey_observations": observations[:-1],
-        "prey_actions": _column(group, "actions/prey", where),
+        "prey_actions": episode.read("actions/prey"),
         "prey_rewards": rewards[1:],
         "prey_next_observations": observations[1:],
     }
 
 
-def _rewards(group: Any, steps: int, where: str, learners: int) -> npt.NDArray[Any]:
+def _rewards(episode: _Episode, steps: int, learners: int) -> npt.NDArray[Any]:
     """[T, N]: each learner's, or the team's where the dataset has no other."""
-    if "infos/agent_rewards" not in group:
-        return np.repeat(_column(group, "rewards", where)[:, None], learners, axis=1)
-    if "infos/agent_rewards/agent_0" in group:
-        names = [f"infos/agent_rewards/agent_{i}" for i in range(learners)]
-        rewards = np.stack([_column(group, name, where) for name in names], axis=1)
-    else:
-        rewards = _column(group, "infos/agent_rewards", where)
+    rewards = episode.find("infos/agent_rewards")
+    if rewards is None and episode.find("infos/agent_rewards/agent_0") is not None:
+        rewards = episode.stack("infos/agent_rewards", learners)
+    if rewards is None:
+        return np.repeat(episode.read("rewards")[:, None], learners, axis=1)
     return rewards[1:] if len(rewards) == steps + 1 else rewards
-
-
-def _stack(group: Any, name: str, learners: range, where: str) -> npt.NDArray[Any]:
-    return np.stack([_column(group, f"{name}/agent_{i}", where) for i in learners], axis=1)
-
-
-def _column(group: Any, name: str, where: str) -> npt.NDArray[Any]:
-    """An array of an episode, through the low-level interface as in `_EpisodeWriter`."""
-    h5py = _h5py()
-    try:
-        leaf = h5py.h5d.open(group.id, name.encode())
-    except KeyError:
-        raise DatasetError(f"{where} has no {name}") from None
-    column: npt.NDArray[Any] = np.empty(leaf.shape, leaf.dtype)
-    leaf.read(h5py.h5s.ALL, h5py.h5s.ALL, column)
-    return column
