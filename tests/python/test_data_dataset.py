@@ -12,6 +12,7 @@ import pytest
 
 from data_cases import LENGTH, make_columns, make_dataset, make_spec
 from omar.data import Dataset, DatasetError, DatasetWriter, write_dataset
+from omar.data.card import return_bins
 from omar.data.manifest import MANIFEST, file_sha256, whole_sha256
 
 
@@ -285,3 +286,16 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match=r"cannot write a dataset to .*file"):
         make_dataset(tmp_path / "file" / "set")
+
+
+@pytest.mark.parametrize("step", [0.0, 0.013, 5.0, 10.0, 17.0])
+def test_the_histogram_of_returns_has_round_bins_that_hold_everything(step):
+    """Returns that come in steps of 10 fill every bin alike."""
+    returns = -8.0 + step * np.random.default_rng(0).integers(0, 21, 5_000)
+    edges = return_bins(returns)
+    assert np.histogram(returns, edges)[0].sum() == len(returns)
+    width = edges[1] - edges[0]
+    assert any(np.isclose(np.log10(width / digit) % 1, (0, 1)).any() for digit in (1, 2, 5))
+    assert len(edges) <= 41
+    if step == 10.0:
+        assert width == step

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PLANE_BINS = 40  # a dimension of the histogram of two action components
 SATURATED = 0.99  # |a| above which an action counts as saturated
@@ -84,7 +86,12 @@ def _action_figures(
 def card_table(card: Card) -> Table:
     """The card as a table, the published set's figures beside it where it has a published counterpart."""
     manifest = card.dataset.manifest
-    table = Table(title=f"{manifest.task} {manifest.quality}", show_header=True, title_justify="left")
+    table = Table(
+        title=f"{manifest.task} {manifest.quality}",
+        title_justify="left",
+        caption=f"0 and 100 of this set: {manifest.references['source']}",
+        caption_justify="left",
+    )
     table.add_column("")
     table.add_column("this set")
     table.add_column("published set")
@@ -104,12 +111,8 @@ def card_table(card: Card) -> Table:
         f"{card.normalized.mean():.1f}",
         "" if published is None else f"{published.normalized:.0f}",
     )
-    references = manifest.references
-    table.add_row(
-        "0 and 100 stand for",
-        f"{references['random']:.1f} and {references['expert']:.1f}",
-        references["source"],
-    )
+    own, papers = References(**manifest.references), get_task(manifest.task).references
+    table.add_row("0 and 100 stand for", *(f"{r.random:.1f} and {r.expert:.1f}" for r in (own, papers)))
     table.add_row("action coverage", _percent(card.coverage), "")
     table.add_row("action deviation", ", ".join(f"{value:.2f}" for value in card.action_std), "")
     table.add_row("saturated actions", _percent(card.saturated), "")
@@ -131,24 +134,63 @@ def plot_card(card: Card, path: Path) -> None:
 
     manifest = card.dataset.manifest
     learners = len(card.action_counts)
-    figure = Figure(figsize=(4.5 + 2.7 * learners, 3.2), layout="constrained")
+    figure = Figure(figsize=(5.4 + 2.4 * learners, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 1 + learners, width_ratios=[1.6] + [1.0] * learners)
-    figure.suptitle(f"{manifest.task} {manifest.quality}: {len(card.dataset):,} transitions")
-    histogram = axes[0]
-    histogram.hist(card.returns, bins=80, color="tab:blue")
-    histogram.axvline(card.returns.mean(), color="black", linewidth=1)
-    histogram.set_title(f"{card.returns.mean():.1f} ± {card.returns.std():.1f}", fontsize="medium")
-    histogram.set_xlabel("episode return")
-    histogram.set_ylabel("episodes")
-    for learner, counts in enumerate(card.action_counts):
-        plane = axes[1 + learner]
-        plane.imshow(np.log1p(counts.T), origin="lower", extent=(-1, 1, -1, 1), cmap="viridis", vmin=0.0)
-        plane.set_title(f"actions of learner {learner}", fontsize="medium")
-        plane.set_xlabel("first component")
-        if learner == 0:
-            plane.set_ylabel("second component")
+    axes = figure.subplots(1, 1 + learners, width_ratios=[1.9] + [1.0] * learners)
+    sizes = f"{len(card.dataset):,} transitions, {len(card.returns):,} episodes"
+    figure.suptitle(f"{manifest.task} {manifest.quality}: {sizes}")
+    _draw_returns(card, axes[0])
+    _draw_actions(card, figure, axes[1:])
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise DatasetError(f"cannot write the picture {path}: {error.strerror or error}") from None
+
+
+def _draw_returns(card: Card, axes: Axes) -> None:
+    """Histogram of episode returns, with the normalized scale above it."""
+    returns = card.returns
+    random, expert = (card.dataset.manifest.references[name] for name in ("random", "expert"))
+    axes.hist(returns, bins=return_bins(returns).tolist(), color="tab:blue", edgecolor="white", linewidth=0.3)
+    label = f"mean {returns.mean():.1f} ± {returns.std():.1f}"
+    axes.axvline(returns.mean(), color="black", linewidth=1.2, label=label)
+    axes.legend(loc="upper right", fontsize="small", frameon=False)
+    axes.set_xlabel("episode return")
+    axes.set_ylabel("episodes")
+    axes.margins(x=0.02)
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # room for the legend
+    above = axes.secondary_xaxis(
+        "top",
+        functions=(
+            lambda value: 100 * (value - random) / (expert - random),
+            lambda score: random + score * (expert - random) / 100,
+        ),
+    )
+    above.set_xlabel("normalized")
+
+
+def return_bins(returns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Edges of about 25 bins, a round number wide: returns that come in steps of 5 or 10 leave no comb."""
+    low, high = float(returns.min()), float(returns.max())
+    aim = max((high - low) / 25, 1e-3)
+    power = 10.0 ** np.floor(np.log10(aim))
+    width = min((power * step for step in (1, 2, 5, 10)), key=lambda round_: abs(np.log(round_ / aim)))
+    edges: npt.NDArray[np.float64] = width * np.arange(np.floor(low / width), np.floor(high / width) + 2)
+    return edges
+
+
+def _draw_actions(card: Card, figure: Figure, planes: npt.NDArray[Any]) -> None:
+    """How often each learner took which actions; what it never did stays grey."""
+    from matplotlib.colors import LogNorm
+
+    norm = LogNorm(1, max(2, int(card.action_counts.max())))
+    for learner, (plane, counts) in enumerate(zip(planes, card.action_counts, strict=True)):
+        used = np.ma.masked_equal(counts.T, 0)
+        image = plane.imshow(used, origin="lower", extent=(-1, 1, -1, 1), cmap="viridis", norm=norm)
+        plane.set_facecolor("lightgrey")
+        plane.set_title(f"actions of learner {learner}", fontsize="medium")
+        plane.set_xlabel("first component")
+        plane.set_xticks([-1, 0, 1])
+        plane.set_yticks([-1, 0, 1], labels=None if learner == 0 else [])
+    planes[0].set_ylabel("second component")
+    figure.colorbar(image, ax=planes[-1], label="transitions", shrink=0.8)
