@@ -44,6 +44,22 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        ValueError: Damaged, or not an object.
+        OSError: The file cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError(f"{path} is damaged: it is not JSON") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")
+    return found
+
+
 def save(folder: Path, tensors: Mapping[str, Tensor], update: int, state: Mapping[str, Any]) -> None:
     """Writes the checkpoint of an update and removes those before the last two.
 
@@ -94,11 +110,8 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise ValueError(f"{path.name} is not JSON") from None
-    if not isinstance(state, dict) or not isinstance(state.get("update"), int):
+    state = read_json(path)
+    if not isinstance(state.get("update"), int):
         raise ValueError(f"{path.name} has no update number")
     data = path.with_suffix(".safetensors").read_bytes()
     if hashlib.sha256(data).hexdigest() != state.get("sha256"):

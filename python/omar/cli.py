@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import tyro
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 DataSeed: TypeAlias = Annotated[int, tyro.conf.arg(aliases=["--data-seed"])]
 
@@ -30,6 +30,20 @@ def run(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+
+
+def run_one_of(
+    commands: Mapping[str, Callable[..., Callable[[], int]]],
+    arguments: list[str] | None,
+    *,
+    prog: str,
+    about: str | None,
+) -> int:
+    """Runs the command that the first argument names, with the options that its class declares."""
+    command = tyro.extras.subcommand_cli_from_dict(
+        dict(commands), args=arguments, prog=prog, description=about
+    )
+    return run(command)
 
 
 def say(text: str) -> None:

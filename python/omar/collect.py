@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
-from .cli import DataSeed, run, say
+from .cli import DataSeed, run_one_of, say
 from .collect_ship import ShipBehaviors
 from .collect_train import TrainBehaviors
 from .data import ensure_dataset, load_prey
@@ -50,10 +48,7 @@ COMMANDS: dict[str, Callable[..., MakeDataset | TrainBehaviors | ShipBehaviors]]
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, args=arguments, prog="python -m omar.collect", description=__doc__
-    )
-    return run(command)
+    return run_one_of(COMMANDS, arguments, prog="python -m omar.collect", about=__doc__)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import checkpoint
 from .behaviors.policy import to_bytes
 from .behaviors.shipped import prey_layers
-from .checkpoint import to_json, write_atomically
+from .checkpoint import read_json, to_json, write_atomically
 from .replay import ReplayBuffer
 from .runs import versions
 
@@ -80,11 +80,8 @@ class OnlineFolder:
         file = self.path / CONFIG
         if not file.is_file():
             raise ValueError(f"{self.path} is not the folder of an online training: it has no {CONFIG}")
-        try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise ValueError(f"{file} is damaged: it is not JSON") from None
-        if not isinstance(raw, dict) or "collection" not in raw:
+        raw = read_json(file)
+        if "collection" not in raw:
             raise ValueError(f"{file} does not describe an online training")
         return raw
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from .checkpoint import to_json, write_atomically
+from .checkpoint import read_json, to_json, write_atomically
 from .config import RunConfig
 
 if TYPE_CHECKING:
@@ -96,12 +96,7 @@ class RunFolder:
         file = path / CONFIG
         if not file.is_file():
             raise ValueError(f"{path} is not the folder of a run: it has no {CONFIG}")
-        try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise ValueError(f"{file} is damaged: it is not JSON") from None
-        if not isinstance(raw, dict):
-            raise ValueError(f"{file} does not describe a run")
+        raw = read_json(file)
         config = RunConfig.from_dict(raw, path)
         return RunFolder(path), config, list(raw.get("datasets", []))
 

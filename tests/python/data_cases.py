@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from omar.data import Dataset, DatasetSpec, write_dataset
 from omar.tasks import get_task
@@ -64,3 +65,13 @@ def make_columns(
 
 def make_dataset(path: Path, task: str = "simple_spread", episodes: int = 4, seed: int = 0) -> Dataset:
     return write_dataset(path, make_spec(task, episodes), make_columns(task, episodes, seed))
+
+
+def save_authors_prey(path: Path) -> Path:
+    """A checkpoint of the authors' layout whose prey of simple_tag always goes right and down."""
+    policy = {f"in_fn.{name}": torch.ones(14) for name in ("weight", "bias", "running_mean", "running_var")}
+    for layer, (rows, columns) in {"fc1": (64, 14), "fc2": (64, 64), "fc3": (2, 64)}.items():
+        policy |= {f"{layer}.weight": torch.zeros(rows, columns), f"{layer}.bias": torch.zeros(rows)}
+    policy["fc3.bias"] = torch.tensor([10.0, -10.0])
+    torch.save({"agent_params": [{}, {}, {}, {"policy": policy}]}, path)
+    return path

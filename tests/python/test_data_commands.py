@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data_cases import save_authors_prey
 from omar import collect
 from omar.data import Dataset
 from omar.data.__main__ import main as data_main
@@ -146,12 +147,7 @@ def test_modules_run_as_commands(tmp_path):
 
 
 def test_a_loaded_prey_moves_the_prey(capsys, tmp_path):
-    policy = {f"in_fn.{name}": torch.ones(14) for name in ("weight", "bias", "running_mean", "running_var")}
-    for layer, (rows, columns) in {"fc1": (64, 14), "fc2": (64, 64), "fc3": (2, 64)}.items():
-        policy |= {f"{layer}.weight": torch.zeros(rows, columns), f"{layer}.bias": torch.zeros(rows)}
-    policy["fc3.bias"] = torch.tensor([10.0, -10.0])  # always right and down
-    torch.save({"agent_params": [{}, {}, {}, {"policy": policy}]}, tmp_path / "prey.pt")
-    with_prey = info(capsys, "--task", "simple_tag", "--prey", str(tmp_path / "prey.pt"))
+    with_prey = info(capsys, "--task", "simple_tag", "--prey", str(save_authors_prey(tmp_path / "prey.pt")))
     dataset = Dataset.open(Path(with_prey["path"]))
     actions = torch.from_numpy(dataset.column("prey_actions").copy())
     torch.testing.assert_close(actions, torch.tensor([1.0, -1.0]).expand(2500, 2), atol=1e-6, rtol=0)

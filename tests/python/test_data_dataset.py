@@ -175,7 +175,7 @@ def test_a_manifest_that_does_not_fit_is_refused(tmp_path, change, message):
 def test_a_manifest_that_is_no_json_object_is_refused(tmp_path, text):
     dataset = make_dataset(tmp_path / "set")
     (dataset.path / MANIFEST).write_text(text, encoding="latin-1")
-    with pytest.raises(DatasetError, match=r"is damaged: it is not JSON|is not the manifest of a dataset"):
+    with pytest.raises(DatasetError, match=r"is damaged: it is not JSON|it holds no JSON object"):
         Dataset.open(dataset.path)
 
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from data_cases import save_authors_prey
 from omar import checkpoint
 from omar.cli import INTERRUPTED
 from omar.config import RunConfig, TrainOptions, parse
-from omar.data import ensure_dataset
+from omar.data import ensure_dataset, load_prey
+from omar.tasks import get_task
 from omar.train import main
 
 SMALL = ["--batch-size", "32", "--hidden", "8", "--eval-episodes", "3", "--seeds", "2"]
@@ -332,7 +334,7 @@ def test_message_checkpoint_of_other_settings(capsys, dataset, tmp_path):
     ("text", "message"),
     [
         ("{", "is damaged: it is not JSON"),
-        ("[]", "does not describe a run"),
+        ("[]", "holds no JSON object"),
         ("{}", "does not describe a run"),
         ('{"options": {"speed": 1}}', "does not describe a run"),
     ],
@@ -355,3 +357,22 @@ def test_message_diverged(capsys, dataset, tmp_path):
     arguments = ("--updates", 30, "--learning-rate", 1e20)
     assert train(dataset, tmp_path / "run", *arguments) == 2
     assert "its training diverged" in capsys.readouterr().err
+
+
+def test_a_prey_of_the_authors_is_chased_and_scored_with_the_papers_references(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
+    file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
+    task = get_task("simple_tag")
+    own = ensure_dataset(task.name, "random", steps=1000, prey=load_prey(file, task)).path
+    chase = ("--task", task.name, "--prey", file, "--updates", 2)
+    assert train(own, tmp_path / "run", *chase) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    expected = [100 * (value + 4.1) / (185.6 + 4.1) for value in result["returns"]]
+    assert result["scores"] == pytest.approx(expected)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["prey"] == str(file)
+    other = ensure_dataset(task.name, "random", steps=1000).path
+    capsys.readouterr()
+    assert train(other, tmp_path / "other", *chase) == 2
+    assert "prey" in capsys.readouterr().err
+    assert train(own, tmp_path / "none", *chase[:3], tmp_path / "nowhere.pt") == 2
+    assert "nowhere.pt: there is no such file" in capsys.readouterr().err

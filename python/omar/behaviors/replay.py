@@ -52,7 +52,7 @@ def _recipe(
 
 REPLAY_RECIPES: Mapping[str, ReplayRecipe] = {
     "simple_spread": _recipe(97_500, warmup=27_500, updates_per_step=2, learning_rate=1e-3),
-    "simple_tag": _recipe(62_500, warmup=12_500, updates_per_step=2, learning_rate=2e-3),
+    "simple_tag": _recipe(62_500, warmup=9_000, updates_per_step=2, learning_rate=2e-3),
     "simple_world": _recipe(80_000, warmup=45_000, updates_per_step=1, learning_rate=2e-3),
 }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checkpoint import read_json
 from ..tasks import References, get_task
 from .policy import Behavior, read
 
@@ -67,13 +67,7 @@ def card(task: str) -> dict[str, Any]:
     path = FOLDER / get_task(task).name / CARD
     if not path.is_file():
         raise ValueError(f"no behaviour policies of {task} ship with this version")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise ValueError(f"{path} is damaged: it is not JSON") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: it is no card")
-    return found
+    return read_json(path)
 
 
 def make_prey(layers: Mapping[str, Tensor], source: str) -> Prey:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
 from rich.console import Console
 
-from ..cli import DataSeed, run, say
+from ..cli import DataSeed, run_one_of, say
 from ..tasks import get_task
 from .cache import ensure_dataset
 from .card import card_table, make_card, plot_card
@@ -121,10 +120,7 @@ COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, args=arguments, prog="python -m omar.data", description=__doc__
-    )
-    return run(command)
+    return run_one_of(COMMANDS, arguments, prog="python -m omar.data", about=__doc__)
 
 
 if __name__ == "__main__":

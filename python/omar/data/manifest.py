@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from ..checkpoint import read_json
 from .errors import DatasetError
 
 if TYPE_CHECKING:
@@ -104,14 +105,14 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise DatasetError(f"no dataset at {folder}: the folder has no {MANIFEST}")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DatasetError(f"{path} is damaged: it is not JSON ({error})") from None
+        raw = read_json(path)
+    except ValueError as error:
+        raise DatasetError(str(error)) from None
     return _parse(raw, path)
 
 
-def _parse(raw: Any, path: Path) -> Manifest:
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+def _parse(raw: dict[str, Any], path: Path) -> Manifest:
+    if raw.get("format") != FORMAT:
         raise DatasetError(f"{path} is not the manifest of a dataset: its `format` is not {FORMAT!r}")
     if raw.get("format_version") != FORMAT_VERSION:
         raise DatasetError(
