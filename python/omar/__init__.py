@@ -2,14 +2,14 @@
 
 from importlib import metadata
 
-from omar._versions import check_torch
+from ._versions import check_torch
 
 check_torch()
 
 import torch as _torch  # noqa: E402, F401  (loads LibTorch before the compiled core asks for it)
 
-from omar import cem, envs, nets  # noqa: E402
-from omar.replay import ReplayBuffer  # noqa: E402
+from . import cem, envs, nets  # noqa: E402
+from .replay import ReplayBuffer  # noqa: E402
 
 __version__ = metadata.version("omar")
 

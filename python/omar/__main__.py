@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-import omar
-from omar import _core
+from . import __doc__ as about
+from . import __version__, _core
 
 
 def cmake_prefix() -> str:
@@ -22,8 +22,8 @@ def cmake_prefix() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints what was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m omar", description=omar.__doc__)
-    parser.add_argument("--version", action="version", version=omar.__version__)
+    parser = argparse.ArgumentParser(prog="python -m omar", description=about)
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "--cmake-prefix",
         action="store_true",

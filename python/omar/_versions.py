@@ -9,7 +9,7 @@ def check_torch() -> None:
     Raises:
         ImportError: torch is missing, or of another minor version.
     """
-    from omar._build import TORCH_MINOR
+    from ._build import TORCH_MINOR
 
     try:
         installed = metadata.version("torch")

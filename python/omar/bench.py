@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from omar.benchmarks.measure import Record, Setup
+from .benchmarks.measure import Record, Setup
 
 Name = Literal["particle", "replay", "cem", "learner"]
 NAMES: tuple[Name, ...] = ("particle", "replay", "cem", "learner")
@@ -59,8 +59,7 @@ def commit() -> str:
 
 def circumstances() -> dict[str, Any]:
     """Machine, versions and commit: what a reader needs to place the figures."""
-    import omar
-    from omar import _core
+    from . import __version__, _core
 
     return {
         "machine": {
@@ -70,7 +69,7 @@ def circumstances() -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "versions": {
-            "omar": omar.__version__,
+            "omar": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },

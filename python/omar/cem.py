@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from omar import _core
-from omar.nets import Path, StackedMlp, core_path, draw
+from . import _core
+from .nets import Path, StackedMlp, core_path, draw
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import torch
 from torch import nn
 
-from omar import _core
+from . import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

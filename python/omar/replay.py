@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from omar import _core
+from . import _core
 
 Column = torch.Tensor | npt.NDArray[Any]
 

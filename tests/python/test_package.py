@@ -27,6 +27,14 @@ def run(*command: str | Path, **environment: str) -> str:
     return result.stdout
 
 
+def test_imports_inside_the_package_are_relative():
+    """One way of importing; no rule of the linter asks for this one."""
+    absolute = re.compile(r"^\s*(import omar\b|from omar\b)", re.MULTILINE)
+    modules = list((ROOT / "python" / "omar").rglob("*.py"))
+    assert len(modules) > 50
+    assert [str(path) for path in modules if absolute.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_cmake_prefix_holds_the_config_file():
     core, torch = run(sys.executable, "-m", "omar", "--cmake-prefix").strip().split(";")
     assert (Path(core) / "lib" / "cmake" / "omar" / "omar-config.cmake").is_file()

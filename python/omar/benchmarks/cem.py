@@ -8,9 +8,9 @@ from functools import partial
 
 import torch
 
-from omar import _core, cem
-from omar.benchmarks.measure import Record, Setup, milliseconds
-from omar.nets import StackedMlp
+from .. import _core, cem
+from ..nets import StackedMlp
+from .measure import Record, Setup, milliseconds
 
 
 @dataclass(frozen=True, slots=True)

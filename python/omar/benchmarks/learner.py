@@ -9,12 +9,12 @@ from typing import get_args
 
 import torch
 
-import omar
-from omar import _core
-from omar.algorithms import Agents, Backbone, Batch, Draw, update
-from omar.algorithms.omar import Omar, OmarSettings
-from omar.benchmarks.measure import Record, Setup, milliseconds
-from omar.nets import Precision
+from .. import _core
+from ..algorithms import Agents, Backbone, Batch, Draw, update
+from ..algorithms.omar import Omar, OmarSettings
+from ..nets import Precision
+from ..replay import ReplayBuffer
+from .measure import Record, Setup, milliseconds
 
 ROWS = 200_000
 
@@ -69,7 +69,7 @@ class Learner:
             "rewards": shape,
             "next_observations": (*shape, case.obs_size),
         }
-        self.buffer = omar.ReplayBuffer(ROWS, fields, device=device)
+        self.buffer = ReplayBuffer(ROWS, fields, device=device)
         generator = torch.Generator().manual_seed(0)
         self.buffer.extend(
             {k: torch.rand((ROWS, *s), generator=generator) * 2 - 1 for k, s in fields.items()}

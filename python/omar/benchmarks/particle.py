@@ -7,18 +7,17 @@ from functools import partial
 
 import torch
 
-import omar
-from omar import _core
-from omar.benchmarks.measure import Record, Setup, rate
+from .. import _core, envs
+from .measure import Record, Setup, rate
 
 WORLDS = (64, 1024, 16384)
 
 
 def run(setup: Setup) -> Iterator[Record]:
     """Yields a record for each scenario, number of worlds and number of threads."""
-    for scenario in omar.envs.scenario_names():
+    for scenario in envs.scenario_names():
         for worlds in WORLDS:
-            env = omar.envs.ParticleEnv(scenario, num_envs=worlds, seed=0, device=setup.device)
+            env = envs.ParticleEnv(scenario, num_envs=worlds, seed=0, device=setup.device)
             generator = torch.Generator().manual_seed(0)
             shape = (worlds, env.num_agents, env.action_size)
             actions = (torch.rand(shape, generator=generator) * 2 - 1).to(setup.device)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from omar.benchmarks.measure import Record, Setup, rate
-from omar.benchmarks.replay import BATCH, FIELDS, ROWS
+from .measure import Record, Setup, rate
+from .replay import BATCH, FIELDS, ROWS
 
 WORLDS = 16384
 

@@ -8,9 +8,9 @@ from itertools import count
 
 import torch
 
-import omar
-from omar import _core
-from omar.benchmarks.measure import Record, Setup, rate
+from .. import _core
+from ..replay import ReplayBuffer
+from .measure import Record, Setup, rate
 
 ROWS = 1_000_000
 BATCH = 1024
@@ -23,14 +23,14 @@ FIELDS = {
 }
 
 
-def draw(buffer: omar.ReplayBuffer, steps: count[int]) -> object:
+def draw(buffer: ReplayBuffer, steps: count[int]) -> object:
     """The next minibatch."""
     return buffer.sample(BATCH, members=1, seed=0, step=next(steps))
 
 
 def run(setup: Setup) -> Iterator[Record]:
     """Yields the buffer's figure and, as a comparison, one packed torch tensor with index_select."""
-    buffer = omar.ReplayBuffer(ROWS, FIELDS, device=setup.device)
+    buffer = ReplayBuffer(ROWS, FIELDS, device=setup.device)
     part = ROWS // 10
     for _ in range(10):
         buffer.extend({name: torch.zeros((part, *shape)) for name, shape in FIELDS.items()})

@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from omar import _core
-from omar._core import Step
+from .. import _core
+from .._core import Step
 
 __all__ = ["ParticleEnv", "State", "Step", "scenario_names"]
 

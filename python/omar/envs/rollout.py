@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from omar import _core
-from omar._core import Transitions
-from omar.envs.particle import ParticleEnv, check_kind, check_seed
+from .. import _core
+from .._core import Transitions
+from .particle import ParticleEnv, check_kind, check_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
