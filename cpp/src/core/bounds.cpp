@@ -6,11 +6,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
+#include <cstring>
 #include <vector>
 
 #include "core/bounds_kernels.h"
 #include "core/dispatch.h"
+#include "core/memory.h"
 
 namespace omar::bounds {
 namespace {
@@ -61,17 +62,17 @@ double particle_steps(std::int64_t worlds, std::int64_t agents, std::int64_t out
   constexpr std::int64_t kBlock = 64;
   const std::int64_t threads = at::get_num_threads();
   const std::int64_t blocks = std::max<std::int64_t>(1, worlds / (kBlock * threads));
-  struct Memory {
+  struct Scratch {
     std::vector<float> state, actions, out;
   };
-  std::vector<Memory> memory(static_cast<std::size_t>(threads));
-  for (Memory& m : memory) {
+  std::vector<Scratch> memory(static_cast<std::size_t>(threads));
+  for (Scratch& m : memory) {
     m.state.assign(static_cast<std::size_t>(4 * agents * kBlock * blocks), 0.5f);
     m.actions.assign(static_cast<std::size_t>(2 * agents * kBlock * blocks), 0.1f);
     m.out.assign(static_cast<std::size_t>(outputs * kBlock * blocks), 0.0f);
   }
   return rate(seconds, static_cast<double>(kBlock * blocks), [&](std::int64_t thread) {
-    Memory& m = memory[static_cast<std::size_t>(thread)];
+    Scratch& m = memory[static_cast<std::size_t>(thread)];
     for (std::int64_t b = 0; b < blocks; ++b) {
       kernels.particle(m.state.data() + b * 4 * agents * kBlock, m.actions.data() + b * 2 * agents * kBlock,
                        m.out.data() + b * outputs * kBlock, kBlock, agents, outputs);
@@ -86,26 +87,29 @@ double gather_rows(std::int64_t rows, std::int64_t row_bytes, std::int64_t batch
                     "[bounds::gather_rows] `row_bytes` must be a positive multiple of 64, got ", row_bytes);
   TORCH_CHECK_VALUE(seconds > 0.0, "[bounds::gather_rows] `seconds` must be positive, got ", seconds);
   const Kernels kernels = OMAR_FOR_CPU(kernels)();
-  const std::vector<char> table(static_cast<std::size_t>(rows * row_bytes), 1);
+  const auto table_bytes = static_cast<std::size_t>(rows * row_bytes);
+  const Memory table = allocate_memory(table_bytes);  // as the replay buffer's rows
+  TORCH_CHECK_VALUE(table != nullptr, "[bounds::gather_rows] no memory for ", rows, " rows of ", row_bytes, " bytes");
+  std::memset(table.get(), 1, table_bytes);
   const std::int64_t threads = at::get_num_threads();
-  struct Memory {
+  struct Scratch {
     std::vector<std::int64_t> index;
     std::vector<char> out;
     std::uint32_t step = 0;
   };
-  std::vector<Memory> memory(static_cast<std::size_t>(threads));
-  for (Memory& m : memory) {
+  std::vector<Scratch> memory(static_cast<std::size_t>(threads));
+  for (Scratch& m : memory) {
     m.index.resize(static_cast<std::size_t>(batch));
     m.out.resize(static_cast<std::size_t>(batch * row_bytes));
   }
   return rate(seconds, static_cast<double>(batch), [&](std::int64_t thread) {
-    Memory& m = memory[static_cast<std::size_t>(thread)];
+    Scratch& m = memory[static_cast<std::size_t>(thread)];
     std::uint64_t x = 0x9E3779B97F4A7C15ull * (static_cast<std::uint64_t>(thread) + 1 + 131 * ++m.step);
     for (auto& i : m.index) {
       x = x * 6364136223846793005ull + 1442695040888963407ull;
       i = static_cast<std::int64_t>((x >> 33) % static_cast<std::uint64_t>(rows));
     }
-    kernels.gather(table.data(), m.index.data(), m.out.data(), batch, row_bytes);
+    kernels.gather(static_cast<const char*>(table.get()), m.index.data(), m.out.data(), batch, row_bytes);
   });
 }
 

@@ -6,10 +6,11 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <vector>
+
+#include "core/memory.h"
 
 namespace omar::replay {
 
@@ -26,12 +27,9 @@ class BatchMemory : public std::enable_shared_from_this<BatchMemory> {
 
  private:
   static constexpr std::size_t kKept = 3;
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
   struct Block {
     std::size_t bytes;
-    std::unique_ptr<void, Free> memory;
+    Memory memory;
   };
   void give_back(Block block);
 
