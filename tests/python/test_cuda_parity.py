@@ -1,17 +1,23 @@
-"""The particle worlds on a GPU and on the CPU, from the same state with the same actions."""
+"""The kernels on a GPU and on the CPU, with the same inputs."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+import omar
+from omar import _core
 from omar.envs import ParticleEnv
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
 
-def cuda_env(name: str, dtype: torch.dtype) -> ParticleEnv:
+def need_gpu() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
+
+
+def cuda_env(name: str, dtype: torch.dtype) -> ParticleEnv:
+    need_gpu()
     try:
         return ParticleEnv(name, 67, seed=5, dtype=dtype, device="cuda")
     except ValueError as error:
@@ -47,3 +53,48 @@ def test_cuda_steps_like_the_cpu(name: str, kind: str, dtype: torch.dtype, toler
             theirs.final_observations.cpu()[ends], ours.final_observations[ends], atol=tolerance, rtol=1e-5
         )
         start = tuple(x.double().numpy() for x in cpu.state()[:3])
+
+
+@pytest.mark.parametrize("agents", [None, 3])
+@pytest.mark.parametrize("storage", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("fields", [3, 20])  # one launch and two
+def test_cuda_samples_the_rows_of_the_cpu(fields: int, storage: torch.dtype, agents: int | None) -> None:
+    need_gpu()
+    shapes = {f"field {i}": (3, 1 + 5 * i) for i in range(fields)}
+    gpu, cpu = (
+        omar.ReplayBuffer(700, shapes, datasets=2, storage=storage, device=device)
+        for device in ("cuda", "cpu")
+    )
+    g = torch.Generator().manual_seed(4)
+    for dataset, n in enumerate((500, 900)):  # the second one wraps
+        columns = {name: torch.randn(n, *shape, generator=g) for name, shape in shapes.items()}
+        cpu.extend(columns, dataset)
+        gpu.extend({name: column.cuda() for name, column in columns.items()}, dataset)
+    for step in range(3):
+        ours = cpu.sample(257, members=6, seed=9, step=step, agents=agents)
+        theirs = gpu.sample(257, members=6, seed=9, step=step, agents=agents)
+        for name, column in ours.items():
+            assert torch.equal(theirs[name].cpu(), column), name
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 8.0])
+@pytest.mark.parametrize("refit", [_core.CemRefit.softmax, _core.CemRefit.elite])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-12)])
+def test_cuda_refits_like_the_cpu(
+    dtype: torch.dtype, tolerance: float, refit: _core.CemRefit, beta: float
+) -> None:
+    need_gpu()
+    members, batch, samples, size = 3, 67, 25, 2
+    g = torch.Generator().manual_seed(6)
+    mu = torch.rand(members, batch, size, dtype=dtype, generator=g) - 0.5
+    sigma = torch.rand(members, batch, size, dtype=dtype, generator=g) + 0.1
+    actions = torch.rand(members, batch, samples, size, dtype=dtype, generator=g) * 2 - 1
+    q = (torch.randn(members, batch, samples, dtype=dtype, generator=g) * 3).round()  # with equal scores
+    bad = torch.tensor([float("nan"), float("inf"), -float("inf")], dtype=dtype)
+    q[0, :, 3], q[1, ::2, 0] = bad[torch.arange(batch) % 3], bad[1]
+    q[2, 0], q[2, 1, 1:], q[2, 2, 2:] = bad[0], bad[0], bad[1]  # none, one and two that are finite
+    options = _core.CemOptions(3, samples, refit, 5, 0.0, 2.0, beta, _core.Precision.float32)
+    ours = _core.cem_refit(mu, sigma, actions, q, options)
+    theirs = _core.cem_refit(*(x.cuda() for x in (mu, sigma, actions, q)), options)
+    for here, there in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(there.cpu(), here, atol=tolerance, rtol=tolerance)

@@ -6,18 +6,22 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sort.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <cmath>
 #include <limits>
 #include <utility>
 
 #include "cem/fused_search.h"
+#include "cem/refit_kernels.h"
+#include "core/cuda_stream.h"
 #include "nn/draw.h"
 #include "nn/fused_critic.h"
 
@@ -32,6 +36,12 @@ void check_pool(std::string_view op, const Pool& pool) {
   check::at_least(op, "K", pool.q.size(2), 1);
   check::dtype(op, "q", pool.q, pool.actions.scalar_type());
   check::device(op, "q", pool.q, pool.actions.device());
+}
+
+/// `count` of the pool's K candidates.
+void check_count(std::string_view op, std::string_view name, int64_t count, const Pool& pool) {
+  TORCH_CHECK_VALUE(count >= 1 && count <= pool.q.size(2), "[", op, "] `", name, "` must be in 1..K = 1..",
+                    pool.q.size(2), ", got ", count);
 }
 
 void check_distribution(std::string_view op, const Distribution& distribution) {
@@ -72,6 +82,20 @@ Distribution refit_elite(const Distribution& previous, const Pool& pool, int64_t
   const at::Tensor square = at::where(finite, (best.actions - mu.unsqueeze(2)).square(), 0.0);
   const at::Tensor sigma = (square.sum(2) / (n - 1).clamp_min(1)).sqrt();
   return {at::where(n > 0, mu, previous.mu), at::where(n > 1, sigma, previous.sigma)};
+}
+
+template <class T>
+Distribution refit_on_cuda(const Distribution& previous, const Pool& pool, const CemOptions& options) {
+  const at::Tensor mu = previous.mu.contiguous(), sigma = previous.sigma.contiguous();
+  const at::Tensor actions = pool.actions.contiguous(), q = pool.q.contiguous();
+  Distribution next{at::empty_like(mu), at::empty_like(sigma)};
+  const c10::DeviceGuard guard(mu.device());
+  cuda::refit(RefitArgs<T>{mu.const_data_ptr<T>(), sigma.const_data_ptr<T>(), actions.const_data_ptr<T>(),
+                           q.const_data_ptr<T>(), next.mu.mutable_data_ptr<T>(), next.sigma.mutable_data_ptr<T>(),
+                           q.size(0) * q.size(1), q.size(2), mu.size(2), options.refit, options.elites,
+                           static_cast<T>(options.beta)},
+              current_cuda_stream(mu.device()));
+  return next;
 }
 
 at::Tensor scored(const Scorer& scorer, const at::Tensor& actions) {
@@ -125,6 +149,12 @@ Distribution refit(const Distribution& previous, const Pool& pool, const CemOpti
   check::shape(op, "mu", previous.mu, {a.size(0), a.size(1), a.size(3)}, "[M, B, A]");
   check::dtype(op, "actions", a, previous.mu.scalar_type());
   check::device(op, "actions", a, previous.mu.device());
+  const at::NoGradGuard no_grad;
+  if (options.refit == Refit::elite) check_count(op, "elites", options.elites, pool);
+  if (a.is_cuda() && cuda::built()) {
+    return a.scalar_type() == at::kFloat ? refit_on_cuda<float>(previous, pool, options)
+                                         : refit_on_cuda<double>(previous, pool, options);
+  }
   if (options.refit == Refit::softmax) return refit_softmax(previous, pool, options.beta);
   return refit_elite(previous, pool, options.elites);
 }
@@ -132,8 +162,7 @@ Distribution refit(const Distribution& previous, const Pool& pool, const CemOpti
 Pool elites(const Pool& pool, int64_t count) {
   constexpr const char* op = "cem::elites";
   check_pool(op, pool);
-  TORCH_CHECK_VALUE(count >= 1 && count <= pool.q.size(2), "[", op, "] `count` must be in 1..K = 1..", pool.q.size(2),
-                    ", got ", count);
+  check_count(op, "count", count, pool);
   const at::Tensor order = std::get<1>(at::sort(masked(pool.q), /*stable=*/true, /*dim=*/-1, /*descending=*/true));
   const at::Tensor index = order.narrow(-1, 0, count);
   return {pick(pool.actions, index), pool.q.gather(2, index)};

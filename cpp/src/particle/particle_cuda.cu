@@ -2,11 +2,7 @@
 
 #define OMAR_LEVEL gpu
 
-#include <cuda_runtime_api.h>
-
-#include <stdexcept>
-#include <string>
-
+#include "core/cuda_launch.h"
 #include "particle/kernels.h"
 #include "particle/scenarios/scenarios.h"
 
@@ -93,10 +89,7 @@ Scenario find(int scenario) {
 void launch(Kernel kernel, const WorldArgs& args, void* stream) {
   const auto blocks = static_cast<unsigned>((args.num_envs + kThreads - 1) / kThreads);
   kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args);
-  const cudaError_t error = cudaGetLastError();
-  if (error != cudaSuccess) {
-    throw std::runtime_error(std::string("[particle] CUDA kernel did not start: ") + cudaGetErrorString(error));
-  }
+  check_launch("particle");
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <ATen/Context.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 
@@ -52,7 +53,10 @@ ParticleEnv::Impl::Impl(const ParticleEnvOptions& o) : options(o) {
   const KernelTable all = OMAR_FOR_CPU(kernels)();
   kernels = find_kernels(o, all);
   which = {static_cast<int>((kernels - all.begin) / 2), kernels->single};
-  if (o.device.is_cuda()) cuda::require();
+  if (o.device.is_cuda()) {
+    cuda::require();
+    TORCH_CHECK_VALUE(at::hasCUDA(), "[ParticleEnv] device ", o.device, " is not available: torch has no CUDA here");
+  }
   const ScenarioInfo& info = kernels->info;
   obs_sizes.assign(info.obs_sizes, info.obs_sizes + info.agents);
   const int64_t blocks = num_blocks(o.num_envs);

@@ -5,11 +5,13 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
 #include <limits>
 #include <set>
 
+#include "core/cuda_stream.h"
 #include "core/dispatch.h"
 #include "replay/replay_kernels.h"
 #include "replay/storage.h"
@@ -85,6 +87,8 @@ std::vector<at::Tensor> in_order(const char* op, const std::vector<Field>& field
   }
   return result;
 }
+
+Stored stored_as(at::ScalarType storage) { return storage == at::kFloat ? Stored::float32 : Stored::bfloat16; }
 
 Draw draw_of(const SampleOptions& options, int64_t size, int64_t member) {
   return {size, options.seed, static_cast<std::uint32_t>(member), static_cast<std::uint32_t>(options.step)};
@@ -212,14 +216,13 @@ void ReplayBuffer::pack(const std::vector<at::Tensor>& columns, int64_t from, in
     segments.push_back({reinterpret_cast<const char*>(kZeros), 0, bytes_of(rows) + used * element_bytes, row_bytes(),
                         rows_.size(2) - used});
   }
-  const Stored stored = storage() == at::kFloat ? Stored::float32 : Stored::bfloat16;
   at::parallel_for(0, count, 4 * kBlock, [&](int64_t begin, int64_t end) {
     std::vector<Segment> part = segments;
     for (Segment& s : part) {
       s.source += begin * s.source_bytes;
       s.target += begin * s.target_bytes;
     }
-    kernels().pack(part.data(), static_cast<int64_t>(part.size()), stored, end - begin);
+    kernels().pack(part.data(), static_cast<int64_t>(part.size()), stored_as(storage()), end - begin);
   });
 }
 
@@ -295,7 +298,13 @@ at::Tensor ReplayBuffer::sample_indices(const SampleOptions& options) const {
 Columns ReplayBuffer::sample(const SampleOptions& options) const {
   check_draw("replay::sample", options);
   Columns batch = make_batch(options);
-  device().is_cpu() ? gather_cpu(options, batch) : gather_any(options, batch);
+  if (device().is_cpu()) {
+    gather_cpu(options, batch);
+  } else if (cuda::built()) {
+    gather_cuda(options, batch);
+  } else {
+    gather_any(options, batch);
+  }
   return batch;
 }
 
@@ -330,7 +339,6 @@ void ReplayBuffer::gather_cpu(const SampleOptions& options, const Columns& targe
   const int64_t batch = options.batch_size;
   const int64_t blocks = (batch + kBlock - 1) / kBlock;
   const int64_t members_per_dataset = options.members / datasets();
-  const Stored stored = storage() == at::kFloat ? Stored::float32 : Stored::bfloat16;
   const Slack slack = is_view() ? Slack::none : Slack::one_vector;
   at::parallel_for(0, options.members * blocks, 1, [&](int64_t begin, int64_t end) {
     int64_t rows[kBlock];
@@ -344,13 +352,36 @@ void ReplayBuffer::gather_cpu(const SampleOptions& options, const Columns& targe
       }
       kernels().draw(draw_of(options, size(dataset), m), first, n, rows);
       kernels().gather({from.segments.data(), static_cast<int64_t>(from.segments.size()), from.spans.data(),
-                        static_cast<int64_t>(from.spans.size()), stored, slack},
+                        static_cast<int64_t>(from.spans.size()), stored_as(storage()), slack},
                        rows, n);
     }
   });
 }
 
-/// The same from LibTorch ops, for rows on any device.
+void ReplayBuffer::gather_cuda(const SampleOptions& options, const Columns& targets) const {
+  const c10::DeviceGuard guard(device());
+  const int64_t members = options.members / datasets();
+  for (int64_t d = 0; d < datasets(); ++d) {
+    cuda::MemberGather gather{};
+    gather.rows = bytes_of(rows_) + d * capacity_ * row_bytes();
+    gather.row_bytes = row_bytes();
+    gather.stored = stored_as(storage());
+    gather.draw = draw_of(options, size(d), d * members);
+    gather.members = members;
+    gather.batch = options.batch_size;
+    gather.agents = options.agents.value_or(1);
+    for (size_t f = 0; f < targets.size(); ++f) {
+      const int64_t count = counts_[f] / gather.agents;
+      float* const target = targets[f].second.data_ptr<float>() + d * members * options.batch_size * count;
+      gather.fields[gather.field_count++] = {offsets_[f], count, target};
+      if (gather.field_count < cuda::kMostFields && f + 1 < targets.size()) continue;
+      cuda::gather(gather, current_cuda_stream(device()));
+      gather.field_count = 0;
+    }
+  }
+}
+
+/// The same from LibTorch ops, for a CUDA device in a build without CUDA kernels.
 void ReplayBuffer::gather_any(const SampleOptions& options, const Columns& targets) const {
   const at::Tensor indices = sample_indices(options).to(device());
   const int64_t members_per_dataset = options.members / datasets();

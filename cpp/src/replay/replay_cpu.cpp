@@ -1,20 +1,16 @@
-#include "replay/permutation.h"
-#include "replay/replay_kernels.h"
-
 #include <omar/core/pack.h>
-#include <omar/core/rng.h>
 
 #include <cstring>
+
+#include "replay/permutation.h"
+#include "replay/replay_kernels.h"
+#include "replay/stored.h"
 
 namespace omar::replay::OMAR_LEVEL {
 namespace {
 
 constexpr int kWidth = 8;
 using Floats = Pack<float, kWidth>;
-
-struct Bfloat16 {
-  std::uint16_t bits;
-};
 
 OMAR_INLINE Floats load(const float* p) { return Floats::load(p); }
 
@@ -27,17 +23,6 @@ OMAR_INLINE Floats load(const Bfloat16* p) {
   Floats x;
   std::memcpy(&x.v, &words, sizeof(words));
   return x;
-}
-
-OMAR_INLINE float widen(float x) { return x; }
-OMAR_INLINE float widen(Bfloat16 x) { return rng::bits_float(static_cast<std::uint32_t>(x.bits) << 16); }
-
-OMAR_INLINE void narrow(float x, float& stored) { stored = x; }
-/// To the nearest, ties to even; a NaN stays one.
-OMAR_INLINE void narrow(float x, Bfloat16& stored) {
-  const std::uint32_t bits = rng::float_bits(x);
-  const std::uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
-  stored.bits = static_cast<std::uint16_t>(x != x ? (bits >> 16) | 0x40u : rounded);
 }
 
 void draw(const Draw& draw, std::int64_t first, std::int64_t n, std::int64_t* rows) {

@@ -66,4 +66,35 @@ namespace avx512 {
 Kernels kernels();
 }
 
+/// The gather on a CUDA device.
+namespace cuda {
+
+constexpr int kMostFields = 16;  ///< of one launch
+
+struct TargetField {
+  std::int64_t offset;  ///< first number in a stored row, for agent 0
+  std::int64_t count;   ///< numbers per row of the minibatch
+  float* target;        ///< [members, batch, count]
+};
+
+/// The minibatches of some members, all from one dataset.
+struct MemberGather {
+  const char* rows;  ///< stored row 0
+  std::int64_t row_bytes;
+  Stored stored;
+  Draw draw;  ///< of the first member; the others have the numbers after its
+  std::int64_t members;
+  std::int64_t batch;
+  std::int64_t agents;  ///< member m takes part m % agents of each field
+  TargetField fields[kMostFields];
+  int field_count;
+};
+
+/// Does this build have CUDA kernels?
+bool built();
+/// On `stream` (a cudaStream_t).
+void gather(const MemberGather& gather, void* stream);
+
+}  // namespace cuda
+
 }  // namespace omar::replay

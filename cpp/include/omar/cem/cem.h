@@ -42,7 +42,8 @@ OMAR_API at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round);
 OMAR_API at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, int64_t round);
 
 /// The next distribution from scored candidates. NaN and infinite scores weigh nothing; a state whose scores are all of
-/// that kind keeps its distribution (hence `previous`), and one with a single elite keeps its sigma.
+/// that kind keeps its distribution (hence `previous`), and one with a single elite keeps its sigma. Not
+/// differentiable.
 OMAR_API Distribution refit(const Distribution& previous, const Pool& pool, const CemOptions& options);
 
 /// The `count` best candidates in falling order, the first of equals first; NaN and infinite scores come last.

@@ -104,6 +104,7 @@ class OMAR_API ReplayBuffer {
   void pack(const std::vector<at::Tensor>& columns, int64_t from, int64_t dataset, int64_t to, int64_t count);
   Columns make_batch(const SampleOptions& options) const;
   void gather_cpu(const SampleOptions& options, const Columns& targets) const;
+  void gather_cuda(const SampleOptions& options, const Columns& targets) const;
   void gather_any(const SampleOptions& options, const Columns& targets) const;
 
   int64_t capacity_ = 0;

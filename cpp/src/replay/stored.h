@@ -1,0 +1,25 @@
+#pragma once
+/// Numbers of a stored row and float32.
+
+#include <omar/core/rng.h>
+
+#include <cstdint>
+
+namespace omar::replay::OMAR_LEVEL {
+
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
+OMAR_HD OMAR_INLINE float widen(float x) { return x; }
+OMAR_HD OMAR_INLINE float widen(Bfloat16 x) { return rng::bits_float(static_cast<std::uint32_t>(x.bits) << 16); }
+
+OMAR_HD OMAR_INLINE void narrow(float x, float& stored) { stored = x; }
+/// To the nearest, ties to even; a NaN stays one.
+OMAR_HD OMAR_INLINE void narrow(float x, Bfloat16& stored) {
+  const std::uint32_t bits = rng::float_bits(x);
+  const std::uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  stored.bits = static_cast<std::uint16_t>(x != x ? (bits >> 16) | 0x40u : rounded);
+}
+
+}  // namespace omar::replay::OMAR_LEVEL
