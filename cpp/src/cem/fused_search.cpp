@@ -41,23 +41,21 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   const at::Tensor actions = at::empty_like(policy);
   const at::Tensor values = at::empty({members, batch}, obs.options());
   const int64_t elites = options.refit == Refit::elite ? options.elites : 0;
-  const int64_t scratch_size = (critic_kernels.scratch_size(shape) + 15) / 16 * 16;
   const nn::RandomKernels random = nn::chosen_random_kernels();
   const T* obs_data = obs.const_data_ptr<T>();
   const T* policy_data = policy.const_data_ptr<T>();
   T* actions_data = actions.mutable_data_ptr<T>();
   T* values_data = values.mutable_data_ptr<T>();
 
-  constexpr int64_t chunk = 120;  // states per piece of work: whole blocks of most sizes
-  const int64_t chunks = (batch + chunk - 1) / chunk;
+  const int64_t chunks = (batch + kSearchStates - 1) / kSearchStates;
   at::parallel_for(0, members * chunks, 1, [&](int64_t begin, int64_t end) {
-    const at::Tensor scratch = at::empty({scratch_size + kernels.search_size(shape, elites)}, obs.options());
+    const at::Tensor scratch = at::empty({kernels.memory_size(shape, elites)}, obs.options());
     T* memory = scratch.mutable_data_ptr<T>();
     for (int64_t i = begin; i < end; ++i) {
       const int64_t member = i / chunks;
-      const int64_t first = i % chunks * chunk;
+      const int64_t first = i % chunks * kSearchStates;
       const int64_t state = member * batch + first;
-      const int64_t count = std::min(chunk, batch - first);
+      const int64_t count = std::min(kSearchStates, batch - first);
       const nn::CandidateBlock draws{draw.seed,
                                      static_cast<std::uint32_t>(draw.step),
                                      static_cast<std::uint32_t>(Stream::cem),
@@ -68,7 +66,7 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
                                      shape.actions};
       const nn::CriticPass<T> pass{shape, options.precision, packed.const_data_ptr<T>() + member * packed.size(1),
                                    memory};
-      kernels.search({pass, options, random, draws, memory + scratch_size},
+      kernels.search({pass, options, random, draws},
                      {obs_data + state * shape.obs, policy_data + state * shape.actions,
                       actions_data + state * shape.actions, values_data + state, count});
     }

@@ -1,14 +1,19 @@
 #include "cem/search_kernels.h"
+
+#include <limits>
+
 #include "nn/critic_block.h"
 #include "nn/exp.h"
 
 namespace omar::cem::OMAR_LEVEL {
 namespace {
 
+using nn::OMAR_LEVEL::ActionView;
 using nn::OMAR_LEVEL::CriticBlock;
 using nn::OMAR_LEVEL::exp_;
 using nn::OMAR_LEVEL::Keep;
 using nn::OMAR_LEVEL::round_up;
+using nn::OMAR_LEVEL::Scratch;
 using nn::OMAR_LEVEL::states_per_block;
 
 OMAR_INLINE float root(float x) { return __builtin_sqrtf(x); }
@@ -19,173 +24,201 @@ OMAR_INLINE bool finite(T x) {
   return x - x == T(0);
 }
 
-/// Arrays of a block: normals, candidates, the distribution, and the elites carried between rounds.
+constexpr std::int64_t kStride = round_up(kSearchStates, 16);  ///< states are the fastest index of all arrays
+
+/// Arrays of a range of states: normals and candidates [K, A], scores and weights [K], the distribution [A]; and the
+/// elites carried between rounds, in falling order.
 template <class T>
 struct Memory {
-  float* z;                               ///< [S, K, A]
-  T *actions, *mu, *sigma, *weights;      ///< [S, K, A], [S, A], [S, A], [S, K]
+  float* z;
+  T *actions, *q, *weights, *mu, *sigma;
   T *elites, *elite_q, *fresh, *fresh_q;  ///< [S, E, A], [S, E], one state's [E, A], [E]
   std::int64_t size;
 
-  Memory(const nn::CriticShape& s, std::int64_t count, std::int64_t elite_count, T* memory) {
+  Memory(std::int64_t samples, std::int64_t actions_size, std::int64_t elite_count, T* memory) {
     T* next = memory;
     const auto take = [&](std::int64_t n) {
       T* at = next;
       next += round_up(n, 64 / static_cast<std::int64_t>(sizeof(T)));
       return at;
     };
-    const std::int64_t rows = count * s.samples;
-    z = reinterpret_cast<float*>(take(rows * s.actions));
-    actions = take(rows * s.actions);
-    mu = take(count * s.actions);
-    sigma = take(count * s.actions);
-    weights = take(rows);
-    elites = take(count * elite_count * s.actions);
-    elite_q = take(count * elite_count);
-    fresh = take(elite_count * s.actions);
+    z = reinterpret_cast<float*>(take(samples * actions_size * kStride));
+    actions = take(samples * actions_size * kStride);
+    q = take(samples * kStride);
+    weights = take(samples * kStride);
+    mu = take(actions_size * kStride);
+    sigma = take(actions_size * kStride);
+    elites = take(kStride * elite_count * actions_size);
+    elite_q = take(kStride * elite_count);
+    fresh = take(elite_count * actions_size);
     fresh_q = take(elite_count);
     size = next - memory;
   }
 };
 
-/// The best of a state so far.
+/// A number for each state.
 template <class T>
-struct Best {
-  const T* action = nullptr;
-  T q = T(0);
-  /// The first of equals wins; NaN and infinities lose.
-  OMAR_INLINE void offer(const T* other, T value) {
-    if (finite(value) && (action == nullptr || value > q)) {
-      action = other;
-      q = value;
-    }
-  }
-};
+using PerState = T[kStride];
 
 template <class T, Precision P>
 class Search {
  public:
-  Search(const SearchPass<T>& pass, std::int64_t block_states)
+  explicit Search(const SearchPass<T>& pass)
       : options_(pass.options),
         random_(pass.random),
         samples_(pass.critic.shape.samples),
         size_(pass.critic.shape.actions),
         elites_(pass.options.refit == Refit::elite ? pass.options.elites : 0),
-        block_(pass.critic, block_states),
-        memory_(pass.critic.shape, block_states, elites_, pass.memory) {}
+        block_states_(states_per_block(pass.critic.shape)),
+        block_(pass.critic, block_states_, kSearchStates),
+        memory_(samples_, size_, elites_, pass.critic.scratch + block_.scratch().size) {}
+
+  static std::int64_t memory_size(const nn::CriticShape& shape, std::int64_t elites) {
+    return Scratch<T>(shape, states_per_block(shape), kSearchStates, nullptr).size +
+           Memory<T>(shape.samples, shape.actions, elites, nullptr).size;
+  }
 
   void run(const SearchStates<T>& states, nn::CandidateBlock draws) {
-    block_.observe(states.obs, states.count);
-    for (std::int64_t i = 0; i < states.count * size_; ++i) {
+    count_ = states.count;
+    block_.observe(states.obs, count_);
+    for (std::int64_t i = 0; i < size_ * kStride; ++i) {
       memory_.mu[i] = static_cast<T>(options_.mu);
       memory_.sigma[i] = static_cast<T>(options_.sigma);
     }
+    const ActionView<T> candidates{memory_.actions, 1, size_ * kStride, kStride};
     for (std::int64_t round = 0; round < options_.rounds; ++round, ++draws.stream) {
-      sample(draws, states.count);
-      block_.template score<Keep::nothing>(memory_.actions, states.count, samples_);
+      sample(draws);
+      score(candidates, samples_, memory_.q);
       const bool last = round + 1 == options_.rounds;
       if (last) {
         take_best(states, round);
       } else if (options_.refit == Refit::softmax) {
-        refit_softmax(states.count);
+        refit_softmax();
       } else {
-        for (std::int64_t s = 0; s < states.count; ++s) refit_elite(s, round > 0);
+        for (std::int64_t s = 0; s < count_; ++s) refit_elite(s, round > 0);
       }
     }
     compare_with_policy(states);
   }
 
  private:
-  void sample(const nn::CandidateBlock& draws, std::int64_t count) {
-    random_.normals(draws, memory_.z);
-    const float* z = memory_.z;
-    T* a = memory_.actions;
-    for (std::int64_t s = 0; s < count; ++s) {
-      const T* mu = memory_.mu + s * size_;
-      const T* sigma = memory_.sigma + s * size_;
-      for (std::int64_t k = 0; k < samples_; ++k, z += size_, a += size_) {
-        for (std::int64_t d = 0; d < size_; ++d) {
-          const T x = mu[d] + sigma[d] * static_cast<T>(z[d]);
-          a[d] = x < T(-1) ? T(-1) : (x > T(1) ? T(1) : x);
-        }
+  /// Candidate k of state s: its first number; the others are kStride apart.
+  const T* candidate(std::int64_t k, std::int64_t s) const { return memory_.actions + k * size_ * kStride + s; }
+
+  void sample(const nn::CandidateBlock& draws) {
+    random_.normals(draws, {1, size_ * kStride, kStride}, memory_.z);
+    for (std::int64_t row = 0; row < samples_ * size_; ++row) {
+      const float* z = memory_.z + row * kStride;
+      const T* mu = memory_.mu + row % size_ * kStride;
+      const T* sigma = memory_.sigma + row % size_ * kStride;
+      T* a = memory_.actions + row * kStride;
+      for (std::int64_t s = 0; s < count_; ++s) {
+        const T x = mu[s] + sigma[s] * static_cast<T>(z[s]);
+        a[s] = x < T(-1) ? T(-1) : (x > T(1) ? T(1) : x);
       }
     }
   }
 
-  void refit_softmax(std::int64_t count) {
-    const T* q = block_.scratch().q;
-    T* w = memory_.weights;
+  /// q [samples, states] of `samples` actions of each state.
+  void score(ActionView<T> actions, std::int64_t samples, T* q) {
+    const std::int64_t most = block_states_ * samples_ / samples;  // as many rows as a block holds
+    for (std::int64_t first = 0; first < count_; first += most) {
+      const std::int64_t count = count_ - first < most ? count_ - first : most;
+      block_.template score<Keep::nothing>(actions, first, count, samples);
+      const T* from = block_.scratch().q;
+      for (std::int64_t s = first; s < first + count; ++s) {
+        for (std::int64_t k = 0; k < samples; ++k) q[k * kStride + s] = *from++;
+      }
+      actions.data += count * actions.by_state;
+    }
+  }
+
+  /// Scores that are NaN or infinite weigh nothing; a state that has no other keeps its distribution.
+  void refit_softmax() {
     const T beta = static_cast<T>(options_.beta);
-    for (std::int64_t s = 0; s < count; ++s) {
-      Best<T> top;
-      for (std::int64_t k = 0; k < samples_; ++k) top.offer(w, q[s * samples_ + k]);
-      for (std::int64_t k = 0; k < samples_; ++k) w[s * samples_ + k] = beta * (q[s * samples_ + k] - top.q);
+    PerState<T> top, total, known;
+    for (std::int64_t s = 0; s < count_; ++s) {
+      top[s] = std::numeric_limits<T>::lowest();
+      total[s] = known[s] = T(0);
     }
-    // Scores that are NaN or infinite (and the exponents made of them) weigh nothing.
-    for (std::int64_t r = 0; r < count * samples_; ++r) w[r] = finite(q[r]) ? exp_(w[r]) : T(0);
-    for (std::int64_t s = 0; s < count; ++s) refit_state(s, q + s * samples_, w + s * samples_);
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      const T* q = memory_.q + k * kStride;
+      for (std::int64_t s = 0; s < count_; ++s) top[s] = finite(q[s]) && q[s] > top[s] ? q[s] : top[s];
+    }
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      const T* q = memory_.q + k * kStride;
+      T* w = memory_.weights + k * kStride;
+      for (std::int64_t s = 0; s < count_; ++s) {
+        const T weight = exp_(beta * (q[s] - top[s]));
+        w[s] = finite(q[s]) ? weight : T(0);
+        total[s] += w[s];
+        known[s] += finite(q[s]) ? T(1) : T(0);
+      }
+    }
+    for (std::int64_t d = 0; d < size_; ++d) fit_softmax(d, total, known);
   }
 
-  void refit_state(std::int64_t s, const T* q, const T* w) {
-    T total = T(0), known = T(0);
+  /// Weighted mean and root mean square distance to it, of one action dimension.
+  void fit_softmax(std::int64_t d, const T* total, const T* known) {
+    PerState<T> mean, square;
+    for (std::int64_t s = 0; s < count_; ++s) mean[s] = square[s] = T(0);
     for (std::int64_t k = 0; k < samples_; ++k) {
-      total += w[k];
-      known += finite(q[k]) ? T(1) : T(0);
+      const T* w = memory_.weights + k * kStride;
+      const T* a = candidate(k, 0) + d * kStride;
+      for (std::int64_t s = 0; s < count_; ++s) mean[s] += w[s] * a[s];
     }
-    if (known == T(0)) return;
-    const T* a = memory_.actions + s * samples_ * size_;
-    for (std::int64_t d = 0; d < size_; ++d) {
-      T sum = T(0);
-      for (std::int64_t k = 0; k < samples_; ++k) sum += w[k] * a[k * size_ + d];
-      const T mu = sum / total;
-      T square = T(0);
-      for (std::int64_t k = 0; k < samples_; ++k) {
-        const T distance = a[k * size_ + d] - mu;
-        square += finite(q[k]) ? distance * distance : T(0);
+    for (std::int64_t s = 0; s < count_; ++s) mean[s] /= total[s];
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      const T* q = memory_.q + k * kStride;
+      const T* a = candidate(k, 0) + d * kStride;
+      for (std::int64_t s = 0; s < count_; ++s) {
+        const T distance = a[s] - mean[s];
+        square[s] += finite(q[s]) ? distance * distance : T(0);
       }
-      memory_.mu[s * size_ + d] = mu;
-      memory_.sigma[s * size_ + d] = root(square / known);
+    }
+    T* mu = memory_.mu + d * kStride;
+    T* sigma = memory_.sigma + d * kStride;
+    for (std::int64_t s = 0; s < count_; ++s) {
+      const T deviation = root(square[s] / known[s]);
+      mu[s] = known[s] > T(0) ? mean[s] : mu[s];
+      sigma[s] = known[s] > T(0) ? deviation : sigma[s];
     }
   }
 
   /// Elites of the fresh candidates and the carried elites, which they replace; then mean and deviation.
   void refit_elite(std::int64_t s, bool carried) {
-    const T* q = block_.scratch().q + s * samples_;
-    const T* a = memory_.actions + s * samples_ * size_;
+    const T* q = memory_.q + s;
+    T* taken = memory_.weights + s;  // 1 where a fresh candidate was chosen
     T* kept = memory_.elites + s * elites_ * size_;
     T* kept_q = memory_.elite_q + s * elites_;
-    T* taken = memory_.weights + s * samples_;  // 1 where a fresh candidate was chosen
-    for (std::int64_t k = 0; k < samples_; ++k) taken[k] = T(0);
-    std::int64_t found = 0, next = 0;  // `kept` is in falling order, so its first `next` were chosen
-    const std::int64_t pool = carried ? carried_[s % kCarried] : 0;
+    for (std::int64_t k = 0; k < samples_; ++k) taken[k * kStride] = T(0);
+    std::int64_t found = 0, next = 0;  // of `kept`, the first `next` were chosen
+    const std::int64_t pool = carried ? carried_[s] : 0;
     for (; found < elites_; ++found) {
-      Best<T> best;
       std::int64_t index = -1;
       for (std::int64_t k = 0; k < samples_; ++k) {
-        if (taken[k] == T(0) && finite(q[k]) && (index < 0 || q[k] > best.q)) {
-          best.q = q[k];
-          best.action = a + k * size_;
-          index = k;
-        }
+        const T value = q[k * kStride];
+        if (taken[k * kStride] == T(0) && finite(value) && (index < 0 || value > q[index * kStride])) index = k;
       }
-      if (next < pool && (index < 0 || kept_q[next] > best.q)) {
-        best.action = kept + next * size_;
-        best.q = kept_q[next++];
+      T* to = memory_.fresh + found * size_;
+      if (next < pool && (index < 0 || kept_q[next] > q[index * kStride])) {
+        for (std::int64_t d = 0; d < size_; ++d) to[d] = kept[next * size_ + d];
+        memory_.fresh_q[found] = kept_q[next++];
       } else if (index >= 0) {
-        taken[index] = T(1);
+        for (std::int64_t d = 0; d < size_; ++d) to[d] = candidate(index, s)[d * kStride];
+        memory_.fresh_q[found] = q[index * kStride];
+        taken[index * kStride] = T(1);
       } else {
         break;
       }
-      for (std::int64_t d = 0; d < size_; ++d) memory_.fresh[found * size_ + d] = best.action[d];
-      memory_.fresh_q[found] = best.q;
     }
     for (std::int64_t i = 0; i < found * size_; ++i) kept[i] = memory_.fresh[i];
     for (std::int64_t i = 0; i < found; ++i) kept_q[i] = memory_.fresh_q[i];
-    carried_[s % kCarried] = found;
-    fit(s, kept, found);
+    carried_[s] = found;
+    fit_elite(s, kept, found);
   }
 
-  void fit(std::int64_t s, const T* a, std::int64_t n) {
+  void fit_elite(std::int64_t s, const T* a, std::int64_t n) {
     if (n == 0) return;
     for (std::int64_t d = 0; d < size_; ++d) {
       T sum = T(0);
@@ -196,31 +229,45 @@ class Search {
         const T distance = a[i * size_ + d] - mu;
         square += distance * distance;
       }
-      memory_.mu[s * size_ + d] = mu;
-      if (n > 1) memory_.sigma[s * size_ + d] = root(square / static_cast<T>(n - 1));
+      memory_.mu[d * kStride + s] = mu;
+      if (n > 1) memory_.sigma[d * kStride + s] = root(square / static_cast<T>(n - 1));
     }
   }
 
+  /// The best of the last candidates and the carried elites; the first of equals wins, NaN and infinities lose.
   void take_best(const SearchStates<T>& states, std::int64_t round) {
-    const T* q = block_.scratch().q;
-    for (std::int64_t s = 0; s < states.count; ++s) {
-      Best<T> best;
-      for (std::int64_t k = 0; k < samples_; ++k) {
-        best.offer(memory_.actions + (s * samples_ + k) * size_, q[s * samples_ + k]);
+    PerState<T> top;
+    PerState<std::int32_t> best;
+    for (std::int64_t s = 0; s < count_; ++s) {
+      top[s] = std::numeric_limits<T>::lowest();
+      best[s] = -1;
+    }
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      const T* q = memory_.q + k * kStride;
+      for (std::int64_t s = 0; s < count_; ++s) {
+        const bool wins = finite(q[s]) && (q[s] > top[s] || best[s] < 0);
+        top[s] = wins ? q[s] : top[s];
+        best[s] = wins ? static_cast<std::int32_t>(k) : best[s];
       }
-      if (elites_ > 0 && round > 0 && carried_[s % kCarried] > 0) {
-        best.offer(memory_.elites + s * elites_ * size_, memory_.elite_q[s * elites_]);
+    }
+    const bool carries = elites_ > 0 && round > 0;
+    for (std::int64_t s = 0; s < count_; ++s) {
+      T* action = states.actions + s * size_;
+      const T* elite = memory_.elites + s * elites_ * size_;
+      const T* elite_q = memory_.elite_q + s * elites_;
+      const bool elite_wins = carries && carried_[s] > 0 && (best[s] < 0 || elite_q[0] > top[s]);
+      for (std::int64_t d = 0; d < size_; ++d) {
+        action[d] = elite_wins ? elite[d] : best[s] >= 0 ? candidate(best[s], s)[d * kStride] : T(0);
       }
-      const T* from = best.action == nullptr ? states.policy + s * size_ : best.action;
-      for (std::int64_t d = 0; d < size_; ++d) states.actions[s * size_ + d] = from[d];
-      states.values[s] = best.action == nullptr ? T(0) / T(0) : best.q;
+      const bool none = best[s] < 0 && !elite_wins;
+      states.values[s] = none ? std::numeric_limits<T>::quiet_NaN() : elite_wins ? elite_q[0] : top[s];
     }
   }
 
   void compare_with_policy(const SearchStates<T>& states) {
-    block_.template score<Keep::nothing>(states.policy, states.count, 1);
-    for (std::int64_t s = 0; s < states.count; ++s) {
-      const T q = block_.scratch().q[s];
+    score({states.policy, size_, size_, 1}, 1, memory_.q);
+    for (std::int64_t s = 0; s < count_; ++s) {
+      const T q = memory_.q[s];
       const bool wins = finite(states.values[s]) && (!finite(q) || states.values[s] > q);
       if (wins) continue;
       for (std::int64_t d = 0; d < size_; ++d) states.actions[s * size_ + d] = states.policy[s * size_ + d];
@@ -228,41 +275,24 @@ class Search {
     }
   }
 
-  static constexpr std::int64_t kCarried = 256;  ///< more than any block's states
-
   CemOptions options_;
   nn::RandomKernels random_;
-  std::int64_t samples_, size_, elites_;
+  std::int64_t samples_, size_, elites_, block_states_;
   CriticBlock<T, P> block_;
   Memory<T> memory_;
-  std::int64_t carried_[kCarried] = {};  ///< elites with a finite score
+  std::int64_t count_ = 0;               ///< states of the range
+  PerState<std::int64_t> carried_ = {};  ///< elites with a finite score
 };
-
-template <class T>
-std::int64_t search_size(const nn::CriticShape& shape, std::int64_t elites) {
-  return Memory<T>(shape, states_per_block(shape), elites, nullptr).size;
-}
 
 template <class T, Precision P>
 void search(const SearchPass<T>& pass, const SearchStates<T>& states) {
-  const nn::CriticShape& shape = pass.critic.shape;
-  const std::int64_t size = states_per_block(shape);
-  Search<T, P> search(pass, size);
-  for (std::int64_t first = 0; first < states.count; first += size) {
-    const std::int64_t count = states.count - first < size ? states.count - first : size;
-    nn::CandidateBlock draws = pass.draws;
-    draws.first += static_cast<std::uint32_t>(first);
-    draws.count = count;
-    search.run({states.obs + first * shape.obs, states.policy + first * shape.actions,
-                states.actions + first * shape.actions, states.values + first, count},
-               draws);
-  }
+  Search<T, P>(pass).run(states, pass.draws);
 }
 
 template <class T>
 SearchKernels<T> kernels() {
   SearchKernels<T> table;
-  table.search_size = &search_size<T>;
+  table.memory_size = &Search<T, Precision::float32>::memory_size;
   table.search = [](const SearchPass<T>& pass, const SearchStates<T>& states) {
     if (pass.options.precision == Precision::bf16) return search<T, Precision::bf16>(pass, states);
     search<T, Precision::float32>(pass, states);

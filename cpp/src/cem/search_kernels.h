@@ -11,7 +11,10 @@
 
 namespace omar::cem {
 
-/// States [first, first + count) of one member.
+/// Most states that a call searches together: whole blocks of most sizes.
+constexpr std::int64_t kSearchStates = 120;
+
+/// States [first, first + count) of one member, count <= kSearchStates.
 template <class T>
 struct SearchStates {
   const T* obs;     ///< [count, O]
@@ -23,16 +26,15 @@ struct SearchStates {
 
 template <class T>
 struct SearchPass {
-  nn::CriticPass<T> critic;  ///< samples = K
+  nn::CriticPass<T> critic;  ///< samples = K; scratch: memory_size, 64-byte aligned
   CemOptions options;
   nn::RandomKernels random;
-  nn::CandidateBlock draws;  ///< of the whole range of states, round 0
-  T* memory;                 ///< search_size, 64-byte aligned
+  nn::CandidateBlock draws;  ///< of these states, round 0
 };
 
 template <class T>
 struct SearchKernels {
-  std::int64_t (*search_size)(const nn::CriticShape& shape, std::int64_t elites);
+  std::int64_t (*memory_size)(const nn::CriticShape& shape, std::int64_t elites);
   void (*search)(const SearchPass<T>& pass, const SearchStates<T>& states);
 };
 

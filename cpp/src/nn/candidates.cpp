@@ -43,7 +43,7 @@ at::Tensor draw_candidates(std::string_view op, Law law, c10::IntArrayRef sizes,
                                  std::min(states, batch - first),
                                  sizes[2],
                                  sizes[3]};
-      fill(block, data + (member * batch + first) * row);
+      fill(block, {row, sizes[3], 1}, data + (member * batch + first) * row);
     }
   });
   return out;

@@ -21,8 +21,9 @@ class CriticBlock {
   static constexpr int kW = V::width;
   static constexpr int kP = kPanel<T>;
 
-  CriticBlock(const CriticPass<T>& pass, std::int64_t block)
-      : shape_(pass.shape), at_(pass.shape), net_(pass.packed), scratch_(pass.shape, block, pass.scratch) {
+  /// Scores up to `block` states at a time, of up to `observed` that observe() prepares together.
+  CriticBlock(const CriticPass<T>& pass, std::int64_t block, std::int64_t observed)
+      : shape_(pass.shape), at_(pass.shape), net_(pass.packed), scratch_(pass.shape, block, observed, pass.scratch) {
     if constexpr (kPlain) {
       x1_ = turned1_ = scratch_.h1;
       x2_ = turned2_ = scratch_.h2;
@@ -37,7 +38,7 @@ class CriticBlock {
   const Scratch<T>& scratch() const { return scratch_; }
 
   /// The observations' part of the first layer, [states, h1].
-  void observe(const T* obs, std::int64_t count) {
+  [[gnu::noinline]] void observe(const T* obs, std::int64_t count) {
     const std::int64_t rows = round_up(count, kTileRows);
     for (std::int64_t i = 0; i < count * shape_.obs; ++i) scratch_.obs[i] = obs[i];
     for (std::int64_t i = count * shape_.obs; i < rows * shape_.obs; ++i) scratch_.obs[i] = T(0);
@@ -57,16 +58,24 @@ class CriticBlock {
     }
   }
 
-  /// Values of `samples` candidates of each observed state: actions [count, samples, A] -> scratch().q.
+  /// Contiguous actions [count, K, A].
+  ActionView<T> rows_of(const T* actions) const {
+    return {actions, shape_.samples * shape_.actions, shape_.actions, 1};
+  }
+
+  /// Values of `samples` candidates of each of `count` states, from the `first` observed one on:
+  /// scratch().q [count, samples].
+  /// Never inlined, as the other tile loops: in a larger function their sums would not stay in registers.
   template <Keep K>
-  void score(const T* actions, std::int64_t count, std::int64_t samples) {
+  [[gnu::noinline]] void score(const ActionView<T>& actions, std::int64_t first, std::int64_t count,
+                               std::int64_t samples) {
     rows_ = count * samples;
     tiles_ = round_up(rows_, kTileRows);
     switch (shape_.actions) {
-      case 1: first_layer<1>(actions, count, samples); break;
-      case 2: first_layer<2>(actions, count, samples); break;
-      case 3: first_layer<3>(actions, count, samples); break;
-      default: first_layer<0>(actions, count, samples); break;
+      case 1: first_layer<1>(actions, first, count, samples); break;
+      case 2: first_layer<2>(actions, first, count, samples); break;
+      case 3: first_layer<3>(actions, first, count, samples); break;
+      default: first_layer<0>(actions, first, count, samples); break;
     }
     second_layer<K>();
     for (std::int64_t r = 0; r < rows_; r += kW) {
@@ -92,6 +101,8 @@ class CriticBlock {
   }
 
  private:
+  static OMAR_INLINE PanelRow<T> row(const T* p) { return PlainFactors<T>::load(p); }
+
   static constexpr bool kPlain = std::is_same_v<F, PlainFactors<T>>;
 
   const Element* weights(std::int64_t offset) const { return reinterpret_cast<const Element*>(net_ + offset); }
@@ -99,20 +110,19 @@ class CriticBlock {
   /// x1 = relu(base + actions W_a), panels of factors; NaN passes through max_'s second argument.
   /// A = 0: any action size.
   template <int A>
-  void first_layer(const T* actions, std::int64_t count, std::int64_t samples) {
+  void first_layer(const ActionView<T>& actions, std::int64_t first, std::int64_t count, std::int64_t samples) {
     const std::int64_t size = A > 0 ? A : shape_.actions;
     const std::int64_t h1 = at_.padded.h1;
     const T* weight = net_ + at_.w1 + shape_.obs * h1;
     for (std::int64_t j = 0; j < h1; j += kP) {
       Element* out = x1_ + j / kP * scratch_.rows * F::kRow;
-      const T* action = actions;
       for (std::int64_t s = 0; s < count; ++s) {
-        const V left = V::load(scratch_.base + s * h1 + j);
-        const V right = V::load(scratch_.base + s * h1 + j + kW);
-        for (std::int64_t k = 0; k < samples; ++k, action += size, out += F::kRow) {
-          V x = left, y = right;
+        const PanelRow<T> base = row(scratch_.base + (first + s) * h1 + j);
+        const T* action = actions.data + s * actions.by_state;
+        for (std::int64_t k = 0; k < samples; ++k, action += actions.by_sample, out += F::kRow) {
+          V x = base.left, y = base.right;
           for (std::int64_t a = 0; a < size; ++a) {
-            const V factor(action[a]);
+            const V factor(action[a * actions.by_size]);
             x += factor * V::load(weight + a * h1 + j);
             y += factor * V::load(weight + a * h1 + j + kW);
           }
@@ -125,7 +135,7 @@ class CriticBlock {
 
   /// h2 = relu(x1 W_2 + b_2) (kept where asked), and lane sums of h2 w_3.
   template <Keep K>
-  void second_layer() {
+  [[gnu::noinline]] void second_layer() {
     for (std::int64_t j = 0; j < at_.padded.h2; j += kP) {
       const T* bias = net_ + at_.b2 + j;
       const T* output = net_ + at_.w3 + j;
@@ -186,8 +196,6 @@ class CriticBlock {
     b3[0] += total;
   }
 
-  static OMAR_INLINE PanelRow<T> row(const T* p) { return PlainFactors<T>::load(p); }
-
   /// Factors whose sums run over rows.
   void turn(const Element* from, Element* to, std::int64_t hidden) {
     if constexpr (F::kTurn > 1) {
@@ -197,7 +205,7 @@ class CriticBlock {
   }
 
   /// dW2 += x1^T dz2.
-  void second_weight_gradients(T* sums) {
+  [[gnu::noinline]] void second_weight_gradients(T* sums) {
     const std::int64_t h2 = at_.padded.h2;
     turn(x1_, turned1_, at_.padded.h1);
     turn(x2_, turned2_, h2);
@@ -218,7 +226,7 @@ class CriticBlock {
   }
 
   /// h1 becomes dz1 = (dz2 W_2^T) [x1 > 0].
-  void first_hidden_gradients() {
+  [[gnu::noinline]] void first_hidden_gradients() {
     for (std::int64_t i = 0; i < at_.padded.h1; i += kP) {
       const Element* weight = weights(at_.w2t) + i / kP * (at_.padded.h2 / kP) * F::kRow * kP;
       for (std::int64_t r = 0; r < tiles_; r += kTileRows) {

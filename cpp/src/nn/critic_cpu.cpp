@@ -11,7 +11,8 @@ std::int64_t packed_size(const CriticShape& shape) {
 
 template <class T>
 std::int64_t scratch_size(const CriticShape& shape) {
-  return Scratch<T>(shape, states_per_block(shape), nullptr).size;
+  const std::int64_t block = states_per_block(shape);
+  return Scratch<T>(shape, block, block, nullptr).size;
 }
 
 template <class T>
@@ -55,7 +56,7 @@ void pack(const CriticShape& shape, const CriticWeights<const T>& from, Precisio
 template <class T, Precision P, class Body>
 void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const Body& body) {
   const std::int64_t size = states_per_block(pass.shape);
-  CriticBlock<T, P> block(pass, size);
+  CriticBlock<T, P> block(pass, size, size);
   for (std::int64_t first = 0; first < states.count; first += size) {
     const std::int64_t count = states.count - first < size ? states.count - first : size;
     block.observe(states.obs + first * pass.shape.obs, count);
@@ -67,7 +68,7 @@ template <class T, Precision P>
 void values(const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
   const std::int64_t k = pass.shape.samples;
   for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
-    block.template score<Keep::nothing>(states.actions + first * k * pass.shape.actions, count, k);
+    block.template score<Keep::nothing>(block.rows_of(states.actions + first * k * pass.shape.actions), 0, count, k);
     for (std::int64_t r = 0; r < count * k; ++r) q[first * k + r] = block.scratch().q[r];
   });
 }
@@ -78,7 +79,7 @@ void gradients(const CriticPass<T>& pass, const CriticStates<T>& states, const T
   const CriticShape& s = pass.shape;
   for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     const T* actions = states.actions + first * s.samples * s.actions;
-    block.template score<Keep::hidden>(actions, count, s.samples);
+    block.template score<Keep::hidden>(block.rows_of(actions), 0, count, s.samples);
     for (std::int64_t r = 0; r < count * s.samples; ++r) block.scratch().dq[r] = dq[first * s.samples + r];
     block.backward(actions, count, sums,
                    {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
@@ -93,7 +94,7 @@ void logsumexp(const CriticPass<T>& pass, const CriticStates<T>& states, const T
   const std::int64_t k = s.samples;
   for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     const T* actions = states.actions + first * k * s.actions;
-    block.template score<Keep::hidden>(actions, count, k);
+    block.template score<Keep::hidden>(block.rows_of(actions), 0, count, k);
     const Scratch<T>& scratch = block.scratch();
     for (std::int64_t i = 0; i < count; ++i) {
       T* q = scratch.q + i * k;

@@ -65,17 +65,25 @@ inline std::int64_t states_per_block(const CriticShape& shape) {
   return best;
 }
 
-/// Scratch memory of a block of `states` states with `samples` candidates each.
+/// Actions of a block: number (state, sample, dimension) at state * by_state + sample * by_sample + dimension *
+/// by_size.
+template <class T>
+struct ActionView {
+  const T* data;
+  std::int64_t by_state, by_sample, by_size;
+};
+
+/// Scratch memory of a block of states with `samples` candidates each, and of the first layer of `observed` states.
 template <class T>
 struct Scratch {
   std::int64_t states, rows;  ///< whole tiles
-  T *obs, *base, *h1, *h2, *partial, *q, *dq, *actions;
+  T *obs, *base, *h1, *h2, *partial, *q, *dq;
   std::uint32_t *words1, *words2;    ///< bfloat16 factors of the hidden products, two in a word
   std::uint32_t *turned1, *turned2;  ///< the same, rows in pairs
   std::int64_t size;
 
-  Scratch(const CriticShape& s, std::int64_t block, T* memory)
-      : states(round_up(block, kTileRows)), rows(round_up(round_up(block * s.samples, kTileRows), Lanes<T>::width)) {
+  Scratch(const CriticShape& s, std::int64_t block, std::int64_t observed, T* memory)
+      : states(round_up(observed, kTileRows)), rows(round_up(round_up(block * s.samples, kTileRows), Lanes<T>::width)) {
     const Padded<T> padded(s);
     T* next = memory;
     const auto take = [&](std::int64_t n) {
@@ -90,7 +98,6 @@ struct Scratch {
     partial = take(rows * Lanes<T>::width);
     q = take(rows);
     dq = take(rows);
-    actions = take(rows * s.actions);
     const std::int64_t pairs = sizeof(T) == sizeof(float) ? rows / 2 : 0;
     const auto take_words = [&](std::int64_t n) { return reinterpret_cast<std::uint32_t*>(take(n)); };
     words1 = take_words(pairs * padded.h1);

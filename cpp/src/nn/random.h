@@ -17,11 +17,17 @@ struct CandidateBlock {
   std::int64_t action_size;
 };
 
+/// Where number (b, k, d) of an array stands: at b * state + k * sample + d * dimension.
+struct CandidateStrides {
+  std::int64_t state, sample, dimension;
+};
+
+/// Both write count x K x A numbers.
 struct RandomKernels {
-  /// Standard normals, out [count, K, A].
-  void (*normals)(const CandidateBlock& block, float* out);
-  /// Uniform in [-1, 1), out [count, K, A].
-  void (*uniforms)(const CandidateBlock& block, float* out);
+  /// Standard normals.
+  void (*normals)(const CandidateBlock& block, const CandidateStrides& strides, float* out);
+  /// Uniform in [-1, 1).
+  void (*uniforms)(const CandidateBlock& block, const CandidateStrides& strides, float* out);
 };
 
 namespace base {

@@ -11,12 +11,6 @@ struct Words {
   std::uint32_t x0[kLanes], x1[kLanes], x2[kLanes], x3[kLanes];
 };
 
-struct Counters {
-  std::uint32_t draw[kLanes], stream[kLanes];
-  float* out[kLanes];
-  int samples[kLanes];  // 1..4 of the block's numbers are wanted
-};
-
 struct Normal {
   static OMAR_INLINE void numbers(const Words& w, float (&z)[4][kLanes]) {
     for (int i = 0; i < kLanes; ++i) {
@@ -43,42 +37,39 @@ struct Uniform {
   }
 };
 
+/// Lanes are states, so that all of them share sample and dimension.
 template <class Law>
-void flush(const CandidateBlock& block, const Counters& c, int lanes) {
-  Words w;
-  for (int i = 0; i < kLanes; ++i) {
-    const rng::Block b = rng::words(block.seed, c.stream[i], block.member, block.step, c.draw[i]);
-    w.x0[i] = b.x0;
-    w.x1[i] = b.x1;
-    w.x2[i] = b.x2;
-    w.x3[i] = b.x3;
-  }
-  float z[4][kLanes];
-  Law::numbers(w, z);
-  for (int i = 0; i < lanes; ++i) {
-    for (int j = 0; j < c.samples[i]; ++j) c.out[i][j * block.action_size] = z[j][i];
-  }
-}
-
-template <class Law>
-void fill(const CandidateBlock& block, float* out) {
-  Counters c{};
-  int lanes = 0;
-  for (std::int64_t b = 0; b < block.count; ++b) {
-    for (std::int64_t k = 0; k < block.samples; k += 4) {
-      for (std::int64_t d = 0; d < block.action_size; ++d) {
-        c.draw[lanes] = (block.first + static_cast<std::uint32_t>(b)) + (static_cast<std::uint32_t>(k / 4) << 24);
-        c.stream[lanes] = block.stream + (static_cast<std::uint32_t>(d) << 8);
-        c.out[lanes] = out + (b * block.samples + k) * block.action_size + d;
-        c.samples[lanes] = block.samples - k < 4 ? static_cast<int>(block.samples - k) : 4;
-        if (++lanes == kLanes) {
-          flush<Law>(block, c, lanes);
-          lanes = 0;
+void fill(const CandidateBlock& block, const CandidateStrides& strides, float* out) {
+  for (std::int64_t k = 0; k < block.samples; k += 4) {
+    const std::int64_t wanted = block.samples - k < 4 ? block.samples - k : 4;
+    for (std::int64_t d = 0; d < block.action_size; ++d) {
+      const std::uint32_t stream = block.stream + (static_cast<std::uint32_t>(d) << 8);
+      for (std::int64_t b = 0; b < block.count; b += kLanes) {
+        const std::uint32_t draw =
+            block.first + static_cast<std::uint32_t>(b) + (static_cast<std::uint32_t>(k / 4) << 24);
+        Words w;
+        for (int i = 0; i < kLanes; ++i) {
+          const rng::Block x =
+              rng::words(block.seed, stream, block.member, block.step, draw + static_cast<std::uint32_t>(i));
+          w.x0[i] = x.x0;
+          w.x1[i] = x.x1;
+          w.x2[i] = x.x2;
+          w.x3[i] = x.x3;
+        }
+        float z[4][kLanes];
+        Law::numbers(w, z);
+        const std::int64_t lanes = block.count - b < kLanes ? block.count - b : kLanes;
+        float* to = out + b * strides.state + k * strides.sample + d * strides.dimension;
+        for (std::int64_t j = 0; j < wanted; ++j, to += strides.sample) {
+          if (strides.state == 1) {
+            for (std::int64_t i = 0; i < lanes; ++i) to[i] = z[j][i];
+          } else {
+            for (std::int64_t i = 0; i < lanes; ++i) to[i * strides.state] = z[j][i];
+          }
         }
       }
     }
   }
-  if (lanes > 0) flush<Law>(block, c, lanes);
 }
 
 }  // namespace
