@@ -13,8 +13,8 @@ std::pair<Tensors, Tensors> init(std::vector<int64_t> sizes, std::vector<std::ui
   return {std::move(mlp.weights), std::move(mlp.biases)};
 }
 
-at::Tensor forward(Tensors weights, Tensors biases, const at::Tensor& x) {
-  return nn::forward({std::move(weights), std::move(biases)}, x);
+at::Tensor forward(Tensors weights, Tensors biases, const at::Tensor& x, nn::Path path) {
+  return nn::forward({std::move(weights), std::move(biases)}, x, path);
 }
 
 at::Tensor candidate_values(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& actions,
@@ -69,7 +69,7 @@ void bind_nn(py::module_& m) {
            "Uniform candidates per state, their counter, and how they are scored.");
   m.def("nn_init", &init, py::arg("sizes"), py::arg("seeds"), py::arg("network"), py::arg("last_layer_scale"),
         py::arg("dtype"), unlocked, "First weights and biases of a stack: lists of [M, in, out] and [M, out].");
-  m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"), unlocked,
+  m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"), py::arg("path"), unlocked,
         "Outputs [M, B, out] of stacked networks on x [M, B, in].");
   m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
         py::arg("actions"), py::arg("scoring"), unlocked,

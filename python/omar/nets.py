@@ -145,9 +145,9 @@ class StackedMlp(nn.Module):
         """M."""
         return int(self.weights[0].shape[0])
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Outputs [M, B, out] of inputs x [M, B, in]."""
-        return _core.nn_forward(*self.layers(), x)
+    def forward(self, x: torch.Tensor, path: Path = "auto") -> torch.Tensor:
+        """Outputs [M, B, out] of inputs x [M, B, in]; `path` as in `candidate_values`."""
+        return _core.nn_forward(*self.layers(), x, core_path(path))
 
     def extra_repr(self) -> str:
         """The shape of the stack."""

@@ -149,9 +149,25 @@ def gradcheck(critic, function, *inputs):
     return torch.autograd.gradcheck(run, (*inputs, *parameters))
 
 
-def test_forward_gradients():
-    critic = StackedMlp(4, (5, 6, 4, 1), seed=1, dtype=torch.float64)
-    assert gradcheck(critic, lambda c, x: c(x), normal(4, 3, 5, seed=2).requires_grad_())
+@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("outputs", [1, 2, 5])
+def test_forward_gradients(path, outputs):
+    critic = StackedMlp(4, (5, 6, 4, outputs), seed=1, dtype=torch.float64)
+    assert gradcheck(critic, lambda c, x: c(x, path), normal(4, 3, 5, seed=2).requires_grad_())
+
+
+@pytest.mark.parametrize("sizes", [(18, 64, 64, 2), (6, 256, 256, 3), (7, 30, 19, 9), (60, 5, 33, 1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12)])
+def test_fused_forward_is_plain(sizes, dtype, tolerance):
+    mlp, results = StackedMlp(3, sizes, seed=1, dtype=dtype), {}
+    for path in ("fused", "plain"):
+        x = normal(3, 130, sizes[0], dtype=dtype).requires_grad_()
+        y = mlp(x, path)
+        upstream = normal(*y.shape, seed=3, dtype=dtype)
+        gradients = torch.autograd.grad((y * upstream).sum(), [x, *mlp.parameters()])
+        results[path] = [y.detach(), *gradients]
+    for fused, plain in zip(results["fused"], results["plain"], strict=True):
+        assert (fused - plain).norm() <= tolerance * plain.norm()
 
 
 @pytest.mark.parametrize("path", ["plain", "fused"])

@@ -80,8 +80,8 @@ struct CandidateValues : torch::autograd::Function<CandidateValues> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
-    check_once("nn::candidate_values");
     const variable_list saved = context->get_saved_variables();
+    check_once(saved[1].size(3) == 0 ? "nn::forward" : "nn::candidate_values");
     GradientRequest request{Wanted::inputs, context->needs_input_grad(0), context->needs_input_grad(1)};
     for (size_t i = 2; i < 8; ++i) {
       if (context->needs_input_grad(i)) request.wanted = Wanted::all;
@@ -139,6 +139,12 @@ void check_candidates(std::string_view op, const StackedMlp& critic, const at::T
   check_like(op, "actions", actions, critic.weights.front());
 }
 
+at::Tensor differentiable_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+                                 Precision precision) {
+  const auto& [w, b] = critic;
+  return CandidateValues::apply(obs, actions, w[0], b[0], w[1], b[1], w[2], b[2], static_cast<int64_t>(precision));
+}
+
 bool takes_fused(std::string_view op, Path path, const std::string& obstacle) {
   TORCH_CHECK_VALUE(path != Path::fused || obstacle.empty(), "[", op, "] the fused path cannot run: ", obstacle);
   return path != Path::plain && obstacle.empty();
@@ -148,10 +154,8 @@ at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, con
                             Scoring scoring) {
   constexpr const char* op = "nn::candidate_values";
   check_candidates(op, critic, obs, actions);
-  const int64_t precision = static_cast<int64_t>(scoring.precision);
-  const auto& [w, b] = critic;
   if (takes_fused(op, scoring.path, fused_obstacle(critic))) {
-    return CandidateValues::apply(obs, actions, w[0], b[0], w[1], b[1], w[2], b[2], precision);
+    return differentiable_values(critic, obs, actions, scoring.precision);
   }
   return plain_values(critic, obs, actions, scoring.precision);
 }

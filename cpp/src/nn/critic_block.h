@@ -64,7 +64,7 @@ class CriticBlock {
   }
 
   /// Values of `samples` candidates of each of `count` states, from the `first` observed one on:
-  /// scratch().q [count, samples].
+  /// scratch().q [outputs][count, samples].
   /// Never inlined, as the other tile loops: in a larger function their sums would not stay in registers.
   template <Keep K>
   [[gnu::noinline]] void score(const ActionView<T>& actions, std::int64_t first, std::int64_t count,
@@ -77,11 +77,13 @@ class CriticBlock {
       case 3: first_layer<3>(actions, first, count, samples); break;
       default: first_layer<0>(actions, first, count, samples); break;
     }
-    second_layer<K>();
-    for (std::int64_t r = 0; r < rows_; r += kW) {
-      V sums[kW];
-      for (int i = 0; i < kW; ++i) sums[i] = V::load(scratch_.partial + (r + i) * kW);
-      (row_sums(sums) + V(net_[at_.b3])).store(scratch_.q + r);
+    shape_.outputs == 1 ? second_layer<K, 1>() : second_layer<K, 0>();
+    for (std::int64_t o = 0; o < shape_.outputs; ++o) {
+      for (std::int64_t r = o * scratch_.rows; r < o * scratch_.rows + rows_; r += kW) {
+        V sums[kW];
+        for (int i = 0; i < kW; ++i) sums[i] = V::load(scratch_.partial + (r + i) * kW);
+        (row_sums(sums) + V(net_[at_.b3 + o])).store(scratch_.q + r);
+      }
     }
   }
 
@@ -89,7 +91,9 @@ class CriticBlock {
   /// leaves there what it needs not compute).
   void backward(const T* actions, std::int64_t count, T* sums, const InputGradients<T>& inputs) {
     const SumsLayout<T> to(shape_);
-    for (std::int64_t r = rows_; r < tiles_; ++r) scratch_.dq[r] = T(0);
+    for (std::int64_t o = 0; o < shape_.outputs; ++o) {
+      for (std::int64_t r = rows_; r < tiles_; ++r) scratch_.dq[o * scratch_.rows + r] = T(0);
+    }
     output_gradients(sums + to.w3, sums + to.b2, sums + to.b3);
     if (inputs.wanted == Wanted::all) second_weight_gradients(sums + to.w2);
     first_hidden_gradients();
@@ -134,8 +138,10 @@ class CriticBlock {
   }
 
   /// h2 = relu(x1 W_2 + b_2) (kept where asked), and lane sums of h2 w_3.
-  template <Keep K>
+  /// Outputs = 0: any number.
+  template <Keep K, int Outputs>
   [[gnu::noinline]] void second_layer() {
+    const std::int64_t outputs = Outputs > 0 ? Outputs : shape_.outputs;
     for (std::int64_t j = 0; j < at_.padded.h2; j += kP) {
       const T* bias = net_ + at_.b2 + j;
       const T* output = net_ + at_.w3 + j;
@@ -144,7 +150,6 @@ class CriticBlock {
         tile.fill(V::load(bias), V::load(bias + kW));
         multiply(tile, x1_ + r * F::kRow, weights(at_.w2) + j / kP * (at_.padded.h1 / kP) * F::kRow * kP,
                  at_.padded.h1);
-        const V left = V::load(output), right = V::load(output + kW);
         T* kept = scratch_.h2 + j * scratch_.rows + r * kP;
         T* partial = scratch_.partial + r * kW;
 #pragma GCC unroll 12
@@ -154,8 +159,12 @@ class CriticBlock {
             x.store(kept + i * kP);
             y.store(kept + i * kP + kW);
           }
-          const V sum = x * left + y * right;
-          (j == 0 ? sum : V::load(partial + i * kW) + sum).store(partial + i * kW);
+          const T* w = output;
+          T* to = partial + i * kW;
+          for (std::int64_t o = 0; o < outputs; ++o, w += at_.padded.h2, to += scratch_.rows * kW) {
+            const V sum = x * V::load(w) + y * V::load(w + kW);
+            (j == 0 ? sum : V::load(to) + sum).store(to);
+          }
         }
       }
     }
@@ -170,20 +179,29 @@ class CriticBlock {
     }
   }
 
-  /// Output layer's gradients, and the factors x2 = dz2 = dq w_3 [h2 > 0].
+  /// Output layer's gradients, and the factors x2 = dz2 = (dq w_3^T) [h2 > 0].
   void output_gradients(T* w3, T* b2, T* b3) {
-    for (std::int64_t j = 0; j < at_.padded.h2; j += kP) {
+    const std::int64_t h2 = at_.padded.h2;
+    for (std::int64_t j = 0; j < h2; j += kP) {
+      // x2 may take the place of h2, so the first output, which ends the pass, comes last.
+      for (std::int64_t o = shape_.outputs - 1; o > 0; --o) output_weight_gradients(o, j, w3 + o * h2 + j);
       const PanelRow<T> output = row(net_ + at_.w3 + j);
       PanelRow<T> weight = row(w3 + j), bias = row(b2 + j);
-      const T* h2 = scratch_.h2 + j * scratch_.rows;
+      const T* hidden = scratch_.h2 + j * scratch_.rows;
       Element* out = x2_ + j / kP * scratch_.rows * F::kRow;
-      for (std::int64_t r = 0; r < tiles_; ++r, h2 += kP, out += F::kRow) {
-        const PanelRow<T> h = row(h2);
+      for (std::int64_t r = 0; r < tiles_; ++r, hidden += kP, out += F::kRow) {
+        const PanelRow<T> h = row(hidden);
         const V d(scratch_.dq[r]), none(T(0));
         weight.left += d * h.left;
         weight.right += d * h.right;
-        const PanelRow<T> dz{select(h.left > none, d * output.left, none),
-                             select(h.right > none, d * output.right, none)};
+        PanelRow<T> dh{d * output.left, d * output.right};
+        for (std::int64_t o = 1; o < shape_.outputs; ++o) {
+          const V other(scratch_.dq[o * scratch_.rows + r]);
+          const PanelRow<T> w = row(net_ + at_.w3 + o * h2 + j);
+          dh.left += other * w.left;
+          dh.right += other * w.right;
+        }
+        const PanelRow<T> dz{select(h.left > none, dh.left, none), select(h.right > none, dh.right, none)};
         bias.left += dz.left;
         bias.right += dz.right;
         F::store(out, dz);
@@ -191,9 +209,24 @@ class CriticBlock {
       PlainFactors<T>::store(w3 + j, weight);
       PlainFactors<T>::store(b2 + j, bias);
     }
-    T total = T(0);
-    for (std::int64_t r = 0; r < rows_; ++r) total += scratch_.dq[r];
-    b3[0] += total;
+    for (std::int64_t o = 0; o < shape_.outputs; ++o) {
+      T total = T(0);
+      for (std::int64_t r = 0; r < rows_; ++r) total += scratch_.dq[o * scratch_.rows + r];
+      b3[o] += total;
+    }
+  }
+
+  /// sums += dq_o^T h2, of panel j.
+  void output_weight_gradients(std::int64_t o, std::int64_t j, T* sums) {
+    PanelRow<T> weight = row(sums);
+    const T* hidden = scratch_.h2 + j * scratch_.rows;
+    for (std::int64_t r = 0; r < tiles_; ++r, hidden += kP) {
+      const PanelRow<T> h = row(hidden);
+      const V d(scratch_.dq[o * scratch_.rows + r]);
+      weight.left += d * h.left;
+      weight.right += d * h.right;
+    }
+    PlainFactors<T>::store(sums, weight);
   }
 
   /// Factors whose sums run over rows.

@@ -29,21 +29,16 @@ void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed
   for (std::int64_t i = 0; i < s.obs + s.actions; ++i) {
     for (std::int64_t j = 0; j < s.hidden1; ++j) packed[at.w1 + i * at.padded.h1 + j] = from.w1[i * s.hidden1 + j];
   }
-  // Panels of the second layer's weights [H1, H2] and of their transpose.
-  Element* w2 = reinterpret_cast<Element*>(packed + at.w2);
-  Element* w2t = reinterpret_cast<Element*>(packed + at.w2t);
-  const std::int64_t size1 = at.padded.h1 * F::kRow, size2 = at.padded.h2 * F::kRow;
-  for (std::int64_t i = 0; i < s.hidden1; ++i) {
-    for (std::int64_t j = 0; j < s.hidden2; ++j) {
-      const T w = from.w2[i * s.hidden2 + j];
-      F::put(w2 + j / panel * size1, i, j % panel, w);
-      F::put(w2t + i / panel * size2, j, i % panel, w);
-    }
-  }
+  // Panels of the second layer's weights and of their transpose.
+  const std::int64_t h1 = s.hidden1, h2 = s.hidden2;
+  F::pack({from.w2, h2, 1, h1, h2}, reinterpret_cast<Element*>(packed + at.w2), at.padded.h1 / panel);
+  F::pack({from.w2, 1, h2, h2, h1}, reinterpret_cast<Element*>(packed + at.w2t), at.padded.h2 / panel);
   for (std::int64_t i = 0; i < s.hidden1; ++i) packed[at.b1 + i] = from.b1[i];
   for (std::int64_t i = 0; i < s.hidden2; ++i) packed[at.b2 + i] = from.b2[i];
-  for (std::int64_t i = 0; i < s.hidden2; ++i) packed[at.w3 + i] = from.w3[i];
-  packed[at.b3] = from.b3[0];
+  for (std::int64_t o = 0; o < s.outputs; ++o) {
+    for (std::int64_t i = 0; i < h2; ++i) packed[at.w3 + o * at.padded.h2 + i] = from.w3[i * s.outputs + o];
+    packed[at.b3 + o] = from.b3[o];
+  }
 }
 
 template <class T>
@@ -69,7 +64,10 @@ void values(const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
   const std::int64_t k = pass.shape.samples;
   for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     block.template score<Keep::nothing>(block.rows_of(states.actions + first * k * pass.shape.actions), 0, count, k);
-    for (std::int64_t r = 0; r < count * k; ++r) q[first * k + r] = block.scratch().q[r];
+    const std::int64_t outputs = pass.shape.outputs, rows = block.scratch().rows;
+    for (std::int64_t o = 0; o < outputs; ++o) {
+      for (std::int64_t r = 0; r < count * k; ++r) q[(first * k + r) * outputs + o] = block.scratch().q[o * rows + r];
+    }
   });
 }
 
@@ -80,7 +78,11 @@ void gradients(const CriticPass<T>& pass, const CriticStates<T>& states, const T
   for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     const T* actions = states.actions + first * s.samples * s.actions;
     block.template score<Keep::hidden>(block.rows_of(actions), 0, count, s.samples);
-    for (std::int64_t r = 0; r < count * s.samples; ++r) block.scratch().dq[r] = dq[first * s.samples + r];
+    const T* from = dq + first * s.samples * s.outputs;
+    for (std::int64_t o = 0; o < s.outputs; ++o) {
+      T* to = block.scratch().dq + o * block.scratch().rows;
+      for (std::int64_t r = 0; r < count * s.samples; ++r) to[r] = from[r * s.outputs + o];
+    }
     block.backward(actions, count, sums,
                    {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
                     inputs.actions == nullptr ? nullptr : inputs.actions + first * s.samples * s.actions});
@@ -115,12 +117,13 @@ void logsumexp(const CriticPass<T>& pass, const CriticStates<T>& states, const T
 template <class T>
 void collect(const CriticShape& s, const T* sums, std::int64_t chunks, const CriticWeights<T>& to) {
   const SumsLayout<T> at(s);
+  // [rows, columns] of sums whose rows are `stride` apart
   const auto add = [&](T* out, std::int64_t from, std::int64_t rows, std::int64_t columns, std::int64_t stride) {
-    for (std::int64_t i = 0; i < rows; ++i) {
-      for (std::int64_t j = 0; j < columns; ++j) {
-        T total = T(0);
-        for (std::int64_t c = 0; c < chunks; ++c) total += sums[c * at.size + from + i * stride + j];
-        out[i * columns + j] = total;
+    for (std::int64_t c = 0; c < chunks; ++c) {
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const T* part = sums + c * at.size + from + i * stride;
+        T* total = out + i * columns;
+        for (std::int64_t j = 0; j < columns; ++j) total[j] = c == 0 ? part[j] : total[j] + part[j];
       }
     }
   };
@@ -128,8 +131,14 @@ void collect(const CriticShape& s, const T* sums, std::int64_t chunks, const Cri
   add(to.b1, at.b1, 1, s.hidden1, 0);
   add(to.w2, at.w2, s.hidden1, s.hidden2, at.padded.h2);
   add(to.b2, at.b2, 1, s.hidden2, 0);
-  add(to.w3, at.w3, 1, s.hidden2, 0);
-  add(to.b3, at.b3, 1, 1, 0);
+  add(to.b3, at.b3, 1, s.outputs, 0);
+  for (std::int64_t o = 0; o < s.outputs; ++o) {
+    for (std::int64_t i = 0; i < s.hidden2; ++i) {
+      T total = T(0);
+      for (std::int64_t c = 0; c < chunks; ++c) total += sums[c * at.size + at.w3 + o * at.padded.h2 + i];
+      to.w3[i * s.outputs + o] = total;
+    }
+  }
 }
 
 /// Picks the precision at run time.

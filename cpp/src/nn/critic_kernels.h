@@ -1,5 +1,6 @@
 #pragma once
-/// The fused candidate critic: two hidden layers, one output, K candidate actions per state. Compiled per instruction
+/// The fused candidate critic: two hidden layers, K candidate actions per state. A plain network is the case A = 0,
+/// K = 1, where the observations are all its inputs. Compiled per instruction
 /// level; arguments are valid and contiguous. Padded arrays are laid out by the kernels themselves: the front end only
 /// allocates them (`packed`, `scratch`, `sums`; 64-byte aligned).
 
@@ -16,9 +17,10 @@ struct CriticShape {
   std::int64_t hidden1;
   std::int64_t hidden2;
   std::int64_t samples;  ///< K
+  std::int64_t outputs = 1;
 };
 
-/// One network's parameters: w1 [O + A, H1], b1 [H1], w2 [H1, H2], b2 [H2], w3 [H2], b3 [1].
+/// One network's parameters: w1 [O + A, H1], b1 [H1], w2 [H1, H2], b2 [H2], w3 [H2, outputs], b3 [outputs].
 template <class T>
 struct CriticWeights {
   T *w1, *b1, *w2, *b2, *w3, *b3;
@@ -62,12 +64,14 @@ struct CriticKernels {
 
   /// Rearranges one network's parameters.
   void (*pack)(const CriticShape& shape, const CriticWeights<const T>& weights, Precision precision, T* packed);
-  /// q [count, K].
+  /// q [count, K, outputs].
   void (*values)(const CriticPass<T>& pass, const CriticStates<T>& states, T* q);
-  /// Adds the parameters' gradients under upstream gradients dq [count, K] to `sums`; writes those of the inputs.
+  /// Adds the parameters' gradients under upstream gradients dq [count, K, outputs] to `sums`; writes those of the
+  /// inputs.
   void (*gradients)(const CriticPass<T>& pass, const CriticStates<T>& states, const T* dq, T* sums,
                     const InputGradients<T>& inputs);
-  /// out[s] = log sum_k exp(q[s, k] - log_density[s, k]); adds `scale` times the gradient of their sum to `sums`.
+  /// One output: out[s] = log sum_k exp(q[s, k] - log_density[s, k]); adds `scale` times the gradient of their sum to
+  /// `sums`.
   void (*logsumexp)(const CriticPass<T>& pass, const CriticStates<T>& states, const T* log_density, T scale, T* out,
                     T* sums);
   /// Parameters' gradients as the sum of `chunks` arrays of sums_size, in their order.

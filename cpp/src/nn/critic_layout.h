@@ -27,8 +27,8 @@ struct PackedCritic {
     w2t = w2 + padded.h1 * padded.h2;
     b2 = w2t + padded.h1 * padded.h2;
     w3 = b2 + padded.h2;
-    b3 = w3 + padded.h2;
-    size = b3 + kPanel<T>;
+    b3 = w3 + s.outputs * padded.h2;
+    size = b3 + round_up(s.outputs, kPanel<T>);
   }
 };
 
@@ -43,8 +43,8 @@ struct SumsLayout {
     w2 = b1 + padded.h1;
     b2 = w2 + padded.h1 * padded.h2;
     w3 = b2 + padded.h2;
-    b3 = w3 + padded.h2;
-    size = b3 + kPanel<T>;
+    b3 = w3 + s.outputs * padded.h2;
+    size = b3 + round_up(s.outputs, kPanel<T>);
   }
 };
 
@@ -77,7 +77,8 @@ struct ActionView {
 template <class T>
 struct Scratch {
   std::int64_t states, rows;  ///< whole tiles
-  T *obs, *base, *h1, *h2, *partial, *q, *dq;
+  T *obs, *base, *h1, *h2;
+  T *partial, *q, *dq;               ///< of output o from o * rows on
   std::uint32_t *words1, *words2;    ///< bfloat16 factors of the hidden products, two in a word
   std::uint32_t *turned1, *turned2;  ///< the same, rows in pairs
   std::int64_t size;
@@ -95,9 +96,9 @@ struct Scratch {
     base = take(states * padded.h1);
     h1 = take(rows * padded.h1);
     h2 = take(rows * padded.h2);
-    partial = take(rows * Lanes<T>::width);
-    q = take(rows);
-    dq = take(rows);
+    partial = take(s.outputs * rows * Lanes<T>::width);
+    q = take(s.outputs * rows);
+    dq = take(s.outputs * rows);
     const std::int64_t pairs = sizeof(T) == sizeof(float) ? rows / 2 : 0;
     const auto take_words = [&](std::int64_t n) { return reinterpret_cast<std::uint32_t*>(take(n)); };
     words1 = take_words(pairs * padded.h1);

@@ -25,6 +25,13 @@ struct PanelRow {
   Lanes<T> left, right;
 };
 
+/// Element (i, j) at data[i * by_row + j * by_column].
+template <class T>
+struct Matrix {
+  const T* data;
+  std::int64_t by_row, by_column, rows, columns;
+};
+
 /// Factors as they stand.
 template <class T>
 struct PlainFactors {
@@ -41,8 +48,17 @@ struct PlainFactors {
   static OMAR_INLINE PanelRow<T> load(const T* row) {
     return {Lanes<T>::load(row), Lanes<T>::load(row + Lanes<T>::width)};
   }
-  /// Element of a [n, kPanel] panel that holds number k of column j.
-  static void put(T* panel, std::int64_t k, std::int64_t j, T x) { panel[k * kPanel<T> + j] = x; }
+  /// Cuts a matrix into panels of `blocks` * kPanel rows, zero where it has none.
+  static void pack(const Matrix<T>& from, T* to, std::int64_t blocks) {
+    for (std::int64_t j = 0; j < from.columns; j += kPanel<T>) {
+      const std::int64_t width = from.columns - j < kPanel<T> ? from.columns - j : kPanel<T>;
+      for (std::int64_t k = 0; k < from.rows; ++k) {
+        const T* row = from.data + k * from.by_row + j * from.by_column;
+        T* out = to + (j * blocks + k) * kPanel<T>;
+        for (std::int64_t i = 0; i < width; ++i) out[i] = row[i * from.by_column];
+      }
+    }
+  }
 };
 
 /// Two bfloat16 factors in a word, and what multiplies them.
@@ -69,6 +85,12 @@ struct PairedFactors {
     return ((x.v == x.v) ? nearest : (bits | 0x00400000u)) & kHigh;
   }
 
+  static OMAR_INLINE Element rounded(float x) {
+    const Element bits = std::bit_cast<Element>(x);
+    const Element nearest = bits + 0x7FFFu + ((bits >> 16) & 1u);
+    return (x == x ? nearest : (bits | 0x00400000u)) & kHigh;
+  }
+
   static OMAR_INLINE Words pair(const V& low, const V& high) {
 #if defined(__AVX512BF16__)
     // [low, high] as 32 bfloat16, then interleaved. Subnormal numbers become zero here.
@@ -87,12 +109,19 @@ struct PairedFactors {
     return {V((V::Vector)(w << 16)), V((V::Vector)(w & kHigh))};
   }
 
-  /// Writes number k of column j of a panel of weights: [n / 2, kPanel] words, paired along k as rows are.
-  static void put(Element* panel, std::int64_t k, std::int64_t j, float x) {
-    const std::int64_t block = k / kPanel<float>, within = k % kPanel<float>;
-    Element& word = panel[(block * kW + within % kW) * kPanel<float> + j];
-    const Element bits = rounded(V(x))[0];
-    word = within < kW ? (word & kHigh) | (bits >> 16) : (word & ~kHigh) | bits;
+  /// Cuts a matrix into panels of `blocks` * width rows of words, zero where it has none: word (k, j) of a block holds
+  /// the numbers of rows k and k + width, which are those that a row of factors pairs.
+  static void pack(const Matrix<float>& from, Element* to, std::int64_t blocks) {
+    for (std::int64_t j = 0; j < from.columns; j += kPanel<float>) {
+      const std::int64_t width = from.columns - j < kPanel<float> ? from.columns - j : kPanel<float>;
+      for (std::int64_t k = 0; k < from.rows; ++k) {
+        const float* row = from.data + k * from.by_row + j * from.by_column;
+        const std::int64_t block = j / kPanel<float> * blocks + k / kPanel<float>, within = k % kPanel<float>;
+        Element* out = to + (block * kW + within % kW) * kPanel<float>;
+        const int shift = within < kW ? 16 : 0;  // rows of the low half come first, and find zeros
+        for (std::int64_t i = 0; i < width; ++i) out[i] |= rounded(row[i * from.by_column]) >> shift;
+      }
+    }
   }
 
   /// Turns a panel of `rows` rows (even) into rows / 2 rows of kPanel words: word c holds number c of two rows.

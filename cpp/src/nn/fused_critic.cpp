@@ -61,7 +61,8 @@ class FusedCritic {
   FusedCritic(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions, Precision precision)
       : kernels_(chosen_critic_kernels<T>()),
         precision_(precision),
-        shape_{obs.size(2), actions.size(3), critic.weights[0].size(2), critic.weights[1].size(2), actions.size(2)},
+        shape_{obs.size(2),     actions.size(3),          critic.weights[0].size(2), critic.weights[1].size(2),
+               actions.size(2), critic.weights[2].size(2)},
         members_(obs.size(0)),
         batch_(obs.size(1)),
         networks_(critic.members()),
@@ -80,10 +81,11 @@ class FusedCritic {
   }
 
   at::Tensor values() {
-    at::Tensor q = at::empty({networks_ / members_, members_, batch_, shape_.samples}, obs_.options());
+    at::Tensor q = at::empty({networks_ / members_, members_, batch_, shape_.samples * shape_.outputs}, obs_.options());
     T* data = q.template mutable_data_ptr<T>();
     for_pieces([&](const CriticPass<T>& pass, const Piece& piece) {
-      kernels_.values(pass, states(piece), data + (piece.network * batch_ + piece.first) * shape_.samples);
+      kernels_.values(pass, states(piece),
+                      data + (piece.network * batch_ + piece.first) * shape_.samples * shape_.outputs);
     });
     return q;
   }
@@ -105,8 +107,8 @@ class FusedCritic {
       InputGradients<T> inputs{request.wanted, nullptr, nullptr};
       if (request.obs) inputs.obs = obs_data + state * shape_.obs;
       if (request.actions) inputs.actions = actions_data + state * shape_.samples * shape_.actions;
-      kernels_.gradients(pass, states(piece), dq_data + state * shape_.samples, sums_data + piece.index * sums_size_,
-                         inputs);
+      kernels_.gradients(pass, states(piece), dq_data + state * shape_.samples * shape_.outputs,
+                         sums_data + piece.index * sums_size_, inputs);
     });
     FusedGradients result;
     if (request.wanted == Wanted::all) result.parameters = collect(sums_data);
@@ -158,7 +160,7 @@ class FusedCritic {
 
   StackedMlp collect(const T* sums) {
     const int64_t in = shape_.obs + shape_.actions;
-    const int64_t sizes[] = {in, shape_.hidden1, shape_.hidden2, 1};
+    const int64_t sizes[] = {in, shape_.hidden1, shape_.hidden2, shape_.outputs};
     StackedMlp result;
     for (size_t i = 0; i < 3; ++i) {
       result.weights.push_back(at::empty({networks_, sizes[i], sizes[i + 1]}, obs_.options()));

@@ -1,6 +1,6 @@
 #pragma once
-/// Runs the fused critic's kernels over whole tensors: splits the work over networks and ranges of states, and adds up
-/// gradients in an order that does not depend on the number of threads. No autograd here.
+/// Runs the fused kernels over whole tensors: splits the work over networks and ranges of states, and adds up
+/// gradients in an order that does not depend on the number of threads.
 
 #include <omar/nn/stacked_mlp.h>
 
@@ -30,9 +30,13 @@ at::Tensor pack_networks(const CriticKernels<T>& kernels, const CriticShape& sha
 template <class T>
 CriticKernels<T> chosen_critic_kernels();
 
-/// [T, M, B, K]
+/// [T, M, B, K * outputs]
 at::Tensor fused_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
                         Precision precision);
+
+/// The same with gradients for obs, actions and parameters.
+at::Tensor differentiable_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+                                 Precision precision);
 
 /// Undefined where not asked for.
 struct FusedGradients {
@@ -47,7 +51,7 @@ struct GradientRequest {
   bool actions = false;
 };
 
-/// Gradients under upstream gradients dq [T, M, B, K].
+/// Gradients under upstream gradients dq [T, M, B, K * outputs].
 FusedGradients fused_gradients(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
                                const at::Tensor& dq, Precision precision, GradientRequest request);
 

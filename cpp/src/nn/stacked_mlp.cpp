@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "nn/fused_critic.h"
+
 namespace omar::nn {
 namespace {
 
@@ -125,11 +127,15 @@ StackedMlp first(const StackedMlp& mlp, int64_t count) {
   return part;
 }
 
-at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x) {
+at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path path) {
   constexpr const char* op = "nn::forward";
   check(mlp);
   check::shape(op, "x", x, {mlp.members(), -1, mlp.in_features()}, "[M, B, in]");
   check_like(op, "x", x, mlp.weights.front());
+  if (takes_fused(op, path, fused_obstacle(mlp))) {
+    const at::Tensor none = at::empty({x.size(0), x.size(1), 1, 0}, x.options());
+    return differentiable_values(mlp, x, none, Precision::float32).squeeze(0);
+  }
   at::Tensor y = x;
   for (size_t i = 0; i < mlp.weights.size(); ++i) {
     y = at::baddbmm(mlp.biases[i].unsqueeze(1), i == 0 ? y : at::relu(y), mlp.weights[i]);

@@ -126,7 +126,7 @@ class Agents:
 
     def act(self, observations: Tensor) -> Tensor:
         """`pi(o)`: `[M, B, O]` to actions `[M, B, A]`."""
-        return torch.tanh(self.actor.networks(observations))
+        return torch.tanh(self.actor.networks(observations, self.settings.path))
 
     def values(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Both critics' values of one action per state, `[2, M, B]`."""
@@ -146,7 +146,7 @@ class Agents:
     def targets(self, batch: Batch) -> Tensor:
         """`y = r + gamma min_k Qbar^k(o', pibar(o'))`, `[M, B]`."""
         with torch.no_grad():
-            next_actions = torch.tanh(self.actor.target(batch.next_observations))
+            next_actions = torch.tanh(self.actor.target(batch.next_observations, self.settings.path))
             next_values = self._values(self.critic.target, batch.next_observations, next_actions)
             return losses.td_target(batch.rewards, next_values, self.settings.gamma, batch.terminated)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .. import _core
-from ..nets import StackedMlp
+from ..nets import StackedMlp, core_path
 from ..optim import StackedOptimizer
 from . import losses
 from .agents import ACTOR, CRITIC, LAST_POLICY_LAYER
@@ -199,7 +199,8 @@ class Matd3:
             [p[: self.members].detach() for p in layers]
             for layers in (self.critic.networks.weights, self.critic.networks.biases)
         )
-        value = losses.negative_value(_core.nn_forward(weights, biases, inputs).squeeze(-1))
+        values = _core.nn_forward(weights, biases, inputs, core_path("auto"))
+        value = losses.negative_value(values.squeeze(-1))
         penalty = self.settings.saturation_penalty * losses.action_norm(logits.flatten(0, 1))
         return value, penalty
 

@@ -53,8 +53,8 @@ OMAR_API StackedMlp init(const InitOptions& options);
 /// Members [0, count) as views. \throws c10::ValueError
 OMAR_API StackedMlp first(const StackedMlp& mlp, int64_t count);
 
-/// x [M, B, in] -> [M, B, out]. Differentiable LibTorch ops, any device.
-OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x);
+/// x [M, B, in] -> [M, B, out]. Differentiable: the kernels (CPU, two hidden layers) once, LibTorch ops always.
+OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path path = Path::automatic);
 
 /// Q of K candidate actions per state: obs [M, B, O], actions [M, B, K, A] -> [T, M, B, K], where the critic holds
 /// T * M networks on (o, a) with one output each; network t * M + m belongs to member m (T = 2: twin critics).
