@@ -2,6 +2,8 @@
 
 #include <omar/core/rng.h>
 
+#include "nn/word_lanes.h"
+
 namespace omar::nn::OMAR_LEVEL {
 namespace {
 
@@ -48,13 +50,14 @@ void fill(const CandidateBlock& block, const CandidateStrides& strides, float* o
         const std::uint32_t draw =
             block.first + static_cast<std::uint32_t>(b) + (static_cast<std::uint32_t>(k / 4) << 24);
         Words w;
-        for (int i = 0; i < kLanes; ++i) {
-          const rng::Block x =
-              rng::words(block.seed, stream, block.member, block.step, draw + static_cast<std::uint32_t>(i));
-          w.x0[i] = x.x0;
-          w.x1[i] = x.x1;
-          w.x2[i] = x.x2;
-          w.x3[i] = x.x3;
+        for (int i = 0; i < kLanes; i += WordLanes::width) {
+          const rng::BlockOf<WordLanes> counter{WordLanes::from(draw + static_cast<std::uint32_t>(i)),
+                                                WordLanes(block.step), WordLanes(block.member), WordLanes(stream)};
+          const rng::BlockOf<WordLanes> x = rng::philox(counter, block.seed);
+          x.x0.store(w.x0 + i);
+          x.x1.store(w.x1 + i);
+          x.x2.store(w.x2 + i);
+          x.x3.store(w.x3 + i);
         }
         float z[4][kLanes];
         Law::numbers(w, z);

@@ -27,21 +27,34 @@ enum class Stream : std::uint32_t {
 inline namespace OMAR_LEVEL {
 namespace rng {
 
-/// Four 32-bit words: the counter or the output of one Philox block.
-struct Block {
-  std::uint32_t x0, x1, x2, x3;
+/// Both halves of a product of 32-bit words.
+template <class Word>
+struct Product {
+  Word high, low;
 };
 
-/// Philox4x32-10 of `counter` under the 64-bit `key`.
-OMAR_HD OMAR_INLINE Block philox(Block counter, std::uint64_t key) {
+OMAR_HD OMAR_INLINE Product<std::uint32_t> product(std::uint32_t factor, std::uint32_t word) {
+  const std::uint64_t p = static_cast<std::uint64_t>(factor) * word;
+  return {static_cast<std::uint32_t>(p >> 32), static_cast<std::uint32_t>(p)};
+}
+
+/// Four 32-bit words (or lanes of words): the counter or the output of a Philox block.
+template <class Word>
+struct BlockOf {
+  Word x0, x1, x2, x3;
+};
+using Block = BlockOf<std::uint32_t>;
+
+/// Philox4x32-10 of `counter` under the 64-bit `key`. Word is std::uint32_t or a pack of such words with `product`.
+template <class Word>
+OMAR_HD OMAR_INLINE BlockOf<Word> philox(BlockOf<Word> counter, std::uint64_t key) {
   std::uint32_t k0 = static_cast<std::uint32_t>(key);
   std::uint32_t k1 = static_cast<std::uint32_t>(key >> 32);
-  Block c = counter;
+  BlockOf<Word> c = counter;
   for (int round = 0; round < 10; ++round) {
-    const std::uint64_t p0 = static_cast<std::uint64_t>(0xD2511F53u) * c.x0;
-    const std::uint64_t p1 = static_cast<std::uint64_t>(0xCD9E8D57u) * c.x2;
-    c = Block{static_cast<std::uint32_t>(p1 >> 32) ^ c.x1 ^ k0, static_cast<std::uint32_t>(p1),
-              static_cast<std::uint32_t>(p0 >> 32) ^ c.x3 ^ k1, static_cast<std::uint32_t>(p0)};
+    const Product<Word> p0 = product(0xD2511F53u, c.x0);
+    const Product<Word> p1 = product(0xCD9E8D57u, c.x2);
+    c = BlockOf<Word>{p1.high ^ c.x1 ^ k0, p1.low, p0.high ^ c.x3 ^ k1, p0.low};
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
