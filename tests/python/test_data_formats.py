@@ -148,8 +148,19 @@ def test_authors_files_are_those_of_their_code(tmp_path):
         assert np.load(source / f"acs_{agent}.npy").shape == (100, 2)
         assert np.load(source / f"rews_{agent}.npy").shape == (100,)
         assert not np.load(source / f"dones_{agent}.npy").any()
+        for stem in ("obs", "next_obs", "acs", "rews", "dones"):
+            array = np.load(source / f"{stem}_{agent}.npy", mmap_mode="r")
+            assert array.dtype == np.float32
+            assert array.flags.c_contiguous
+    assert len(list(source.iterdir())) == 4 * 5
     np.testing.assert_array_equal(np.load(source / "acs_1.npy"), columns["actions"][:, 1])
     np.testing.assert_array_equal(np.load(source / "rews_3.npy"), columns["prey_rewards"])
+
+
+def test_the_authors_prey_is_missing_and_that_is_said(tmp_path):
+    dataset = make_dataset(tmp_path / "set", "simple_tag")
+    notes = export_dataset("authors", dataset, tmp_path / "out")
+    assert any("asks for simple_tag/pretrained_adv_model.pt" in note for note in notes)
 
 
 def test_authors_float64_is_rounded_and_said(tmp_path):

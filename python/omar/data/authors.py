@@ -30,6 +30,7 @@ STEMS = {
     "next_observations": "next_obs",
 }
 DONES = "dones"
+PREY_FILE = "pretrained_adv_model.pt"
 NAMES = {"half_cheetah": "HalfCheetah-v2"}  # the authors' names of tasks where they differ
 
 
@@ -54,6 +55,11 @@ def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
         np.save(folder / f"{DONES}_{learners}.npy", columns["terminated"].astype(np.float32))
     elif get_task(dataset.task).has_prey:
         notes = (f"the set does not hold the prey's columns: the authors' code asks for obs_{learners}.npy",)
+    if get_task(dataset.task).has_prey:
+        notes += (
+            f"the prey's network is not stored: the authors' code asks for {dataset.task}/{PREY_FILE} to "
+            "evaluate against",
+        )
     return (
         *notes,
         "truncations are not stored: an episode ends where the next row starts elsewhere",
