@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -24,6 +25,18 @@ class Foreign:
 
     columns: Columns
     notes: tuple[str, ...] = ()
+
+
+def optional_package(name: str, about: str) -> Any:
+    """A package that one format needs; the extra of that format's name installs it.
+
+    Raises:
+        DatasetError: It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError:
+        raise DatasetError(f"the {about} format needs {name}: pip install 'omar[{about.lower()}]'") from None
 
 
 def as_float32(array: npt.NDArray[Any], what: str) -> npt.NDArray[np.float32]:

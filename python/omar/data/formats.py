@@ -66,8 +66,6 @@ def import_dataset(
     if not source.exists():
         raise DatasetError(f"nothing to import: {source} does not exist")
     foreign = chosen.read(source, found)
-    _check(foreign.columns, found, source)
-    foreign.columns["truncated"] = foreign.columns["truncated"] & ~foreign.columns["terminated"]
     spec = DatasetSpec(
         task=task,
         quality=quality,
@@ -78,8 +76,10 @@ def import_dataset(
         episode_length=found.episode_length,
         recipe={"source": "import", "format": name},
         prey_obs_size=found.obs_sizes[-1] if PREY_COLUMNS[0] in foreign.columns else 0,
-        state_size=foreign.columns["states"].shape[1] if "states" in foreign.columns else 0,
+        state_size=foreign.columns["states"].shape[-1] if "states" in foreign.columns else 0,
     )
+    _check(foreign.columns, spec, source)
+    foreign.columns["truncated"] = foreign.columns["truncated"] & ~foreign.columns["terminated"]
     return write_dataset(destination, spec, foreign.columns), foreign.notes
 
 
@@ -99,46 +99,34 @@ def export_dataset(name: str, dataset: Dataset, destination: Path) -> tuple[str,
         raise DatasetError(f"cannot export to {destination}: {error.strerror or error}") from None
 
 
-def _check(columns: Columns, task: Task, source: Path) -> None:
-    rows = len(columns["rewards"])
-    if not rows:
+def _check(columns: Columns, spec: DatasetSpec, source: Path) -> None:
+    if not spec.transitions:
         raise DatasetError(f"{source} has no transition")
-    shapes: dict[str, tuple[int, ...]] = {
-        "observations": (rows, task.num_learners, task.obs_size),
-        "actions": (rows, task.num_learners, task.action_size),
-        "rewards": (rows, task.num_learners),
-        "next_observations": (rows, task.num_learners, task.obs_size),
-        "terminated": (rows,),
-        "truncated": (rows,),
-    }
-    if PREY_COLUMNS[0] in columns:
-        prey = (rows, task.obs_sizes[-1])
-        shapes |= dict(zip(PREY_COLUMNS, (prey, (rows, task.action_size), (rows,), prey), strict=True))
-    for name, shape in shapes.items():
+    for name, shape in spec.shapes().items():
         if columns[name].shape != shape:
             raise DatasetError(
-                f"{source} is not a dataset of {task.name}: {name} must be {list(shape)}, "
+                f"{source} is not a dataset of {spec.task}: {name} must be {list(shape)}, "
                 f"got {list(columns[name].shape)}"
             )
     try:
         for name, column in columns.items():
             check_finite(name, column)
-        _check_episodes(columns, task)
+        _check_episodes(columns, spec)
     except DatasetError as error:
         raise DatasetError(f"{source} is malformed: {error}") from None
 
 
-def _check_episodes(columns: dict[str, Any], task: Task) -> None:
+def _check_episodes(columns: dict[str, Any], spec: DatasetSpec) -> None:
     ends = np.asarray(columns[FLAG_COLUMNS[0]] | columns[FLAG_COLUMNS[1]])
     check_order(columns["observations"], columns["next_observations"], ends)
     last = np.flatnonzero(ends)
     lengths = np.diff(np.concatenate(([-1], last)))
-    if len(lengths) and lengths.max() > task.episode_length:
+    if len(lengths) and lengths.max() > spec.episode_length:
         raise DatasetError(
-            f"an episode has {lengths.max()} steps, those of {task.name} have at most {task.episode_length}"
+            f"an episode has {lengths.max()} steps, those of {spec.task} have at most {spec.episode_length}"
         )
-    if len(lengths) > 1 and np.median(lengths) < task.episode_length / 2:
+    if len(lengths) > 1 and np.median(lengths) < spec.episode_length / 2:
         raise DatasetError(
-            f"most episodes have {int(np.median(lengths))} steps instead of {task.episode_length}: "
+            f"most episodes have {int(np.median(lengths))} steps instead of {spec.episode_length}: "
             "the rows are not in order of time"
         )

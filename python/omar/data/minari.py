@@ -17,7 +17,7 @@ import numpy as np
 from ..progress import progress_bar
 from .dataset import Dataset
 from .errors import DatasetError
-from .foreign import Columns, Foreign, as_flags, as_float32, claim, rounding_note
+from .foreign import Columns, Foreign, as_flags, as_float32, claim, optional_package, rounding_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,17 +32,9 @@ METADATA_FILE = "metadata.json"
 COMPACT_BYTES = 32_768  # arrays up to this size lie in their header; HDF5 allows 64 kB
 
 
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise DatasetError("the Minari format needs h5py: pip install 'omar[minari]'") from None
-    return h5py
-
-
 def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     """Writes the Minari dataset folder `destination`; returns what the format drops."""
-    h5py = _h5py()
+    h5py = optional_package("h5py", "Minari")
     data = destination / "data"
     claim(data)
     columns = dataset.columns()
@@ -176,7 +168,7 @@ def _dict_space(sizes: dict[str, int], bound: float | None) -> str:
 
 def read(source: Path, task: Task) -> Foreign:
     """Reads a Minari dataset folder (the one that holds `data`)."""
-    h5py = _h5py()
+    h5py = optional_package("h5py", "Minari")
     path = source / "data" / MAIN_FILE
     if not path.is_file():
         raise DatasetError(f"{source} is not a Minari dataset: data/{MAIN_FILE} is missing")

@@ -20,7 +20,7 @@ import numpy as np
 
 from .dataset import CHUNK_ROWS, PREY_COLUMNS, Dataset
 from .errors import DatasetError
-from .foreign import Columns, Foreign, any_agent, as_flags, as_float32, claim, rounding_note
+from .foreign import Columns, Foreign, any_agent, as_flags, as_float32, claim, optional_package, rounding_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,17 +35,9 @@ TIME_AXIS = int(10e12)  # the open end of a vault's time axis
 LEAVES = ("observations", "actions", "rewards", "terminals", "truncations")
 
 
-def _tensorstore() -> Any:
-    try:
-        import tensorstore
-    except ImportError:
-        raise DatasetError("the Vault format needs tensorstore: pip install 'omar[vault]'") from None
-    return tensorstore
-
-
 def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     """Writes the vault `destination/{task}.vlt/{Quality}`; returns what the format drops."""
-    store = _tensorstore()
+    store = optional_package("tensorstore", "Vault")
     folder = destination / f"{dataset.task}.vlt" / dataset.quality.title().replace("-", "")
     claim(folder)
     columns = dataset.columns()
@@ -92,7 +84,7 @@ def _write_metadata(folder: Path, leaves: Columns, rows: int) -> None:
 
 def read(source: Path, task: Task) -> Foreign:
     """Reads a vault, the folder that holds `metadata.json`."""
-    store = _tensorstore()
+    store = optional_package("tensorstore", "Vault")
     structure = _structure(source)
     try:
         rows = int(_open(store, source, "vault_index").read().result()[0])
