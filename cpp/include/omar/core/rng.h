@@ -61,6 +61,8 @@ OMAR_HD OMAR_INLINE BlockOf<Word> philox(BlockOf<Word> counter, std::uint64_t ke
   return c;
 }
 
+OMAR_HD OMAR_INLINE Block philox(Block counter, std::uint64_t key) { return philox<std::uint32_t>(counter, key); }
+
 /// The four words at (stream, index, step, draw) of generator `seed`. `index` is a world or a member.
 OMAR_HD OMAR_INLINE Block words(std::uint64_t seed, std::uint32_t stream, std::uint32_t index, std::uint32_t step,
                                 std::uint32_t draw) {
