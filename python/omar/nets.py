@@ -134,7 +134,9 @@ class StackedMlp(nn.Module):
         Args:
             members: how many, counted from the first; None: all.
         """
-        weights, biases = [w[:members] for w in self.weights], [b[:members] for b in self.biases]
+        weights, biases = list(self.weights), list(self.biases)
+        if members is not None:
+            weights, biases = [w[:members] for w in weights], [b[:members] for b in biases]
         if self.input_mean is not None and self.input_std is not None:
             weights[0] = weights[0] / self.input_std[:members, :, None]
             biases[0] = biases[0] - torch.bmm(self.input_mean[:members, None], weights[0])[:, 0]
