@@ -1,8 +1,8 @@
 #pragma once
 /// The fused candidate critic: two hidden layers, K candidate actions per state. A plain network is the case A = 0,
-/// K = 1, where the observations are all its inputs. Compiled per instruction
-/// level; arguments are valid and contiguous. Padded arrays are laid out by the kernels themselves: the front end only
-/// allocates them (`packed`, `scratch`, `sums`; 64-byte aligned).
+/// K = 1, where the observations are all its inputs. Compiled per instruction level; arguments are valid and
+/// contiguous. Padded arrays are laid out by the kernels themselves: the front end only allocates them (`packed`,
+/// `scratch`, `sums`; 64-byte aligned).
 
 #include <omar/nn/precision.h>
 

@@ -14,24 +14,6 @@ struct Padded {
       : h1(round_up(shape.hidden1, kPanel<T>)), h2(round_up(shape.hidden2, kPanel<T>)) {}
 };
 
-/// Where the parts of a packed network are.
-template <class T>
-struct PackedCritic {
-  Padded<T> padded;
-  std::int64_t w1, b1, w2, w2t, b2, w3, b3,
-      size;  ///< w1 [O + A, h1]; w2 panels of h1 rows; w2t panels of h2 rows of the transpose
-  explicit PackedCritic(const CriticShape& s) : padded(s) {
-    w1 = 0;
-    b1 = w1 + (s.obs + s.actions) * padded.h1;
-    w2 = b1 + padded.h1;
-    w2t = w2 + padded.h1 * padded.h2;
-    b2 = w2t + padded.h1 * padded.h2;
-    w3 = b2 + padded.h2;
-    b3 = w3 + s.outputs * padded.h2;
-    size = b3 + round_up(s.outputs, kPanel<T>);
-  }
-};
-
 /// Where the parts of the gradient sums are: as the parameters, rows padded.
 template <class T>
 struct SumsLayout {
@@ -45,6 +27,16 @@ struct SumsLayout {
     w3 = b2 + padded.h2;
     b3 = w3 + s.outputs * padded.h2;
     size = b3 + round_up(s.outputs, kPanel<T>);
+  }
+};
+
+/// Where the parts of a packed network are: as the sums, but w2 in panels of h1 rows; then w2t, panels of h2 rows of
+/// its transpose.
+template <class T>
+struct PackedCritic : SumsLayout<T> {
+  std::int64_t w2t;
+  explicit PackedCritic(const CriticShape& s) : SumsLayout<T>(s), w2t(this->size) {
+    this->size += this->padded.h1 * this->padded.h2;
   }
 };
 
