@@ -69,7 +69,8 @@ void bind_nn(py::module_& m) {
            "Uniform candidates per state, their counter, and how they are scored.");
   m.def("nn_init", &init, py::arg("sizes"), py::arg("seeds"), py::arg("network"), py::arg("last_layer_scale"),
         py::arg("dtype"), unlocked, "First weights and biases of a stack: lists of [M, in, out] and [M, out].");
-  m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"), py::arg("path"), unlocked,
+  m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"),
+        py::arg_v("path", nn::Path::automatic, "Path.auto"), unlocked,
         "Outputs [M, B, out] of stacked networks on x [M, B, in].");
   m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
         py::arg("actions"), py::arg("scoring"), unlocked,

@@ -637,7 +637,7 @@ def nn_cql_penalty(weights: collections.abc.Sequence[torch.Tensor], biases: coll
     """
     The CQL penalty [T, M] with uniform and other candidates.
     """
-def nn_forward(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], x: torch.Tensor, path: Path) -> torch.Tensor:
+def nn_forward(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], x: torch.Tensor, path: Path = ...) -> torch.Tensor:
     """
     Outputs [M, B, out] of stacked networks on x [M, B, in].
     """

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .. import _core
-from ..nets import StackedMlp, core_path
+from ..nets import StackedMlp
 from ..optim import StackedOptimizer
 from . import losses
 from .agents import ACTOR, CRITIC, LAST_POLICY_LAYER
@@ -199,8 +199,7 @@ class Matd3:
             [p[: self.members].detach() for p in layers]
             for layers in (self.critic.networks.weights, self.critic.networks.biases)
         )
-        values = _core.nn_forward(weights, biases, inputs, core_path("auto"))
-        value = losses.negative_value(values.squeeze(-1))
+        value = losses.negative_value(_core.nn_forward(weights, biases, inputs).squeeze(-1))
         penalty = self.settings.saturation_penalty * losses.action_norm(logits.flatten(0, 1))
         return value, penalty
 

@@ -11,7 +11,6 @@ import safetensors.torch
 import torch
 
 from .. import _core
-from ..nets import core_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,8 +55,7 @@ class Behavior:
     def act(self, observations: Tensor) -> Tensor:
         """Actions `[E, N, A]` for observations `[E, N, O]`."""
         by_learner = observations.transpose(0, 1).contiguous()
-        outputs = _core.nn_forward(self.weights, self.biases, by_learner, core_path("auto"))
-        return torch.tanh(outputs).transpose(0, 1)
+        return torch.tanh(_core.nn_forward(self.weights, self.biases, by_learner)).transpose(0, 1)
 
     def __call__(self, observations: Tensor) -> Tensor:
         """Actions `[S, W, N, A]` for observations `[S, W, N, O]`, as `evaluate.episode_returns` asks."""
