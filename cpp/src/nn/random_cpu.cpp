@@ -2,7 +2,7 @@
 
 #include <omar/core/rng.h>
 
-#include "nn/word_lanes.h"
+#include "core/word_lanes.h"
 
 namespace omar::nn::OMAR_LEVEL {
 namespace {

@@ -5,17 +5,14 @@
 
 #include <cstdint>
 
+#include "core/vector_bytes.h"
+
 namespace omar::nn::OMAR_LEVEL {
 
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
 constexpr int kTileRows = 12;  // 24 sums, 2 vectors and a broadcast in 32 registers
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-constexpr int kTileRows = 6;  // 12 sums, 2 vectors and a broadcast in 16 registers
 #else
-constexpr int kVectorBytes = 16;
-constexpr int kTileRows = 6;
+constexpr int kTileRows = 6;  // 12 sums, 2 vectors and a broadcast in 16 registers
 #endif
 
 template <class T>

@@ -1,9 +1,9 @@
 /// CPU kernels of the particle worlds: W worlds side by side in vector registers. Compiled once per instruction level.
 
+#include "core/vector_bytes.h"
 #include "particle/kernels.h"
 #include "particle/scenarios/scenarios.h"
 #include "particle/transpose.h"
-#include "particle/vector_bytes.h"
 
 namespace omar::particle::OMAR_LEVEL {
 namespace {

@@ -4,8 +4,8 @@
 #include <omar/core/pack.h>
 #include <omar/core/rng.h>
 
+#include "core/vector_bytes.h"
 #include "particle/rollout_kernels.h"
-#include "particle/vector_bytes.h"
 
 namespace omar::particle::OMAR_LEVEL {
 namespace {

@@ -1,10 +1,11 @@
 /// Many steps of a block of worlds with its policies: the worlds stay in cache from the first step to the last.
 /// Compiled once per instruction level.
 
+#include "core/vector_bytes.h"
+#include "core/word_lanes.h"
 #include "particle/rollout_kernels.h"
 #include "particle/scenarios/scenarios.h"
 #include "particle/transpose.h"
-#include "particle/vector_bytes.h"
 
 namespace omar::particle::OMAR_LEVEL {
 namespace {
@@ -18,13 +19,15 @@ struct Words {
   std::uint32_t w[4][kBlock];
 
   OMAR_INLINE Words(std::uint64_t seed, Stream stream, std::uint32_t world, std::uint32_t step, std::uint32_t draw) {
-    for (int i = 0; i < kBlock; ++i) {
-      const rng::Block b =
-          rng::words(seed, static_cast<std::uint32_t>(stream), world + static_cast<std::uint32_t>(i), step, draw);
-      w[0][i] = b.x0;
-      w[1][i] = b.x1;
-      w[2][i] = b.x2;
-      w[3][i] = b.x3;
+    for (int i = 0; i < kBlock; i += WordLanes::width) {
+      const rng::BlockOf<WordLanes> counter{WordLanes(draw), WordLanes(step),
+                                            WordLanes::from(world + static_cast<std::uint32_t>(i)),
+                                            WordLanes(static_cast<std::uint32_t>(stream))};
+      const rng::BlockOf<WordLanes> b = rng::philox(counter, seed);
+      b.x0.store(w[0] + i);
+      b.x1.store(w[1] + i);
+      b.x2.store(w[2] + i);
+      b.x3.store(w[3] + i);
     }
   }
 };

@@ -3,7 +3,8 @@
 
 #include <omar/core/host_device.h>
 
-namespace omar::particle::OMAR_LEVEL {
+namespace omar {
+inline namespace OMAR_LEVEL {
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
@@ -13,4 +14,5 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace OMAR_LEVEL
+}  // namespace omar

@@ -5,13 +5,14 @@
 
 #include <cstring>
 
-#include "nn/tile.h"
+#include "core/vector_bytes.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
-namespace omar::nn::OMAR_LEVEL {
+namespace omar {
+inline namespace OMAR_LEVEL {
 
 struct WordLanes {
   typedef std::uint32_t Vector __attribute__((vector_size(kVectorBytes)));
@@ -51,4 +52,5 @@ struct WordLanes {
   }
 };
 
-}  // namespace omar::nn::OMAR_LEVEL
+}  // namespace OMAR_LEVEL
+}  // namespace omar
