@@ -10,11 +10,6 @@
 
 namespace omar::cem::OMAR_LEVEL {
 
-template <class T>
-OMAR_HD OMAR_INLINE bool finite(T x) {
-  return x - x == T(0);
-}
-
 OMAR_HD OMAR_INLINE float exponential(float x) { return ::expf(x); }
 OMAR_HD OMAR_INLINE double exponential(double x) { return ::exp(x); }
 

@@ -16,14 +16,6 @@ using nn::OMAR_LEVEL::round_up;
 using nn::OMAR_LEVEL::Scratch;
 using nn::OMAR_LEVEL::states_per_block;
 
-OMAR_INLINE float root(float x) { return __builtin_sqrtf(x); }
-OMAR_INLINE double root(double x) { return __builtin_sqrt(x); }
-
-template <class T>
-OMAR_INLINE bool finite(T x) {
-  return x - x == T(0);
-}
-
 constexpr std::int64_t kStride = round_up(kSearchStates, 16);  ///< states are the fastest index of all arrays
 
 /// Arrays of a range of states: normals and candidates [K, A], scores and weights [K], the distribution [A]; and the
@@ -179,7 +171,7 @@ class Search {
     T* mu = memory_.mu + d * kStride;
     T* sigma = memory_.sigma + d * kStride;
     for (std::int64_t s = 0; s < count_; ++s) {
-      const T deviation = root(square[s] / known[s]);
+      const T deviation = sqrt_(square[s] / known[s]);
       mu[s] = known[s] > T(0) ? mean[s] : mu[s];
       sigma[s] = known[s] > T(0) ? deviation : sigma[s];
     }
@@ -230,7 +222,7 @@ class Search {
         square += distance * distance;
       }
       memory_.mu[d * kStride + s] = mu;
-      if (n > 1) memory_.sigma[d * kStride + s] = root(square / static_cast<T>(n - 1));
+      if (n > 1) memory_.sigma[d * kStride + s] = sqrt_(square / static_cast<T>(n - 1));
     }
   }
 

@@ -27,6 +27,12 @@ OMAR_HD OMAR_INLINE T select(bool mask, T yes, T no) {
 OMAR_HD OMAR_INLINE float sqrt_(float x) { return ::sqrtf(x); }
 OMAR_HD OMAR_INLINE double sqrt_(double x) { return ::sqrt(x); }
 OMAR_HD OMAR_INLINE bool any(bool mask) { return mask; }
+/// Neither NaN nor infinite.
+template <class T>
+  requires std::is_floating_point_v<T>
+OMAR_HD OMAR_INLINE bool finite(T x) {
+  return x - x == T(0);
+}
 
 #if !defined(__CUDACC__)
 #if !defined(__GNUC__)
