@@ -7,10 +7,10 @@
 
 #include <omar/nn/precision.h>
 
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 
+#include "core/bfloat16.h"
 #include "nn/tile.h"
 
 #if defined(__AVX512BF16__)
@@ -78,17 +78,11 @@ struct PairedFactors {
   }
   static OMAR_INLINE void store_words(Element* p, const Words& w) { std::memcpy(p, &w, sizeof(w)); }
 
-  /// Bits of the nearest bfloat16, ties to even, in the high half; NaN stays NaN.
+  /// bfloat16_bits of each lane.
   static OMAR_INLINE Words rounded(const V& x) {
     const Words bits = (Words)x.v;
     const Words nearest = bits + 0x7FFFu + ((bits >> 16) & 1u);
     return ((x.v == x.v) ? nearest : (bits | 0x00400000u)) & kHigh;
-  }
-
-  static OMAR_INLINE Element rounded(float x) {
-    const Element bits = std::bit_cast<Element>(x);
-    const Element nearest = bits + 0x7FFFu + ((bits >> 16) & 1u);
-    return (x == x ? nearest : (bits | 0x00400000u)) & kHigh;
   }
 
   static OMAR_INLINE Words pair(const V& low, const V& high) {
@@ -119,7 +113,7 @@ struct PairedFactors {
         const std::int64_t block = j / kPanel<float> * blocks + k / kPanel<float>, within = k % kPanel<float>;
         Element* out = to + (block * kW + within % kW) * kPanel<float>;
         const int shift = within < kW ? 16 : 0;  // rows of the low half come first, and find zeros
-        for (std::int64_t i = 0; i < width; ++i) out[i] |= rounded(row[i * from.by_column]) >> shift;
+        for (std::int64_t i = 0; i < width; ++i) out[i] |= bfloat16_bits(row[i * from.by_column]) >> shift;
       }
     }
   }

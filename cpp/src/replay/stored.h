@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/bfloat16.h"
+
 namespace omar::replay::OMAR_LEVEL {
 
 struct Bfloat16 {
@@ -17,9 +19,7 @@ OMAR_HD OMAR_INLINE float widen(Bfloat16 x) { return rng::bits_float(static_cast
 OMAR_HD OMAR_INLINE void narrow(float x, float& stored) { stored = x; }
 /// To the nearest, ties to even; a NaN stays one.
 OMAR_HD OMAR_INLINE void narrow(float x, Bfloat16& stored) {
-  const std::uint32_t bits = rng::float_bits(x);
-  const std::uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
-  stored.bits = static_cast<std::uint16_t>(x != x ? (bits >> 16) | 0x40u : rounded);
+  stored.bits = static_cast<std::uint16_t>(bfloat16_bits(x) >> 16);
 }
 
 }  // namespace omar::replay::OMAR_LEVEL
