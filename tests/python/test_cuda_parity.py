@@ -21,6 +21,8 @@ def cuda_env(name: str, dtype: torch.dtype) -> ParticleEnv:
     try:
         return ParticleEnv(name, 67, seed=5, dtype=dtype, device="cuda")
     except ValueError as error:
+        if "this build of omar has no CUDA kernels" not in str(error):
+            raise
         pytest.skip(str(error))
 
 
