@@ -27,9 +27,13 @@ CountingAllocator counting_allocator;
 
 }  // namespace
 
-void* operator new(std::size_t bytes) {
+// Both forms, since the operator delete below frees what either returns.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   ++count;
-  void* memory = std::malloc(bytes == 0 ? 1 : bytes);
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
+void* operator new(std::size_t bytes) {
+  void* memory = operator new(bytes, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
