@@ -8,6 +8,10 @@ check_torch()
 
 import torch as _torch  # noqa: E402, F401  (loads LibTorch before the compiled core asks for it)
 
+from .threads import settle_vector_math  # noqa: E402
+
+settle_vector_math()
+
 from . import cem, envs, nets  # noqa: E402
 from .replay import ReplayBuffer  # noqa: E402
 

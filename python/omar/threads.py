@@ -1,4 +1,4 @@
-"""Bounding torch's threads for a while."""
+"""What results owe to threads: bounding them, and a race of the vector math library that torch brings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+VECTOR_MATH = ("cos", "erf", "exp", "log", "sin", "sqrt", "tanh")
+
+
+def settle_vector_math() -> None:
+    """Lets MKL choose its elementwise kernels on one thread, once.
+
+    It chooses the kernel of each function at the first call. Where several threads of torch make that call
+    together, one of them may get a kernel of lower accuracy for its part (pytorch/pytorch#188792), and the
+    same training would now and then start from other bits.
+    """
+    for dtype in (torch.float32, torch.float64):
+        one = torch.ones(1, dtype=dtype)
+        for name in VECTOR_MATH:
+            getattr(torch, name)(one)
 
 
 @contextmanager

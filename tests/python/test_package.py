@@ -59,7 +59,7 @@ def test_installed_cmake_files_name_no_absolute_path():
 @pytest.mark.parametrize(
     ("source", "program", "output"),
     [
-        ("tests/consumer", "consumer", r"level (base|avx2|avx512|bf16)\n"),
+        ("tests/consumer", "consumer", r"level (base|avx2|avx512|bf16|amx)\n"),
         (
             "cpp/examples/embed",
             "embed",
@@ -102,3 +102,21 @@ def test_missing_torch_is_one_clear_sentence(tmp_path: Path):
     )
     assert result.returncode != 0
     assert "LibTorch was not found: pass" in " ".join(result.stderr.split())
+
+
+def test_vector_math_is_settled_before_any_thread_needs_it() -> None:
+    """MKL's first calls race (pytorch/pytorch#188792): they must happen on import, on one element each."""
+    script = """
+import torch
+sizes = {}
+def watched(name, original):
+    def call(x, *more, **named):
+        sizes.setdefault((name, x.dtype), x.numel())
+        return original(x, *more, **named)
+    return call
+for name in ("cos", "erf", "exp", "log", "sin", "sqrt", "tanh"):
+    setattr(torch, name, watched(name, getattr(torch, name)))
+import omar
+assert len(sizes) == 14 and set(sizes.values()) == {1}, sizes
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
