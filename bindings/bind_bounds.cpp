@@ -9,7 +9,7 @@ void bind_bounds(py::module_& m) {
   using Released = py::call_guard<py::gil_scoped_release>;
   m.def(
       "cpu_level", [] { return to_string(cpu_level()); },
-      "Instruction level of the CPU kernels: base, avx2, avx512 or bf16. OMAR_CPU_LEVEL forces one.");
+      "Instruction level of the CPU kernels: base, avx2, avx512, bf16 or amx. OMAR_CPU_LEVEL forces one.");
   m.def(
       "available_cpu_levels",
       [] {

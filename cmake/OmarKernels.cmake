@@ -2,7 +2,7 @@
 # A kernel file includes no torch header and no standard container: everything it defines sits in the inline
 # namespace omar::OMAR_LEVEL, so that code for a newer CPU is never picked by the linker for an older one.
 # -ffp-contract=off keeps the arithmetic the same at every level; omar_add_kernels(... CONTRACT ...) lets
-# the compiler use fused multiply-add, omar_add_kernels(... BF16 ...) adds the level with bfloat16 instructions.
+# the compiler use fused multiply-add, omar_add_kernels(... BF16 ...) adds the levels with bfloat16 instructions.
 
 set(OMAR_LEVELS base)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64" AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
@@ -12,12 +12,13 @@ set(OMAR_LEVEL_FLAGS_base "")
 set(OMAR_LEVEL_FLAGS_avx2 -march=x86-64-v3 -mtune=generic)
 set(OMAR_LEVEL_FLAGS_avx512 -march=x86-64-v4 -mtune=generic -mprefer-vector-width=512)
 set(OMAR_LEVEL_FLAGS_bf16 -march=x86-64-v4 -mavx512bf16 -mtune=generic -mprefer-vector-width=512)
+set(OMAR_LEVEL_FLAGS_amx ${OMAR_LEVEL_FLAGS_bf16} -mamx-tile -mamx-bf16)
 
 function(omar_add_kernels target)
   cmake_parse_arguments(ARG "CONTRACT;BF16" "" "SOURCES" ${ARGN})
   set(levels ${OMAR_LEVELS})
   if(ARG_BF16 AND "avx512" IN_LIST levels)
-    list(APPEND levels bf16)
+    list(APPEND levels bf16 amx)
   endif()
   foreach(source IN LISTS ARG_SOURCES)
     get_filename_component(name "${source}" NAME_WE)

@@ -20,6 +20,7 @@ TEST(CpuLevel, HasANameEach) {
   EXPECT_EQ(to_string(CpuLevel::avx2), "avx2");
   EXPECT_EQ(to_string(CpuLevel::avx512), "avx512");
   EXPECT_EQ(to_string(CpuLevel::bf16), "bf16");
+  EXPECT_EQ(to_string(CpuLevel::amx), "amx");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ from omar.nets import StackedMlp
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
 HERE = Path(__file__).parent
-LEVELS = ["base", "avx2", "avx512"]
+LEVELS = ["base", "avx2", "avx512", "bf16", "amx"]
 WORLDS = 67  # whole groups of every vector width, and a part of one
 
 

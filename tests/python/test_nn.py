@@ -260,7 +260,7 @@ def test_one_thread_is_two_threads_bit_for_bit(shape):
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-@pytest.mark.parametrize("level", ["base", "avx2", "avx512"])
+@pytest.mark.parametrize("level", ["base", "avx2", "avx512", "bf16", "amx"])
 def test_levels_agree(level, tmp_path):
     if level not in _core.available_cpu_levels():
         pytest.skip(f"this CPU has no {level}")
@@ -269,13 +269,19 @@ import sys, torch
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from safetensors.torch import save_file
 import test_nn
-tensors = test_nn.everything(*test_nn.case(test_nn.SHAPES[2]), "fused")
-save_file({{str(i): t.contiguous() for i, t in enumerate(tensors)}}, {str(tmp_path / "out.safetensors")!r})
+found = {{}}
+for precision in ("float32", "bf16"):
+    for i, tensor in enumerate(test_nn.everything(*test_nn.case(test_nn.SHAPES[2]), "fused", precision)):
+        found[f"{{precision}} {{i}}"] = tensor.contiguous()
+save_file(found, {str(tmp_path / "out.safetensors")!r})
 """
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"OMAR_CPU_LEVEL": level})
     there = load_file(tmp_path / "out.safetensors")
     for i, here in enumerate(everything(*case(SHAPES[2]), "plain")):
-        torch.testing.assert_close(there[str(i)], here, rtol=0, atol=2e-5 * float(here.abs().max()))
+        torch.testing.assert_close(there[f"float32 {i}"], here, rtol=0, atol=2e-5 * float(here.abs().max()))
+    for i, here in enumerate(everything(*case(SHAPES[2]), "fused", "bf16")):
+        # The same factors, but a sum in another order rounds some of the next product's the other way.
+        assert (there[f"bf16 {i}"] - here).norm() < 1e-4 * here.norm()
 
 
 @pytest.mark.parametrize("batch", [1, 40, 333])

@@ -54,5 +54,9 @@ namespace bf16 {
 SearchKernels<float> search_kernels_float();
 SearchKernels<double> search_kernels_double();
 }  // namespace bf16
+namespace amx {
+SearchKernels<float> search_kernels_float();
+SearchKernels<double> search_kernels_double();
+}  // namespace amx
 
 }  // namespace omar::cem

@@ -5,10 +5,26 @@
 #include <algorithm>
 #include <cstdlib>
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace omar {
 namespace {
 
-constexpr CpuLevel kLevels[] = {CpuLevel::base, CpuLevel::avx2, CpuLevel::avx512, CpuLevel::bf16};
+constexpr CpuLevel kLevels[] = {CpuLevel::base, CpuLevel::avx2, CpuLevel::avx512, CpuLevel::bf16, CpuLevel::amx};
+
+/// Asks the operating system for tile registers, which it saves only for processes that ask.
+[[maybe_unused]] bool tiles_permitted() {
+#if defined(__linux__) && defined(__x86_64__)
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool permitted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  return permitted;
+#else
+  return false;
+#endif
+}
 
 CpuLevel choose() {
   const std::vector<CpuLevel> available = available_cpu_levels();
@@ -16,7 +32,7 @@ CpuLevel choose() {
   if (asked == nullptr || *asked == '\0') return available.back();
   const auto* level =
       std::find_if(std::begin(kLevels), std::end(kLevels), [&](CpuLevel l) { return to_string(l) == asked; });
-  TORCH_CHECK_VALUE(level != std::end(kLevels), "OMAR_CPU_LEVEL must be base, avx2, avx512 or bf16, got \"", asked,
+  TORCH_CHECK_VALUE(level != std::end(kLevels), "OMAR_CPU_LEVEL must be base, avx2, avx512, bf16 or amx, got \"", asked,
                     "\"");
   TORCH_CHECK_VALUE(std::find(available.begin(), available.end(), *level) != available.end(), "OMAR_CPU_LEVEL=", asked,
                     ", but the best level of this CPU and build is ", to_string(available.back()));
@@ -34,7 +50,12 @@ std::vector<CpuLevel> available_cpu_levels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       levels.push_back(CpuLevel::avx512);
-      if (__builtin_cpu_supports("avx512bf16")) levels.push_back(CpuLevel::bf16);
+      if (__builtin_cpu_supports("avx512bf16")) {
+        levels.push_back(CpuLevel::bf16);
+        if (__builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile") && tiles_permitted()) {
+          levels.push_back(CpuLevel::amx);
+        }
+      }
     }
   }
 #endif
@@ -52,6 +73,7 @@ std::string to_string(CpuLevel level) {
     case CpuLevel::avx2: return "avx2";
     case CpuLevel::avx512: return "avx512";
     case CpuLevel::bf16: return "bf16";
+    case CpuLevel::amx: return "amx";
   }
   return "unknown";
 }

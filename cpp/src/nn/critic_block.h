@@ -20,6 +20,7 @@ class CriticBlock {
   using Element = typename F::Element;
   static constexpr int kW = V::width;
   static constexpr int kP = kPanel<T>;
+  static constexpr int kRows = F::kRows;
 
   /// Scores up to `block` states at a time, of up to `observed` that observe() prepares together.
   CriticBlock(const CriticPass<T>& pass, std::int64_t block, std::int64_t observed)
@@ -70,7 +71,7 @@ class CriticBlock {
   [[gnu::noinline]] void score(const ActionView<T>& actions, std::int64_t first, std::int64_t count,
                                std::int64_t samples) {
     rows_ = count * samples;
-    tiles_ = round_up(rows_, kTileRows);
+    tiles_ = round_up(rows_, kRows);
     switch (shape_.actions) {
       case 1: first_layer<1>(actions, first, count, samples); break;
       case 2: first_layer<2>(actions, first, count, samples); break;
@@ -145,16 +146,18 @@ class CriticBlock {
     for (std::int64_t j = 0; j < at_.padded.h2; j += kP) {
       const T* bias = net_ + at_.b2 + j;
       const T* output = net_ + at_.w3 + j;
-      for (std::int64_t r = 0; r < tiles_; r += kTileRows) {
-        typename F::template Tile<kTileRows> tile;
+      for (std::int64_t r = 0; r < tiles_; r += kRows) {
+        typename F::template Tile<kRows> tile;
         tile.fill(V::load(bias), V::load(bias + kW));
         multiply(tile, x1_ + r * F::kRow, weights(at_.w2) + j / kP * (at_.padded.h1 / kP) * F::kRow * kP,
                  at_.padded.h1);
+        tile.settle();
         T* kept = scratch_.h2 + j * scratch_.rows + r * kP;
         T* partial = scratch_.partial + r * kW;
-#pragma GCC unroll 12
-        for (int i = 0; i < kTileRows; ++i) {
-          const V x = max_(V(T(0)), tile.x[i][0]), y = max_(V(T(0)), tile.x[i][1]);
+#pragma GCC unroll 16
+        for (int i = 0; i < kRows; ++i) {
+          const PanelRow<T> sums = tile.row(i);
+          const V x = max_(V(T(0)), sums.left), y = max_(V(T(0)), sums.right);
           if constexpr (K == Keep::hidden) {
             x.store(kept + i * kP);
             y.store(kept + i * kP + kW);
@@ -230,29 +233,36 @@ class CriticBlock {
   }
 
   /// Factors whose sums run over rows.
-  void turn(const Element* from, Element* to, std::int64_t hidden) {
-    if constexpr (F::kTurn > 1) {
-      const std::int64_t panel = scratch_.rows * F::kRow;  // words of a panel, turned or not
-      for (std::int64_t i = 0; i < hidden; i += kP, from += panel, to += panel) F::turn(from, to, tiles_);
-    }
+  template <class Turn>
+  void turn(const Turn& one, const Element* from, Element* to, std::int64_t hidden) {
+    const std::int64_t panel = scratch_.rows * F::kRow;  // words of a panel, turned or not
+    for (std::int64_t i = 0; i < hidden; i += kP, from += panel, to += panel) one(from, to, tiles_);
   }
 
   /// dW2 += x1^T dz2.
   [[gnu::noinline]] void second_weight_gradients(T* sums) {
     const std::int64_t h2 = at_.padded.h2;
-    turn(x1_, turned1_, at_.padded.h1);
-    turn(x2_, turned2_, h2);
+    if constexpr (F::kTurn > 1) {
+      turn(F::turn_left, x1_, turned1_, at_.padded.h1);
+      turn(F::turn, x2_, turned2_, h2);
+    }
     for (std::int64_t j = 0; j < h2; j += kP) {
       const Element* b = turned2_ + j * scratch_.rows / F::kTurn;
       for (std::int64_t i = 0; i < at_.padded.h1; i += kP) {
         const Element* a = turned1_ + i * scratch_.rows / F::kTurn;
-        for (std::int64_t r = 0; r < kP; r += kTileRows) {
-          with_rows(kP - r < kTileRows ? kP - r : kTileRows, [&](auto rows) {
+        for (std::int64_t r = 0; r < kP; r += kRows) {
+          const auto add = [&](auto rows) {
             typename F::template Tile<rows()> tile;
             tile.fill(V(T(0)), V(T(0)));
-            tile.add(a + r, 1, kP, b, kP, tiles_ / F::kTurn);
+            F::add_turned(tile, a, r, b, tiles_ / F::kTurn);
+            tile.settle();
             tile.add_to(sums + (i + r) * h2 + j, h2);
-          });
+          };
+          if constexpr (kP % kRows == 0) {
+            add(std::integral_constant<int, kRows>());
+          } else {
+            with_rows(kP - r < kRows ? kP - r : kRows, add);
+          }
         }
       }
     }
@@ -262,18 +272,19 @@ class CriticBlock {
   [[gnu::noinline]] void first_hidden_gradients() {
     for (std::int64_t i = 0; i < at_.padded.h1; i += kP) {
       const Element* weight = weights(at_.w2t) + i / kP * (at_.padded.h2 / kP) * F::kRow * kP;
-      for (std::int64_t r = 0; r < tiles_; r += kTileRows) {
-        typename F::template Tile<kTileRows> tile;
+      for (std::int64_t r = 0; r < tiles_; r += kRows) {
+        typename F::template Tile<kRows> tile;
         tile.fill(V(T(0)), V(T(0)));
         multiply(tile, x2_ + r * F::kRow, weight, at_.padded.h2);
+        tile.settle();
         const Element* hidden = x1_ + (i / kP * scratch_.rows + r) * F::kRow;
         T* out = scratch_.h1 + (i / kP * scratch_.rows + r) * kP;
-#pragma GCC unroll 12
-        for (int t = 0; t < kTileRows; ++t) {
-          const PanelRow<T> h = F::load(hidden + t * F::kRow);
+#pragma GCC unroll 16
+        for (int t = 0; t < kRows; ++t) {
+          const PanelRow<T> h = F::load(hidden + t * F::kRow), sums = tile.row(t);
           const V none(T(0));
-          PlainFactors<T>::store(
-              out + t * kP, {select(h.left > none, tile.x[t][0], none), select(h.right > none, tile.x[t][1], none)});
+          PlainFactors<T>::store(out + t * kP,
+                                 {select(h.left > none, sums.left, none), select(h.right > none, sums.right, none)});
         }
       }
     }
@@ -357,6 +368,7 @@ class CriticBlock {
     }
   }
 
+  [[no_unique_address]] typename F::Session session_;
   CriticShape shape_;
   PackedCritic<T> at_;
   const T* net_;

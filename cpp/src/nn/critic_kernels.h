@@ -94,5 +94,9 @@ namespace bf16 {
 CriticKernels<float> critic_kernels_float();
 CriticKernels<double> critic_kernels_double();
 }  // namespace bf16
+namespace amx {
+CriticKernels<float> critic_kernels_float();
+CriticKernels<double> critic_kernels_double();
+}  // namespace amx
 
 }  // namespace omar::nn

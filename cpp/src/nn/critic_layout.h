@@ -2,7 +2,7 @@
 /// How the fused candidate critic lays out parameters, gradient sums and scratch memory.
 
 #include "nn/critic_kernels.h"
-#include "nn/tile.h"
+#include "nn/factors.h"
 
 namespace omar::nn::OMAR_LEVEL {
 
@@ -76,7 +76,7 @@ struct Scratch {
   std::int64_t size;
 
   Scratch(const CriticShape& s, std::int64_t block, std::int64_t observed, T* memory)
-      : states(round_up(observed, kTileRows)), rows(round_up(round_up(block * s.samples, kTileRows), Lanes<T>::width)) {
+      : states(round_up(observed, kTileRows)), rows(round_up(whole_tiles(block * s.samples), Lanes<T>::width)) {
     const Padded<T> padded(s);
     T* next = memory;
     const auto take = [&](std::int64_t n) {

@@ -3,7 +3,8 @@
 ///
 /// A panel row is kPanel numbers. As T it is stored as it stands. As bfloat16 it is kPanel / 2 words: word c holds
 /// number c (low half) and number c + width (high half), so that packing needs no shuffle, and one instruction
-/// (VDPBF16PS) multiplies two terms of a sum.
+/// multiplies two terms of a sum (VDPBF16PS) or a whole block of sums (TDPBF16PS, whose tiles hold such rows as they
+/// are).
 
 #include <omar/nn/precision.h>
 
@@ -19,12 +20,6 @@
 
 namespace omar::nn::OMAR_LEVEL {
 
-/// A row of two vectors.
-template <class T>
-struct PanelRow {
-  Lanes<T> left, right;
-};
-
 /// Element (i, j) at data[i * by_row + j * by_column].
 template <class T>
 struct Matrix {
@@ -36,10 +31,13 @@ struct Matrix {
 template <class T>
 struct PlainFactors {
   using Element = T;
-  static constexpr int kRow = kPanel<T>;  ///< elements of a panel row
-  static constexpr int kTurn = 1;         ///< rows in one turned row
+  static constexpr int kRow = kPanel<T>;   ///< elements of a panel row
+  static constexpr int kTurn = 1;          ///< rows in one turned row
+  static constexpr int kRows = kTileRows;  ///< of a tile
   template <int Rows>
   using Tile = OMAR_LEVEL::Tile<T, Rows>;
+  /// What the CPU must be told before and after products; lives as long as they go on.
+  struct Session {};
 
   static OMAR_INLINE void store(T* row, const PanelRow<T>& x) {
     x.left.store(row);
@@ -59,6 +57,11 @@ struct PlainFactors {
       }
     }
   }
+  /// Adds turned rows a, from column `first` of their panel on, times turned rows b: a sum over `n` of them.
+  template <class Rows>
+  static OMAR_INLINE void add_turned(Rows& tile, const T* a, std::int64_t first, const T* b, std::int64_t n) {
+    tile.add(a + first, 1, kPanel<T>, b, kPanel<T>, n);
+  }
 };
 
 /// Two bfloat16 factors in a word, and what multiplies them.
@@ -69,6 +72,8 @@ struct PairedFactors {
   static constexpr int kW = V::width;
   static constexpr int kRow = kW;
   static constexpr int kTurn = 2;
+  static constexpr int kRows = kTileRows;
+  struct Session {};
   static constexpr std::uint32_t kHigh = 0xFFFF0000u;
 
   static OMAR_INLINE Words load_words(const Element* p) {
@@ -118,13 +123,29 @@ struct PairedFactors {
     }
   }
 
+  /// Number c of two rows in word c, for the lower and the higher kW numbers of a panel row.
+  struct Turned {
+    Words low, high;
+  };
+  static OMAR_INLINE Turned turned(const Element* from) {
+    const Words first = load_words(from), second = load_words(from + kRow);
+    return {(first & ~kHigh) | (second << 16), (first >> 16) | (second & kHigh)};
+  }
+
   /// Turns a panel of `rows` rows (even) into rows / 2 rows of kPanel words: word c holds number c of two rows.
   static void turn(const Element* from, Element* to, std::int64_t rows) {
     for (std::int64_t r = 0; r < rows; r += 2, from += 2 * kRow, to += kPanel<float>) {
-      const Words first = load_words(from), second = load_words(from + kRow);
-      store_words(to, (first & ~kHigh) | (second << 16));
-      store_words(to + kW, (first >> 16) | (second & kHigh));
+      const Turned pair = turned(from);
+      store_words(to, pair.low);
+      store_words(to + kW, pair.high);
     }
+  }
+  /// As turn, for the left factors of a product.
+  static void turn_left(const Element* from, Element* to, std::int64_t rows) { turn(from, to, rows); }
+  template <class Rows>
+  static OMAR_INLINE void add_turned(Rows& tile, const Element* a, std::int64_t first, const Element* b,
+                                     std::int64_t n) {
+    tile.add(a + first, 1, kPanel<float>, b, kPanel<float>, n);
   }
 
   /// sum + both products of a word with each word.
@@ -158,8 +179,129 @@ struct PairedFactors {
   };
 };
 
+#if defined(__AMX_BF16__)
+/// Transposes 16 rows of 16 words.
+template <int Distance = 1>
+OMAR_INLINE void transpose(PairedFactors::Words* rows) {
+  if constexpr (Distance < 16) {
+    const auto swap = [&]<int... I>(int i, std::integer_sequence<int, I...>) {
+      const auto a = rows[i], b = rows[i + Distance];
+      rows[i] = __builtin_shufflevector(a, b, ((I & Distance) == 0 ? I : 16 + I - Distance)...);
+      rows[i + Distance] = __builtin_shufflevector(a, b, ((I & Distance) == 0 ? I + Distance : 16 + I)...);
+    };
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      if ((i & Distance) == 0) swap(i, std::make_integer_sequence<int, 16>());
+    }
+    transpose<2 * Distance>(rows);
+  }
+}
+
+/// Paired factors, multiplied in the CPU's matrix tiles of 16 rows of 16 words (TDPBF16PS).
+struct MatrixFactors : PairedFactors {
+  static constexpr int kRows = 32;
+  static constexpr std::int64_t kSide = 16;  ///< rows of a matrix tile, and words of its rows
+  static_assert(kW == kSide && kPanel<float> == kRows);
+
+  /// A thread's tile registers: all of the same shape.
+  struct Session {
+    Session() {
+      alignas(64) unsigned char shape[64] = {1};  // palette 1
+      for (int tile = 0; tile < 8; ++tile) {
+        shape[16 + 2 * tile] = 64;  // bytes of a row
+        shape[48 + tile] = kSide;   // rows
+      }
+      barrier();
+      _tile_loadconfig(shape);
+    }
+    ~Session() { _tile_release(); }
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+  };
+
+  /// The compiler does not know what memory tile instructions read and write.
+  static OMAR_INLINE void barrier() { asm volatile("" ::: "memory"); }
+
+  /// Left factors, a panel of `rows` rows (whole tiles): of each kRows rows, word k of row c holds number c of the
+  /// rows 2 k and 2 k + 1.
+  static void turn_left(const Element* from, Element* to, std::int64_t rows) {
+    for (std::int64_t r = 0; r < rows; r += kRows, from += kRows * kRow, to += kRows * kRow) {
+      Words low[kSide], high[kSide];
+#pragma GCC unroll 16
+      for (int k = 0; k < kSide; ++k) low[k] = turned(from + 2 * k * kRow).low;
+      transpose(low);
+      for (int k = 0; k < kSide; ++k) store_words(to + k * kRow, low[k]);
+#pragma GCC unroll 16
+      for (int k = 0; k < kSide; ++k) high[k] = turned(from + 2 * k * kRow).high;
+      transpose(high);
+      for (int k = 0; k < kSide; ++k) store_words(to + (kSide + k) * kRow, high[k]);
+    }
+  }
+  template <class Rows>
+  static OMAR_INLINE void add_turned(Rows& tile, const Element* a, std::int64_t, const Element* b, std::int64_t n) {
+    for (std::int64_t k = 0; k < n; k += kSide, a += kRows * kRow, b += kSide * kPanel<float>) {
+      tile.add(a, kRow, 1, b, kPanel<float>, kSide);
+    }
+  }
+
+  /// As OMAR_LEVEL::Tile. There is one set of registers: no two tiles at a time.
+  template <int Rows>
+  struct Tile {
+    static_assert(Rows == kRows);
+    V x[kRows][2];
+    V left, right;
+
+    OMAR_INLINE void fill(const V& l, const V& r) {
+      left = l;
+      right = r;
+      barrier();
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+    /// step = 1, n = kSide.
+    OMAR_INLINE void add(const Element* a, std::int64_t row, std::int64_t, const Element* b, std::int64_t stride,
+                         std::int64_t) {
+      constexpr std::int64_t bytes = sizeof(Element);
+      _tile_loadd(6, b, stride * bytes);
+      _tile_loadd(7, b + kSide, stride * bytes);
+      _tile_loadd(4, a, row * bytes);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_loadd(5, a + kSide * row, row * bytes);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    OMAR_INLINE void settle() {
+      _tile_stored(0, &x[0][0], sizeof(x[0]));
+      _tile_stored(1, &x[0][1], sizeof(x[0]));
+      _tile_stored(2, &x[kSide][0], sizeof(x[0]));
+      _tile_stored(3, &x[kSide][1], sizeof(x[0]));
+      barrier();
+    }
+    OMAR_INLINE PanelRow<float> row(int r) const { return {x[r][0] + left, x[r][1] + right}; }
+    OMAR_INLINE void add_to(float* c, std::int64_t stride) const {
+      for (int r = 0; r < kRows; ++r, c += stride) {
+        const PanelRow<float> sums = row(r);
+        PlainFactors<float>::store(c, {V::load(c) + sums.left, V::load(c + kW) + sums.right});
+      }
+    }
+  };
+};
+using HalfFactors = MatrixFactors;
+#else
+using HalfFactors = PairedFactors;
+#endif
+
 /// bfloat16 is for float alone: products of double stay double.
 template <class T, Precision P>
-using Factors = std::conditional_t<P == Precision::bf16 && std::is_same_v<T, float>, PairedFactors, PlainFactors<T>>;
+using Factors = std::conditional_t<P == Precision::bf16 && std::is_same_v<T, float>, HalfFactors, PlainFactors<T>>;
+
+/// Rows of a scratch that whole tiles of any factors fill.
+constexpr std::int64_t whole_tiles(std::int64_t rows) {
+  const std::int64_t plain = round_up(rows, kTileRows), half = round_up(rows, HalfFactors::kRows);
+  return plain > half ? plain : half;
+}
 
 }  // namespace omar::nn::OMAR_LEVEL

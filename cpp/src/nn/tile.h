@@ -26,10 +26,20 @@ constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
+/// A row of two vectors.
+template <class T>
+struct PanelRow {
+  Lanes<T> left, right;
+};
+
 /// A tile of Rows x kPanel sums that lives in registers.
 template <class T, int Rows>
 struct Tile {
   Lanes<T> x[Rows][2];
+
+  /// Ends the sums; row() is theirs from here on.
+  OMAR_INLINE void settle() {}
+  OMAR_INLINE PanelRow<T> row(int r) const { return {x[r][0], x[r][1]}; }
 
   OMAR_INLINE void fill(const Lanes<T>& left, const Lanes<T>& right) {
 #pragma GCC unroll 12

@@ -623,7 +623,7 @@ def cem_sample(mu: torch.Tensor, sigma: torch.Tensor, samples: typing.SupportsIn
     """
 def cpu_level() -> str:
     """
-    Instruction level of the CPU kernels: base, avx2, avx512 or bf16. OMAR_CPU_LEVEL forces one.
+    Instruction level of the CPU kernels: base, avx2, avx512, bf16 or amx. OMAR_CPU_LEVEL forces one.
     """
 def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.SupportsIndex) -> Transitions:
     """

@@ -8,18 +8,19 @@
 
 namespace omar {
 
-/// Instruction levels in rising order. `bf16` is avx512 with VDPBF16PS.
-enum class CpuLevel { base, avx2, avx512, bf16 };
+/// Instruction levels in rising order. `bf16` is avx512 with VDPBF16PS, `amx` that with the matrix tiles of TDPBF16PS.
+enum class CpuLevel { base, avx2, avx512, bf16, amx };
 
 /// The best level that this CPU, its operating system and this build offer; or the one that the environment variable
-/// OMAR_CPU_LEVEL (base | avx2 | avx512 | bf16) asks for. Read once, at first use.
+/// OMAR_CPU_LEVEL (base | avx2 | avx512 | bf16 | amx) asks for. Read once, at first use.
 /// \throws c10::ValueError when OMAR_CPU_LEVEL names no level, or one that this CPU does not have.
 OMAR_API CpuLevel cpu_level();
 
-/// Levels that this CPU and this build offer, in rising order.
+/// Levels that this CPU and this build offer, in rising order. Where the CPU has matrix tiles, the operating system is
+/// asked once for the permission to use them.
 OMAR_API std::vector<CpuLevel> available_cpu_levels();
 
-/// "base", "avx2", "avx512" or "bf16".
+/// "base", "avx2", "avx512", "bf16" or "amx".
 OMAR_API std::string to_string(CpuLevel level);
 
 }  // namespace omar
