@@ -10,6 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,9 +20,10 @@ import torch
 import tyro
 
 from .benchmarks.measure import Record, Setup
+from .cli import run
 
-Name = Literal["particle", "replay", "cem", "learner"]
-NAMES: tuple[Name, ...] = ("particle", "replay", "cem", "learner")
+Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
+NAMES: tuple[Name, ...] = ("particle", "rollout", "dataset", "replay", "cem", "learner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,33 @@ class BenchConfig:
     seconds: float = 1.0
     """Time spent on each figure."""
     device: str = "cpu"
-    """Torch device of the buffers, worlds and networks."""
+    """Torch device of the buffers, worlds and networks; rollouts and datasets are made on the CPU alone."""
     peers: bool = False
-    """Also time other libraries (VMAS, JaxMARL, mpe2, cpprb, flashbax) where they are installed."""
+    """Also time other libraries where they are installed: VMAS, JaxMARL and mpe2 with the name particle,
+    cpprb and flashbax with the name replay."""
+
+
+def check(config: BenchConfig) -> None:
+    """Finds what would fail only after minutes of timing.
+
+    Raises:
+        ValueError: Threads or seconds that are not positive, no such device.
+        OSError: The folder for the records is not there.
+    """
+    if any(threads < 1 for threads in config.threads):
+        raise ValueError(f"--threads must be 1 or more, got {' '.join(map(str, config.threads))}")
+    if not 0 < config.seconds < float("inf"):
+        raise ValueError(f"--seconds must be positive, got {config.seconds}")
+    try:
+        kind = torch.device(config.device).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"--device must be cpu or cuda, got {config.device!r}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device {config.device}: torch {torch.__version__} sees no GPU")
+    if config.json is not None and (config.json.is_dir() or not config.json.parent.is_dir()):
+        raise OSError(f"--json must be a file in a folder that exists, got {config.json}")
 
 
 def cpu_model() -> str:
@@ -51,14 +79,32 @@ def cpu_model() -> str:
 
 
 def commit() -> str:
-    """Commit of the source tree this package runs from, or "unknown" for an installed wheel."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    """Commit of the source tree this package runs from, "-dirty" after it when files differ from it.
+
+    "unknown" for an installed wheel.
+    """
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:  # no git here
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 
-def circumstances() -> dict[str, Any]:
-    """Machine, versions and commit: what a reader needs to place the figures."""
+def version(package: str) -> str:
+    """Version of an installed package; "unknown" for one that runs from a folder."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def circumstances(packages: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Machine, versions, commit and date: what a reader needs to place the figures.
+
+    Args:
+        packages: Other libraries whose versions belong there.
+    """
     from . import __version__, _core
 
     return {
@@ -71,22 +117,27 @@ def circumstances() -> dict[str, Any]:
         "versions": {
             "omar": __version__,
             "torch": torch.__version__,
+            "numpy": version("numpy"),
             "python": platform.python_version(),
+            **{package: version(package) for package in packages},
         },
         "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
     }
 
 
 def records(config: BenchConfig) -> Iterator[Record]:
-    """Runs the chosen benchmarks one after another."""
+    """Runs the chosen benchmarks one after another; torch's number of threads is restored at the end."""
     cores = torch.get_num_threads()
     threads = config.threads or ((1, cores) if cores > 1 else (1,))
-    setup = Setup(seconds=config.seconds, threads=threads, device=config.device, peers=config.peers)
-    for name in config.names:
-        yield from importlib.import_module(f"omar.benchmarks.{name}").run(setup)
-    if config.peers:
-        yield from importlib.import_module("omar.benchmarks.peers").run(setup)
-    torch.set_num_threads(cores)
+    setup = Setup(seconds=config.seconds, threads=threads, device=config.device)
+    try:
+        for name in config.names:
+            yield from importlib.import_module(f"omar.benchmarks.{name}").run(setup)
+        if config.peers:
+            yield from importlib.import_module("omar.benchmarks.peers").run(setup, config.names)
+    finally:
+        torch.set_num_threads(cores)
 
 
 def text(value: float) -> str:
@@ -106,33 +157,53 @@ def show(found: list[Record]) -> None:
     for column in ("name", "setting", "threads", "median", "min..max", "unit", "bound", "of bound"):
         table.add_column(column, justify="left" if column in ("name", "setting", "unit") else "right")
     for r in found:
-        if r.bound is None:
-            bound, share = "", ""
-        else:
-            bound = text(r.bound)
-            share = f"{100 * (r.bound / r.median if r.unit == 'ms' else r.median / r.bound):.0f}%"
+        bound = "" if r.bound is None else text(r.bound)
+        share = "" if r.share is None else f"{100 * r.share:.0f}%"
         spread = f"{text(r.min)}..{text(r.max)}"
         table.add_row(r.name, r.setting, str(r.threads), text(r.median), spread, r.unit, bound, share)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point."""
-    config = tyro.cli(BenchConfig, args=arguments, prog="python -m omar.bench", description=__doc__)
+def save(found: list[Record], path: Path, packages: tuple[str, ...] = ()) -> None:
+    """Writes the records as a JSON list, each with its circumstances; the file is whole or not there."""
+    place = circumstances(packages)
+    partial_path = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        partial_path.write_text(json.dumps([{**asdict(r), **place} for r in found], indent=1) + "\n")
+        partial_path.replace(path)
+    finally:
+        partial_path.unlink(missing_ok=True)
+
+
+def measure(config: BenchConfig) -> int:
+    """Runs the benchmarks, with a line on standard error for each record; then the table and the file."""
+    from rich.console import Console
+
+    check(config)
     found = []
-    for record in records(config):
-        found.append(record)
-        line = (
-            f"{record.name} ({record.setting}), {record.threads} threads: {text(record.median)} {record.unit}"
-        )
-        print(line, file=sys.stderr)  # noqa: T201
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    with console.status("Timing") as status:
+        for r in records(config):
+            found.append(r)
+            share = "" if r.share is None else f", {100 * r.share:.0f}% of the bound"
+            console.print(f"{r.name} ({r.setting}), {r.threads} threads: {text(r.median)} {r.unit}{share}")
+            status.update(f"Timing, {len(found)} figures so far, after {r.name}")
     show(found)
     if config.json is not None:
-        place = circumstances()
-        partial = config.json.with_name(config.json.name + ".partial")
-        partial.write_text(json.dumps([{**asdict(r), **place} for r in found], indent=1) + "\n")
-        partial.replace(config.json)
+        packages: tuple[str, ...] = ()
+        if config.peers:
+            from .benchmarks.peers import installed
+
+            packages = installed()
+        save(found, config.json, packages)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point."""
+    config = tyro.cli(BenchConfig, args=arguments, prog="python -m omar.bench", description=__doc__)
+    return run(partial(measure, config))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ import torch
 
 from .. import _core, cem
 from ..nets import StackedMlp
-from .measure import Record, Setup, milliseconds
+from .measure import Record, Setup, flop_bound, milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,6 @@ class Case:
         return float(self.members * self.states * per_state)
 
 
-BOUND = "FLOPs at the fp32 FMA peak"
 CASES = (
     Case("particle", 1024, 18, 2, 64, cem.CemOptions(rounds=3, samples=10, refit="softmax")),
     Case("HalfCheetah", 256, 6, 3, 256, cem.CemOptions(rounds=2, samples=20, refit="elite", elites=5)),
@@ -83,6 +82,9 @@ def run(setup: Setup) -> Iterator[Record]:
             for options in (o, replace(o, precision="bf16")):
                 search = partial(cem.maximize, critic, obs, policy, options, seed=0, step=0)
                 spread = milliseconds(search, setup)
-                yield Record.of(f"cem/maximize {options.precision}", setting, spread, "ms", bound, BOUND)
+                name = f"cem/maximize {options.precision}"
+                yield Record.of(name, setting, spread, "ms", bound, flop_bound(options.precision))
             eager = partial(torch_eager, critic, obs, case, generator)
-            yield Record.of("cem/torch eager", setting, milliseconds(eager, setup), "ms", bound, BOUND)
+            yield Record.of(
+                "cem/torch eager", setting, milliseconds(eager, setup), "ms", bound, flop_bound("float32")
+            )

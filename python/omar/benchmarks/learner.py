@@ -14,7 +14,7 @@ from ..algorithms import Agents, Backbone, Batch, Draw, update
 from ..algorithms.omar import Omar, OmarSettings
 from ..nets import Precision
 from ..replay import ReplayBuffer
-from .measure import Record, Setup, milliseconds
+from .measure import Record, Setup, flop_bound, milliseconds
 
 ROWS = 200_000
 
@@ -113,5 +113,5 @@ def run(setup: Setup) -> Iterator[Record]:
                     milliseconds(learner, setup, per=members),
                     "ms",
                     None if peak is None else 1e3 * case.flops() / peak,
-                    "FLOPs at the fp32 FMA peak",
+                    flop_bound(precision),
                 )

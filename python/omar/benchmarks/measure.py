@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+
+TIME_UNITS = ("s", "ms")  # less is better; in every other unit more is
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class Spread:
     min: float
     max: float
 
+    @classmethod
+    def of(cls, found: Sequence[float]) -> Spread:
+        """Of one measurement or more."""
+        return cls(statistics.median(found), min(found), max(found))
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -43,6 +50,13 @@ class Record:
     bound: float | None = None
     bound_is: str = ""
 
+    @property
+    def share(self) -> float | None:
+        """How much of the bound the median reaches, 1 at the bound; None without a bound."""
+        if self.bound is None:
+            return None
+        return self.bound / self.median if self.unit in TIME_UNITS else self.median / self.bound
+
     @classmethod
     def of(
         cls,
@@ -52,10 +66,17 @@ class Record:
         unit: str,
         bound: float | None = None,
         bound_is: str = "",
+        threads: int | None = None,
     ) -> Record:
-        """A record of `spread` at torch's current number of threads."""
-        threads = torch.get_num_threads()
+        """A record of `spread` at so many threads, torch's current number when None."""
+        threads = torch.get_num_threads() if threads is None else threads
         return cls(name, setting, threads, spread.median, spread.min, spread.max, unit, bound, bound_is)
+
+
+def flop_bound(precision: str) -> str:
+    """What a bound of FLOPs is, for work whose products are float32 or bf16."""
+    text = "FLOPs at the fp32 FMA peak"
+    return text if precision == "float32" else f"{text}, which bf16 products can pass"
 
 
 def synchronize(device: str) -> None:
@@ -87,11 +108,9 @@ def durations(
 
 def rate(call: Callable[[], object], work: float, setup: Setup) -> Spread:
     """Units of `work` per second."""
-    found = [work / d for d in durations(call, setup.seconds, setup.device)]
-    return Spread(statistics.median(found), min(found), max(found))
+    return Spread.of([work / d for d in durations(call, setup.seconds, setup.device)])
 
 
 def milliseconds(call: Callable[[], object], setup: Setup, per: float = 1.0) -> Spread:
     """Milliseconds per call, divided by `per`."""
-    found = [1e3 * d / per for d in durations(call, setup.seconds, setup.device)]
-    return Spread(statistics.median(found), min(found), max(found))
+    return Spread.of([1e3 * d / per for d in durations(call, setup.seconds, setup.device)])

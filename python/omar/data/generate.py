@@ -131,7 +131,7 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
 
 def _chunks(plan: Plan) -> Iterator[Columns]:
     """Whole episodes as columns [rows, ...]; the next chunk may overwrite them."""
-    return _training(plan) if plan.quality == "medium-replay" else _acting(plan)
+    return _training(plan) if plan.quality == "medium-replay" else acting(plan)
 
 
 def _training(plan: Plan) -> Iterator[Columns]:
@@ -149,8 +149,12 @@ def _training(plan: Plan) -> Iterator[Columns]:
         yield _flat(columns)
 
 
-def _acting(plan: Plan) -> Iterator[Columns]:
-    """Whole episodes of parallel worlds, world after world, straight from the core."""
+def acting(plan: Plan) -> Iterator[Columns]:
+    """Whole episodes of parallel worlds, world after world, straight from the core.
+
+    Yields:
+        Columns [rows, ...], at most an episode of WORLDS worlds; the next chunk overwrites them.
+    """
     task = plan.task
     worlds = min(WORLDS, plan.steps // task.episode_length)
     env = ParticleEnv(task.environment, num_envs=worlds, seed=plan.key("worlds"))
