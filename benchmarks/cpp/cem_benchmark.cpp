@@ -19,7 +19,7 @@ void cem_maximize(benchmark::State& state, const Setting& s) {
       omar::nn::init({.sizes = {s.obs + s.actions, s.hidden, s.hidden, 1},
                       .seeds = std::vector<std::uint64_t>(static_cast<size_t>(members), 1)});
   const at::Tensor obs = at::rand({members, s.batch, s.obs});
-  const at::Tensor actions = at::rand({members, s.batch, s.actions}) * 2.0 - 1.0;
+  const at::Tensor actions = at::rand({members, s.batch, s.actions}).mul(2.0).sub(1.0);
   std::int64_t step = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(omar::cem::maximize(critic, obs, actions, s.options, {.seed = 1, .step = ++step}));

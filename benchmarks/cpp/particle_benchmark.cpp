@@ -9,7 +9,7 @@ namespace {
 
 void particle_step(benchmark::State& state, const char* scenario) {
   omar::particle::ParticleEnv env({.scenario = scenario, .num_envs = state.range(0)});
-  const at::Tensor actions = at::rand({state.range(0), env.num_agents(), 2}) * 2.0 - 1.0;
+  const at::Tensor actions = at::rand({state.range(0), env.num_agents(), 2}).mul(2.0).sub(1.0);
   omar::particle::Step out = env.make_step();
   env.reset();
   for (auto _ : state) env.step_into(actions, out);
