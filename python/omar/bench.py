@@ -155,7 +155,8 @@ def show(found: list[Record]) -> None:
 
     table = Table(title=f"omar on {cpu_model()}, {os.cpu_count()} cores")
     for column in ("name", "setting", "threads", "median", "min..max", "unit", "bound", "of bound"):
-        table.add_column(column, justify="left" if column in ("name", "setting", "unit") else "right")
+        side: Literal["left", "right"] = "left" if column in ("name", "setting", "unit") else "right"
+        table.add_column(column, justify=side, overflow="fold")
     for r in found:
         bound = "" if r.bound is None else text(r.bound)
         share = "" if r.share is None else f"{100 * r.share:.0f}%"
