@@ -92,7 +92,7 @@ def commit() -> str:
 
 
 def version(package: str) -> str:
-    """Version of an installed package; "unknown" for one that runs from a folder."""
+    """Version of an installed package; "unknown" for one that is not installed or runs from a folder."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -195,7 +195,7 @@ def measure(config: BenchConfig) -> int:
         if config.peers:
             from .benchmarks.peers import installed
 
-            packages = installed()
+            packages = (*installed(), "jax")  # which two of them run on
         save(found, config.json, packages)
     return 0
 
