@@ -47,15 +47,20 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   T* actions_data = actions.mutable_data_ptr<T>();
   T* values_data = values.mutable_data_ptr<T>();
 
-  const int64_t chunks = (batch + kSearchStates - 1) / kSearchStates;
+  // Pieces of equal size, enough of them for threads to share; a state's result does not depend on its piece.
+  constexpr int64_t least_pieces = 16, least_states = 30;
+  const int64_t fair = (members * batch + least_pieces - 1) / least_pieces;
+  const int64_t states =
+      std::clamp((fair + least_states - 1) / least_states * least_states, least_states, kSearchStates);
+  const int64_t chunks = (batch + states - 1) / states;
   at::parallel_for(0, members * chunks, 1, [&](int64_t begin, int64_t end) {
     const at::Tensor scratch = at::empty({kernels.memory_size(shape, elites)}, obs.options());
     T* memory = scratch.mutable_data_ptr<T>();
     for (int64_t i = begin; i < end; ++i) {
       const int64_t member = i / chunks;
-      const int64_t first = i % chunks * kSearchStates;
+      const int64_t first = i % chunks * states;
       const int64_t state = member * batch + first;
-      const int64_t count = std::min(kSearchStates, batch - first);
+      const int64_t count = std::min(states, batch - first);
       const nn::CandidateBlock draws{draw.seed,
                                      static_cast<std::uint32_t>(draw.step),
                                      static_cast<std::uint32_t>(Stream::cem),
