@@ -1,0 +1,120 @@
+// The fused kernels of critics and search against LibTorch ops, so that sanitizers see them: Python's tests go deeper.
+
+#include <omar/cem/cem.h>
+#include <omar/nn/stacked_mlp.h>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tanh.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace omar {
+namespace {
+
+constexpr int64_t kMembers = 2, kActions = 2;
+
+/// Sizes of a critic and its candidates.
+struct Shape {
+  int64_t obs, hidden1, hidden2, batch, samples;
+};
+
+constexpr Shape kShapes[] = {{18, 64, 64, 130, 10}, {5, 30, 19, 13, 7}, {3, 8, 40, 1, 1}, {6, 256, 256, 9, 20}};
+
+/// Twin critics with their inputs.
+struct Case {
+  nn::StackedMlp critic;
+  at::Tensor obs, actions;
+
+  explicit Case(const Shape& s)
+      : critic(nn::init({{s.obs + kActions, s.hidden1, s.hidden2, 1}, {0, 1, 2, 3}})),
+        obs(cem::normals({kMembers, s.batch, 1, s.obs}, {1, 0}, 0).squeeze(2)),
+        actions(at::tanh(cem::normals({kMembers, s.batch, s.samples, kActions}, {1, 1}, 0))) {
+    for (at::Tensor& w : critic.weights) w.requires_grad_(true);
+    for (at::Tensor& b : critic.biases) b.requires_grad_(true);
+  }
+
+  std::vector<at::Tensor> parameters() const {
+    std::vector<at::Tensor> all = critic.weights;
+    all.insert(all.end(), critic.biases.begin(), critic.biases.end());
+    return all;
+  }
+};
+
+void expect_near(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& wanted, double share) {
+  ASSERT_EQ(got.size(), wanted.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double distance = (got[i] - wanted[i]).norm().item<double>();
+    EXPECT_LE(distance, share * wanted[i].norm().item<double>()) << "tensor " << i;
+  }
+}
+
+/// Values and the gradients of a sum that weighs them differently.
+std::vector<at::Tensor> values_and_gradients(const Case& c, nn::Scoring scoring) {
+  const at::Tensor obs = c.obs.detach().clone().requires_grad_(true);
+  const at::Tensor actions = c.actions.detach().clone().requires_grad_(true);
+  const at::Tensor q = nn::candidate_values(c.critic, obs, actions, scoring);
+  std::vector<at::Tensor> inputs = c.parameters();
+  inputs.insert(inputs.end(), {obs, actions});
+  std::vector<at::Tensor> result = torch::autograd::grad({(q * q.detach() + q).sum()}, inputs);
+  result.push_back(q.detach());
+  return result;
+}
+
+std::vector<at::Tensor> penalty_and_gradients(const Case& c, nn::Scoring scoring) {
+  const nn::Candidates candidates{c.actions, c.actions.sum(-1)};
+  const at::Tensor mean = nn::mean_logsumexp(c.critic, c.obs, candidates, scoring);
+  std::vector<at::Tensor> result = torch::autograd::grad({mean.sum()}, c.parameters());
+  result.push_back(mean.detach());
+  return result;
+}
+
+class FusedLearner : public testing::TestWithParam<nn::Precision> {};
+
+TEST_P(FusedLearner, CriticsAreLikePlainOnes) {
+  // A sum in another order may round a factor of the next product the other way.
+  const double share = GetParam() == nn::Precision::bf16 ? 6e-2 : 1e-4;
+  for (const Shape& shape : kShapes) {
+    const Case c(shape);
+    const nn::Scoring fused{nn::Path::fused, GetParam()}, plain{nn::Path::plain, nn::Precision::float32};
+    expect_near(values_and_gradients(c, fused), values_and_gradients(c, plain), share);
+    expect_near(penalty_and_gradients(c, fused), penalty_and_gradients(c, plain), share);
+  }
+}
+
+TEST_P(FusedLearner, SearchFindsWhatItsValuesSay) {
+  for (const Shape& shape : kShapes) {
+    for (const cem::Refit refit : {cem::Refit::softmax, cem::Refit::elite}) {
+      if (refit == cem::Refit::elite && shape.samples < 2) continue;
+      const Case c(shape);
+      cem::CemOptions options{.samples = shape.samples, .refit = refit, .precision = GetParam()};
+      options.elites = std::clamp<int64_t>(shape.samples / 3, 2, 5);
+      const at::Tensor policy = c.actions.select(2, 0);
+      const auto [actions, values] = cem::maximize(c.critic, c.obs, policy, options, {3, 4}, nn::Path::fused);
+      const nn::Scoring scoring{nn::Path::fused, GetParam()};
+      const auto score = [&](const at::Tensor& a) {
+        return nn::candidate_values(nn::first(c.critic, kMembers), c.obs, a.unsqueeze(2), scoring).detach()[0];
+      };
+      expect_near({score(actions).squeeze(-1)}, {values}, 1e-4);
+      EXPECT_TRUE((values >= score(policy).squeeze(-1) - 1e-5).all().item<bool>());
+      EXPECT_LE(actions.abs().max().item<double>(), 1.0);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, FusedLearner, testing::Values(nn::Precision::float32, nn::Precision::bf16),
+                         [](const auto& tested) {
+                           return std::string(tested.param == nn::Precision::bf16 ? "bf16" : "float32");
+                         });
+
+TEST(FusedForward, IsLikeThePlainOne) {
+  const nn::StackedMlp mlp = nn::init({{7, 33, 64, 5}, {0, 1, 2}});
+  const at::Tensor x = cem::normals({3, 50, 1, 7}, {5, 0}, 0).squeeze(2);
+  expect_near({nn::forward(mlp, x, nn::Path::fused)}, {nn::forward(mlp, x, nn::Path::plain)}, 1e-5);
+}
+
+}  // namespace
+}  // namespace omar
