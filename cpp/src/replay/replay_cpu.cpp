@@ -56,7 +56,7 @@ OMAR_INLINE void fetch(const Span& span, std::int64_t row) {
   const auto first = reinterpret_cast<std::uintptr_t>(span.source + row * span.source_bytes);
   const std::uintptr_t end = first + static_cast<std::uintptr_t>(span.bytes);
   for (std::uintptr_t line = first & ~(kLine - 1); line < end; line += kLine) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line));
+    __builtin_prefetch(reinterpret_cast<const void*>(line), 0, 2);
   }
 }
 
@@ -107,8 +107,8 @@ OMAR_INLINE void copy_two_rows(const T* from0, const T* from1, float* to, std::i
 
 template <class T>
 void gather_as(const Gather& gather, const std::int64_t* rows, std::int64_t n) {
-  // Far enough ahead to keep all of the core's line-fill buffers busy; further evicts more than it hides.
-  constexpr std::int64_t kAhead = 8;
+  // Far enough ahead for rows from memory, into the second-level cache: as many lines would not stay in the first.
+  constexpr std::int64_t kAhead = 32;
   const auto source = [&](const Segment& segment, std::int64_t i) {
     return reinterpret_cast<const T*>(segment.source + rows[i] * segment.source_bytes);
   };
