@@ -13,7 +13,8 @@ namespace {
 constexpr int W = kVectorBytes / 4;
 constexpr int G = kBlock / W;  ///< vectors per block
 using V = Pack<float, W>;
-constexpr int kTile = 12 / G > 1 ? 12 / G : 2;  ///< outputs at a time: about 12 accumulators
+/// Outputs at a time: with 32 registers 16 sums, which divide the usual widths; with 16 of them about 12.
+constexpr int kTile = G == 1 ? 16 : (12 / G > 1 ? 12 / G : 2);
 
 /// tanh by exp: branch-free, absolute error below 3e-7.
 OMAR_INLINE float tanh_lane(float x) {
