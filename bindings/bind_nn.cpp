@@ -62,8 +62,12 @@ void bind_nn(py::module_& m) {
       .value("fused", nn::Path::fused);
   py::class_<nn::Scoring>(m, "Scoring", "How candidates are scored.")
       .def(py::init<nn::Path, nn::Precision>(), py::arg("path"), py::arg("precision"), "Path and precision.");
+  // The tensor first: an integer's caster would take one too, and read it now.
   py::class_<nn::Draw>(m, "Draw", "Counter of random numbers.")
-      .def(py::init<std::uint64_t, std::int64_t>(), py::arg("seed"), py::arg("step"), "Seed and update number.");
+      .def(py::init([](std::uint64_t seed, at::Tensor step_at) { return nn::Draw{seed, 0, std::move(step_at)}; }),
+           py::arg("seed"), py::arg("step_at"), "Seed, and an int64 scalar that holds the update number at each draw.")
+      .def(py::init([](std::uint64_t seed, std::int64_t step) { return nn::Draw{seed, step}; }), py::arg("seed"),
+           py::arg("step"), "Seed and update number.");
   py::class_<nn::CqlOptions>(m, "CqlOptions", "Sampling of the CQL penalty.")
       .def(py::init<int64_t, nn::Draw, nn::Scoring>(), py::arg("samples"), py::arg("draw"), py::arg("scoring"),
            "Uniform candidates per state, their counter, and how they are scored.");
@@ -75,6 +79,8 @@ void bind_nn(py::module_& m) {
   m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
         py::arg("actions"), py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.");
+  m.def("nn_draws_on_cuda", &nn::draws_on_cuda,
+        "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");
   m.def("nn_normal_candidates", &normal_candidates, py::arg("mean"), py::arg("sigma"), py::arg("samples"),

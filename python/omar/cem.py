@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from . import _core
-from .nets import Path, StackedMlp, core_path, draw
+from .nets import Path, StackedMlp, Step, core_path, draw
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def _native(options: CemOptions) -> _core.CemOptions:
 
 
 def sample(
-    mu: torch.Tensor, sigma: torch.Tensor, samples: int, *, seed: int, step: int, round: int = 0
+    mu: torch.Tensor, sigma: torch.Tensor, samples: int, *, seed: int, step: Step, round: int = 0
 ) -> torch.Tensor:
     """Candidate actions from N(mu, sigma), clamped to [-1, 1].
 
@@ -117,7 +117,7 @@ def maximize(
     options: CemOptions,
     *,
     seed: int,
-    step: int,
+    step: Step,
     path: Path = "auto",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The action of highest value that the search finds, or the policy's where that one scores higher.

@@ -12,6 +12,7 @@ import torch
 import tyro
 
 from .algorithms import ALGORITHMS, Backbone, get_algorithm
+from .graphs import check_setting
 from .tasks import PRESETS, QUALITIES, get_task, hyper_parameters
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ class TrainOptions:
     """Hyper-parameters: released (the authors' code) or paper (its appendix B.1)."""
     device: str = "auto"
     """Where to train: auto, cpu, cuda or cuda:1."""
+    cuda_graph: str = "auto"
+    """Updates captured in a CUDA graph: on, off, or auto (on CUDA devices)."""
     out: Path | None = None
     """Folder of the run; runs/TASK-DATASET-ALGORITHM-TIME when not given."""
     resume: Path | None = None
@@ -153,7 +156,7 @@ def check(options: TrainOptions) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
     if options.data_seed is not None and options.data_seed < 0:
         raise ValueError(f"--data-seed must be at least 0, got {options.data_seed}")
-    device(options.device)
+    check_setting(options.cuda_graph, device(options.device))
 
 
 def device(name: str) -> torch.device:

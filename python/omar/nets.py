@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Path = Literal["auto", "plain", "fused"]
 """fused: CPU kernels; plain: LibTorch ops; auto: fused where it can."""
 Precision = Literal["float32", "bf16"]
+Step = int | torch.Tensor
+"""Number of an update; in a tensor (int64 scalar, on the numbers' device) it is read when they are drawn."""
 
 
 class Candidates(NamedTuple):
@@ -42,10 +44,12 @@ def scoring(path: Path, precision: Precision) -> _core.Scoring:
     return _core.Scoring(core_path(path), getattr(_core.Precision, precision))
 
 
-def draw(op: str, seed: int, step: int) -> _core.Draw:
+def draw(op: str, seed: int, step: Step) -> _core.Draw:
     """The core's counter of random numbers."""
     if not 0 <= seed < 2**64:
         raise ValueError(f"[{op}] `seed` must be in 0..2^64-1, got {seed}")
+    if isinstance(step, torch.Tensor):
+        return _core.Draw(seed, step)
     if not 0 <= step < 2**32:
         raise ValueError(f"[{op}] `step` must be in 0..2^32-1, got {step}")
     return _core.Draw(seed, step)
@@ -187,7 +191,7 @@ def candidate_values(
 
 
 def uniform_candidates(
-    members: int, batch: int, samples: int, action_size: int, *, seed: int, step: int, like: torch.Tensor
+    members: int, batch: int, samples: int, action_size: int, *, seed: int, step: Step, like: torch.Tensor
 ) -> Candidates:
     """Actions uniform in [-1, 1)^A with log density -A log 2.
 
@@ -205,7 +209,7 @@ def uniform_candidates(
 
 
 def normal_candidates(
-    mean: torch.Tensor, sigma: float, samples: int, *, seed: int, step: int, which: int = 1
+    mean: torch.Tensor, sigma: float, samples: int, *, seed: int, step: Step, which: int = 1
 ) -> Candidates:
     """Actions normal around `mean` [M, B, A], not clamped, with their log density; `mean` gets no gradient.
 
@@ -250,7 +254,7 @@ def cql_penalty(
     q_data: torch.Tensor,
     *,
     seed: int,
-    step: int,
+    step: Step,
     samples: int = 10,
     others: Sequence[Candidates] = (),
     path: Path = "auto",

@@ -28,12 +28,12 @@ def mix(*words: int) -> int:
 def uniform_actions(shape: tuple[int, ...], draw: Draw, *, like: Tensor) -> Tensor:
     """Uniform actions in [-1, 1) like `like`: a function of (seed, step) and the kind of device."""
     generator = torch.Generator(device=like.device)
-    generator.manual_seed(mix(draw.seed, draw.step) >> 1)
+    generator.manual_seed(mix(draw.seed, int(draw.step)) >> 1)
     return torch.empty(shape, dtype=like.dtype, device=like.device).uniform_(-1.0, 1.0, generator=generator)
 
 
 def normal_like(shape: tuple[int, ...], draw: Draw, *, like: Tensor) -> Tensor:
     """Standard normal numbers, a function of (seed, step) and the kind of device."""
     generator = torch.Generator(device=like.device)
-    generator.manual_seed(mix(draw.seed, draw.step) >> 1)
+    generator.manual_seed(mix(draw.seed, int(draw.step)) >> 1)
     return torch.empty(shape, dtype=like.dtype, device=like.device).normal_(generator=generator)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Console
 
 from . import checkpoint, cli
-from .algorithms import Agents, Algorithm, Draw, Terms, get_algorithm, update
+from .algorithms import Agents, Algorithm, Draw, Terms, get_algorithm
 from .config import RunConfig, TrainOptions, changed, check, device, parse, resolve
 from .data import Dataset, resolve_datasets
 from .display import Display, by_name, score_table
 from .evaluate import EVALUATION, StackedPolicy, check_prey, choose_prey, episode_returns
+from .graphs import choose_update
 from .minibatches import Minibatches, Normalizer
 from .plots import learning_curve
 from .random import mix
@@ -166,10 +167,11 @@ def train(training: Training, display: Display, interrupts: Interrupts) -> bool:
     if training.update == options.updates:
         return True
     minibatches = Minibatches(training.datasets, training.normalizer, training.device)
+    update = choose_update(options.cuda_graph, training.device)
     display.paused()
     while training.update < options.updates:
         draw = Draw(options.seed, training.update)
-        batch = minibatches.sample(backbone.batch_size, seed=draw.seed, step=draw.step)
+        batch = minibatches.sample(backbone.batch_size, seed=options.seed, step=training.update)
         losses = update(training.algorithm, training.agents, batch, draw)
         training.update += 1
         display.updated(training.update, losses)

@@ -30,7 +30,12 @@ def find_nvcc() -> str | None:
 
 
 def test_there_are_cuda_files() -> None:
-    assert [source.name for source in SOURCES] == ["refit_cuda.cu", "particle_cuda.cu", "replay_cuda.cu"]
+    assert [source.name for source in SOURCES] == [
+        "refit_cuda.cu",
+        "draw_cuda.cu",
+        "particle_cuda.cu",
+        "replay_cuda.cu",
+    ]
 
 
 def test_no_torch_header() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import omar
-from omar import _core
+from omar import _core, cem
+from omar.algorithms import Agents, Algorithm, Backbone, Batch, Draw, get_algorithm, update
 from omar.envs import ParticleEnv
+from omar.graphs import CudaRecorder, GraphedUpdate
+from omar.nets import Step, normal_candidates, uniform_candidates
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
 
@@ -100,3 +105,128 @@ def test_cuda_refits_like_the_cpu(
     theirs = _core.cem_refit(*(x.cuda() for x in (mu, sigma, actions, q)), options)
     for here, there in zip(ours, theirs, strict=True):
         torch.testing.assert_close(there.cpu(), here, atol=tolerance, rtol=tolerance)
+
+
+def need_draws() -> None:
+    need_gpu()
+    if not _core.nn_draws_on_cuda():
+        pytest.skip("this build of omar has no CUDA kernels")
+
+
+def steps_of(step: int) -> list[Step]:
+    """The step as a number and in device memory."""
+    return [step, torch.tensor(step, device="cuda")]
+
+
+@pytest.mark.parametrize("sizes", [(3, 70, 10, 2), (2, 5, 4, 1), (1, 1000, 1, 3), (2, 0, 4, 1)])
+def test_cuda_draws_the_candidates_of_the_cpu(sizes: tuple[int, int, int, int]) -> None:
+    need_draws()
+    members, batch, samples, size = sizes
+    seed, number = 2**50 + 3, 4_000_000_001
+    here, there = torch.zeros(members, batch, size), torch.zeros(members, batch, size, device="cuda")
+    uniform = uniform_candidates(*sizes, seed=seed, step=number, like=here)
+    normal = normal_candidates(here, 1.0, samples, seed=seed, step=number)
+    searched = cem.sample(here, here + 0.3, samples, seed=seed, step=number, round=2)
+    for step in steps_of(number):
+        ours = uniform_candidates(*sizes, seed=seed, step=step, like=there)
+        assert torch.equal(ours.actions.cpu(), uniform.actions)
+        assert torch.equal(ours.log_density.cpu(), uniform.log_density)
+        around = normal_candidates(there, 1.0, samples, seed=seed, step=step)
+        torch.testing.assert_close(around.actions.cpu(), normal.actions, atol=2e-6, rtol=2e-6)
+        torch.testing.assert_close(around.log_density.cpu(), normal.log_density, atol=2e-5, rtol=2e-6)
+        actions = cem.sample(there, there + 0.3, samples, seed=seed, step=step, round=2)
+        torch.testing.assert_close(actions.cpu(), searched, atol=2e-6, rtol=2e-6)
+
+
+def test_a_captured_draw_takes_the_step_of_its_replay() -> None:
+    need_draws()
+    step, like = torch.zeros((), dtype=torch.int64, device="cuda"), torch.zeros(1, device="cuda")
+
+    def work() -> dict[str, torch.Tensor]:
+        return {"actions": uniform_candidates(2, 33, 10, 2, seed=5, step=step, like=like).actions}
+
+    recorder = CudaRecorder(torch.device("cuda"))
+    recorder.warm_up(work)
+    captured = recorder.capture(work)
+    for number in (3, 9, 4):
+        step.fill_(number)
+        recorder.replay()
+        expected = uniform_candidates(2, 33, 10, 2, seed=5, step=number, like=torch.zeros(1))
+        assert torch.equal(captured["actions"].cpu(), expected.actions)
+
+
+MEMBERS, STATES, OBS, ACT = 6, 64, 18, 2
+
+
+def learner(name: str, dtype: torch.dtype, device: str = "cuda") -> tuple[Algorithm, Agents]:
+    agents = Agents(
+        Backbone(batch_size=STATES, hidden=32, path="plain"),
+        seeds=range(MEMBERS),
+        obs_size=OBS,
+        action_size=ACT,
+        device=device,
+        dtype=dtype,
+        action_statistics=(
+            torch.zeros(MEMBERS, ACT, dtype=dtype, device=device),
+            torch.full((MEMBERS, ACT), 0.6, dtype=dtype, device=device),
+        ),
+    )
+    kind = get_algorithm(name)
+    more = {} if name == "cql" else {"tau": 0.5}
+    return kind(kind.Settings(policy_samples=4, **more), agents), agents
+
+
+def minibatch(step: int, dtype: torch.dtype, device: str = "cuda") -> Batch:
+    g = torch.Generator().manual_seed(step)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(MEMBERS, STATES, *shape, generator=g, dtype=dtype).to(device)
+
+    return Batch(draw(OBS), draw(ACT).clamp(-1, 1), draw(), draw(OBS), (draw() > 1).to(dtype))
+
+
+# The search chooses between near equals, so that rounding makes runs of OMAR part in float32.
+TRAINED = [
+    ("cql", torch.float32, 1e-3),
+    ("cql", torch.float64, 1e-9),
+    ("omar", torch.float64, 1e-6),
+]
+
+
+@pytest.mark.parametrize(("name", "dtype", "tolerance"), TRAINED)
+def test_captured_updates_train_as_eager_ones(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    need_draws()
+    graphed = GraphedUpdate(CudaRecorder(torch.device("cuda")))
+    ours, theirs = learner(name, dtype), learner(name, dtype)
+    for step in range(20):
+        for _, agents in (ours, theirs):  # a rate that falls must reach the graph
+            for stack in (agents.actor, agents.critic):
+                stack.set_learning_rate(0.01 if step < 10 else 0.002)
+        batch, draw = minibatch(step, dtype), Draw(3, step)
+        here, there = graphed(*ours, batch, draw), update(*theirs, batch, draw)
+        torch.testing.assert_close(here, there, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(ours[1].tensors(), theirs[1].tensors(), atol=tolerance, rtol=tolerance)
+
+
+def test_captured_updates_take_the_elite_refit() -> None:
+    need_draws()
+    graphed, ours = GraphedUpdate(CudaRecorder(torch.device("cuda"))), learner("omar", torch.float64)
+    theirs = learner("omar", torch.float64)
+    for algorithm, _ in (ours, theirs):
+        algorithm.search = replace(algorithm.search, refit="elite")  # type: ignore[attr-defined]
+    for step in range(6):
+        batch, draw = minibatch(step, torch.float64), Draw(3, step)
+        here, there = graphed(*ours, batch, draw), update(*theirs, batch, draw)
+        torch.testing.assert_close(here, there, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cql", "omar"])
+def test_cuda_updates_as_the_cpu_does(name: str) -> None:
+    need_draws()
+    gpu, cpu = learner(name, torch.float64), learner(name, torch.float64, "cpu")
+    for step in range(5):
+        here = update(*cpu, minibatch(step, torch.float64, "cpu"), Draw(3, step))
+        there = update(*gpu, minibatch(step, torch.float64), Draw(3, step))
+        # Normals are float32, in which the devices' last bits differ.
+        for key, term in here.items():
+            torch.testing.assert_close(there[key].cpu(), term, atol=1e-3, rtol=1e-3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from omar import _core
+from omar import _core, cem
 from omar.nets import (
     Candidates,
     StackedMlp,
@@ -509,3 +509,41 @@ def test_wrong_arguments_of_the_penalty():
         normal_candidates(torch.zeros(1, 2, 2), 0.0, 3, seed=0, step=0)
     with pytest.raises(ValueError, match=r"\[nn::uniform_candidates\] K must be at most 1024, got 1025"):
         uniform_candidates(1, 1, 1025, 1, seed=0, step=0, like=obs)
+
+
+@pytest.mark.parametrize("path", ["plain", "fused"])
+def test_a_step_in_a_tensor_is_read_at_the_draw(path):
+    critic = StackedMlp(4, (7, 8, 8, 1), seed=1)
+    obs, mean, q_data = torch.zeros(2, 5, 5), torch.zeros(2, 5, 2), torch.zeros(2, 2, 5)
+    held = torch.tensor(0)
+    for number in (3, 2**32 - 1):
+        held.fill_(number)
+        by_step = [
+            (
+                uniform_candidates(2, 5, 4, 2, seed=3, step=step, like=obs).actions,
+                normal_candidates(mean, 0.2, 4, seed=3, step=step).actions,
+                cql_penalty(critic, obs, q_data, seed=3, step=step, path=path),
+                cem.maximize(critic, obs, mean, cem.CemOptions(), seed=3, step=step, path=path)[0],
+                cem.sample(mean, mean + 1, 4, seed=3, step=step),
+            )
+            for step in (number, held)
+        ]
+        for ours, theirs in zip(*by_step, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "message"),
+    [
+        (torch.tensor(1.0), TypeError, "a `step` in a tensor must be int64, got"),
+        (torch.tensor([1]), ValueError, r"a `step` in a tensor must be a scalar, got \[1\]"),
+    ],
+)
+def test_message_step_in_a_tensor(step, error, message):
+    critic, obs, actions = StackedMlp(2, (7, 8, 8, 1)), torch.zeros(2, 5, 5), torch.zeros(2, 5, 2)
+    for draw in (
+        lambda: uniform_candidates(2, 5, 4, 2, seed=3, step=step, like=obs),
+        lambda: cem.maximize(critic, obs, actions, cem.CemOptions(), seed=3, step=step),
+    ):
+        with pytest.raises(error, match=message):
+            draw()

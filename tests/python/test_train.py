@@ -281,6 +281,11 @@ def fails(capsys, arguments):
         (["--algorithm", "cql", "--tau", "0.5"], "--tau is no setting of cql"),
         (["--device", "tpu"], "unknown device 'tpu': expected auto, cpu, cuda or cuda:1"),
         (["--device", "cuda:9"], "--device cuda:9 was asked for, but torch sees no such CUDA device here"),
+        (["--cuda-graph", "yes"], "unknown --cuda-graph 'yes': expected one of auto, on, off"),
+        (
+            ["--cuda-graph", "on", "--device", "cpu"],
+            "--cuda-graph on cannot be had: the device is cpu",
+        ),
         (["--resume", "nowhere"], "nowhere is not the folder of a run: it has no config.json"),
         (["--resume", "nowhere", "--tau", "1"], "leave out --tau"),
         (["--resume", "nowhere", "--seeds", "5"], "leave out --seeds"),

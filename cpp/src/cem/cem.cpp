@@ -124,11 +124,11 @@ void check(const CemOptions& options) {
                     "] `beta` must be finite and not negative, got ", options.beta);
 }
 
-at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round) {
+at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round, c10::Device device) {
   constexpr const char* op = "cem::normals";
   TORCH_CHECK_VALUE(round >= 0 && round < 48, "[", op, "] `round` must be in 0..47, got ", round);
   const std::uint32_t stream = static_cast<std::uint32_t>(Stream::cem) + static_cast<std::uint32_t>(round);
-  return nn::draw_candidates(op, nn::Law::normal, sizes, draw, stream);
+  return nn::draw_candidates(op, nn::Law::normal, sizes, draw, stream, device);
 }
 
 at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, int64_t round) {
@@ -136,7 +136,8 @@ at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, 
   check_distribution(op, distribution);
   check::at_least(op, "samples", samples, 1);
   const at::Tensor& mu = distribution.mu;
-  const at::Tensor z = normals({mu.size(0), mu.size(1), samples, mu.size(2)}, draw, round).to(mu.options());
+  const at::Tensor z =
+      normals({mu.size(0), mu.size(1), samples, mu.size(2)}, draw, round, mu.device()).to(mu.options());
   return (mu.unsqueeze(2) + distribution.sigma.unsqueeze(2) * z).clamp(-1.0, 1.0);
 }
 
@@ -219,7 +220,9 @@ std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const a
   nn::check_candidates(op, critic, obs, policy_actions.unsqueeze(2));
   TORCH_CHECK_VALUE(obs.size(1) <= (1 << 24), "[", op, "] B must be at most 2^24, got ", obs.size(1));
   const nn::StackedMlp q1 = nn::first(critic, obs.size(0));
-  if (nn::takes_fused(op, path, nn::fused_obstacle(q1))) return fused_search(q1, obs, policy_actions, options, draw);
+  if (nn::takes_fused(op, path, nn::fused_obstacle(q1))) {
+    return fused_search(q1, obs, policy_actions, options, nn::on_host(op, draw));
+  }
   const Scorer scorer = [&](const at::Tensor& actions) {
     return nn::candidate_values(q1, obs, actions, {Path::plain, options.precision}).squeeze(0);
   };

@@ -8,7 +8,7 @@ import numpy
 import torch
 import typing
 from . import bounds
-__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'bounds', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'make_transitions', 'nn_candidate_values', 'nn_cql_penalty', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'bounds', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'make_transitions', 'nn_candidate_values', 'nn_cql_penalty', 'nn_draws_on_cuda', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
 class Reward:
     """
     Reward variants of the particle scenarios.
@@ -522,6 +522,12 @@ class Draw:
     """
     Counter of random numbers.
     """
+    @typing.overload
+    def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex, step_at: torch.Tensor) -> None:
+        """
+        Seed, and an int64 scalar that holds the update number at each draw.
+        """
+    @typing.overload
     def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsInt | typing.SupportsIndex) -> None:
         """
         Seed and update number.
@@ -636,6 +642,10 @@ def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases:
 def nn_cql_penalty(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, q_data: torch.Tensor, options: CqlOptions, others: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
     """
     The CQL penalty [T, M] with uniform and other candidates.
+    """
+def nn_draws_on_cuda() -> bool:
+    """
+    Are candidates for CUDA devices drawn there, by this build's kernels?
     """
 def nn_forward(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], x: torch.Tensor, path: Path = ...) -> torch.Tensor:
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..nets import Step
     from .agents import Agents, Batch
 
 Terms: TypeAlias = "dict[str, Tensor]"
@@ -19,7 +20,7 @@ class Draw:
     """Counter of an update's random numbers."""
 
     seed: int
-    step: int
+    step: Step
 
 
 class Algorithm(Protocol):

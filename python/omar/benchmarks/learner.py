@@ -87,15 +87,15 @@ class Learner:
 
     def __call__(self) -> None:
         """One update of all members."""
-        draw = Draw(0, next(self.steps))
+        step = next(self.steps)
         columns = self.buffer.sample(
             self.case.backbone.batch_size,
             members=self.agents.members,
-            seed=draw.seed,
-            step=draw.step,
+            seed=0,
+            step=step,
             agents=self.case.agents,
         )
-        update(self.algorithm, self.agents, Batch(**columns), draw)
+        update(self.algorithm, self.agents, Batch(**columns), Draw(0, step))
 
 
 def run(setup: Setup) -> Iterator[Record]:

@@ -32,11 +32,11 @@ struct Pool {
 /// \throws c10::ValueError an option out of range
 OMAR_API void check(const CemOptions& options);
 
-/// Standard normals [M, B, K, A], float32 on the CPU. Number (m, b, k, d) is word k % 4 of the Philox block with
+/// Standard normals [M, B, K, A], float32 on `device`. Number (m, b, k, d) is word k % 4 of the Philox block with
 /// counter (b + 2^24 floor(k / 4), step, m, Stream::cem + round + 2^8 d), words 0 and 1, 2 and 3 paired by
 /// rng::normal_pair: a function of (seed, step, round, m, b, k, d) alone. \throws c10::ValueError B > 2^24, K > 1024,
 /// round not in 0..47
-OMAR_API at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round);
+OMAR_API at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round, c10::Device device = at::kCPU);
 
 /// Candidates a ~ N(mu, sigma), clamped to [-1, 1]: [M, B, K, A], from `normals`.
 OMAR_API at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, int64_t round);

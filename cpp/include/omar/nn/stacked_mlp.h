@@ -26,6 +26,9 @@ struct StackedMlp {
 struct Draw {
   std::uint64_t seed = 0;
   std::int64_t step = 0;
+  /// int64 scalar that holds the step instead, on the device of the numbers (or undefined). It is read when they are
+  /// drawn, on CUDA by the kernel: a captured graph draws with the step that stands there when it is replayed.
+  at::Tensor step_at = {};
 };
 
 /// How candidates are scored.
@@ -70,6 +73,9 @@ struct Candidates {
   at::Tensor actions;      ///< [M, B, K, A]
   at::Tensor log_density;  ///< [M, B, K]: log of the density they were drawn from
 };
+
+/// Does this build draw on CUDA devices (to float32's last bits the CPU's numbers), or on the CPU with a copy?
+OMAR_API bool draws_on_cuda();
 
 /// Uniform in [-1, 1)^A with log density -A log 2, a function of (seed, step, m, b, k, d) alone (the layout of
 /// cem::normals, stream Stream::candidates). sizes = [M, B, K, A]
