@@ -83,6 +83,7 @@ double particle_steps(std::int64_t worlds, std::int64_t agents, std::int64_t out
 double gather_rows(std::int64_t rows, std::int64_t row_bytes, std::int64_t batch, double seconds) {
   check::at_least("bounds::gather_rows", "rows", rows, 1);
   check::at_least("bounds::gather_rows", "batch", batch, 1);
+  TORCH_CHECK_VALUE(rows <= std::int64_t{1} << 32, "[bounds::gather_rows] `rows` must be at most 2^32, got ", rows);
   TORCH_CHECK_VALUE(row_bytes > 0 && row_bytes % 64 == 0,
                     "[bounds::gather_rows] `row_bytes` must be a positive multiple of 64, got ", row_bytes);
   TORCH_CHECK_VALUE(seconds > 0.0, "[bounds::gather_rows] `seconds` must be positive, got ", seconds);
@@ -107,7 +108,7 @@ double gather_rows(std::int64_t rows, std::int64_t row_bytes, std::int64_t batch
     std::uint64_t x = 0x9E3779B97F4A7C15ull * (static_cast<std::uint64_t>(thread) + 1 + 131 * ++m.step);
     for (auto& i : m.index) {
       x = x * 6364136223846793005ull + 1442695040888963407ull;
-      i = static_cast<std::int64_t>((x >> 33) % static_cast<std::uint64_t>(rows));
+      i = static_cast<std::int64_t>(((x >> 32) * static_cast<std::uint64_t>(rows)) >> 32);  // no division
     }
     kernels.gather(static_cast<const char*>(table.get()), m.index.data(), m.out.data(), batch, row_bytes);
   });
