@@ -4,7 +4,10 @@
 #include <omar/nn/stacked_mlp.h>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/eye.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -99,6 +102,7 @@ TEST_P(FusedLearner, SearchFindsWhatItsValuesSay) {
         return nn::candidate_values(nn::first(c.critic, kMembers), c.obs, a.unsqueeze(2), scoring).detach()[0];
       };
       expect_near({score(actions).squeeze(-1)}, {values}, 1e-4);
+      if (shape.samples > 1) EXPECT_TRUE((values > score(policy).squeeze(-1) + 1e-5).any().item<bool>());
       EXPECT_TRUE((values >= score(policy).squeeze(-1) - 1e-5).all().item<bool>());
       EXPECT_LE(actions.abs().max().item<double>(), 1.0);
     }
@@ -109,6 +113,22 @@ INSTANTIATE_TEST_SUITE_P(Precisions, FusedLearner, testing::Values(nn::Precision
                          [](const auto& tested) {
                            return std::string(tested.param == nn::Precision::bf16 ? "bf16" : "float32");
                          });
+
+TEST(FusedPenalty, HasNoSubnormalWeights) {
+  // h1 = h2 = (relu(a), relu(-a)), Q = 99 relu(a): of the candidates 1 and -1 only the first has any weight.
+  const at::TensorOptions options = at::kFloat;
+  const auto identity = [&] { return at::eye(2, options).unsqueeze(0); };
+  nn::StackedMlp critic{{at::tensor({0.0, 0.0, 1.0, -1.0}, options).view({1, 2, 2}), identity(),
+                         at::tensor({99.0, 1.0}, options).view({1, 2, 1})},
+                        {at::zeros({1, 2}, options), at::zeros({1, 2}, options), at::zeros({1, 1}, options)}};
+  critic.biases[0].requires_grad_(true);
+  const nn::Candidates candidates{at::tensor({1.0, -1.0}, options).view({1, 1, 2, 1}), at::zeros({1, 1, 2}, options)};
+  const at::Tensor mean = nn::mean_logsumexp(critic, at::zeros({1, 1, 1}, options), candidates, {nn::Path::fused});
+  const at::Tensor gradient = torch::autograd::grad({mean.sum()}, {critic.biases[0]})[0];
+  EXPECT_FLOAT_EQ(mean.item<float>(), 99.0f);
+  EXPECT_FLOAT_EQ(gradient[0][0].item<float>(), 99.0f);
+  EXPECT_EQ(gradient[0][1].item<float>(), 0.0f);
+}
 
 TEST(FusedForward, IsLikeThePlainOne) {
   const nn::StackedMlp mlp = nn::init({{7, 33, 64, 5}, {0, 1, 2}});
