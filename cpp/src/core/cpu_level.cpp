@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #if defined(__linux__) && defined(__x86_64__)
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -15,9 +16,14 @@ namespace {
 
 constexpr CpuLevel kLevels[] = {CpuLevel::base, CpuLevel::avx2, CpuLevel::avx512, CpuLevel::bf16, CpuLevel::amx};
 
-/// Asks the operating system for tile registers, which it saves only for processes that ask.
+/// Has the CPU bfloat16 matrix tiles, and may this process use them? Linux saves their registers only for processes
+/// that ask.
 [[maybe_unused]] bool tiles_permitted() {
 #if defined(__linux__) && defined(__x86_64__)
+  constexpr unsigned features_leaf = 7, amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(features_leaf, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & amx_bf16) == 0 || (edx & amx_tile) == 0) return false;
   constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   static const bool permitted = syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
   return permitted;
@@ -52,9 +58,7 @@ std::vector<CpuLevel> available_cpu_levels() {
       levels.push_back(CpuLevel::avx512);
       if (__builtin_cpu_supports("avx512bf16")) {
         levels.push_back(CpuLevel::bf16);
-        if (__builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile") && tiles_permitted()) {
-          levels.push_back(CpuLevel::amx);
-        }
+        if (tiles_permitted()) levels.push_back(CpuLevel::amx);
       }
     }
   }

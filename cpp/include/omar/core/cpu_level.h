@@ -17,7 +17,7 @@ enum class CpuLevel { base, avx2, avx512, bf16, amx };
 OMAR_API CpuLevel cpu_level();
 
 /// Levels that this CPU and this build offer, in rising order. Where the CPU has matrix tiles, the operating system is
-/// asked once for the permission to use them.
+/// asked once for the permission to use them; from then on Linux takes no alternate signal stacks too small for them.
 OMAR_API std::vector<CpuLevel> available_cpu_levels();
 
 /// "base", "avx2", "avx512", "bf16" or "amx".
