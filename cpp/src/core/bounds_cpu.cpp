@@ -59,11 +59,14 @@ void particle(float* state, const float* actions, float* out, std::int64_t n, st
 
 void gather(const char* table, const std::int64_t* index, char* dst, std::int64_t n, std::int64_t row_bytes) {
   constexpr std::int64_t kAhead = 32;
+  const auto fetch = [&](std::int64_t i) {
+    if (i >= n) return;
+    const char* row = table + index[i] * row_bytes;
+    for (std::int64_t line = 0; line < row_bytes; line += 64) __builtin_prefetch(row + line, 0, 2);
+  };
+  for (std::int64_t i = 0; i < kAhead; ++i) fetch(i);
   for (std::int64_t i = 0; i < n; ++i) {
-    if (i + kAhead < n) {
-      const char* next = table + index[i + kAhead] * row_bytes;
-      for (std::int64_t line = 0; line < row_bytes; line += 64) __builtin_prefetch(next + line, 0, 2);
-    }
+    fetch(i + kAhead);
     std::memcpy(dst + i * row_bytes, table + index[i] * row_bytes, static_cast<std::size_t>(row_bytes));
   }
 }
