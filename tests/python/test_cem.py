@@ -306,15 +306,17 @@ def test_fused_search_is_plain(options, dtype, tolerance):
 
 
 @pytest.mark.parametrize("sizes", [(20, 64, 64, 1), (9, 256, 256, 1)])
-def test_fused_search_of_the_papers_sizes(sizes):
-    arguments = search_case(torch.float32, sizes, action_size=2 if sizes[0] == 20 else 3)
+@pytest.mark.parametrize("batch", [133, 800])
+def test_fused_search_of_the_papers_sizes(sizes, batch):
+    arguments = search_case(torch.float32, sizes, batch, action_size=2 if sizes[0] == 20 else 3)
     fused, plain = (cem.maximize(*arguments, SOFTMAX, seed=7, step=3, path=p) for p in ("fused", "plain"))
     torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("options", SEARCHES[:2], ids=str)
 def test_fused_search_does_not_depend_on_threads_or_batch(options):
-    critic, obs, policy = search_case(torch.float32)
+    # 2 x 800 states are searched in pieces of 120, 2 x 50 in pieces of 30.
+    critic, obs, policy = search_case(torch.float32, batch=800)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

@@ -271,17 +271,19 @@ from safetensors.torch import save_file
 import test_nn
 found = {{}}
 for precision in ("float32", "bf16"):
-    for i, tensor in enumerate(test_nn.everything(*test_nn.case(test_nn.SHAPES[2]), "fused", precision)):
-        found[f"{{precision}} {{i}}"] = tensor.contiguous()
+    for shape in (0, 1, 2):
+        tensors = test_nn.everything(*test_nn.case(test_nn.SHAPES[shape]), "fused", precision)
+        found |= {{f"{{precision}} {{shape}} {{i}}": t.contiguous() for i, t in enumerate(tensors)}}
 save_file(found, {str(tmp_path / "out.safetensors")!r})
 """
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"OMAR_CPU_LEVEL": level})
     there = load_file(tmp_path / "out.safetensors")
     for i, here in enumerate(everything(*case(SHAPES[2]), "plain")):
-        torch.testing.assert_close(there[f"float32 {i}"], here, rtol=0, atol=2e-5 * float(here.abs().max()))
-    for i, here in enumerate(everything(*case(SHAPES[2]), "fused", "bf16")):
-        # The same factors, but a sum in another order rounds some of the next product's the other way.
-        assert (there[f"bf16 {i}"] - here).norm() < 1e-4 * here.norm()
+        torch.testing.assert_close(there[f"float32 2 {i}"], here, rtol=0, atol=2e-5 * float(here.abs().max()))
+    for shape in (0, 1, 2):
+        for i, here in enumerate(everything(*case(SHAPES[shape]), "fused", "bf16")):
+            # The same factors, but a sum in another order rounds some of the next product's the other way.
+            assert (there[f"bf16 {shape} {i}"] - here).norm() < 1e-4 * here.norm()
 
 
 @pytest.mark.parametrize("batch", [1, 40, 333])

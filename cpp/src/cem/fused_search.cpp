@@ -47,7 +47,8 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   T* actions_data = actions.mutable_data_ptr<T>();
   T* values_data = values.mutable_data_ptr<T>();
 
-  // Pieces of equal size, enough of them for threads to share; a state's result does not depend on its piece.
+  // About 16 pieces of whole blocks, for threads to share, or more of the largest size; a state's result does not
+  // depend on its piece.
   constexpr int64_t least_pieces = 16, least_states = 30;
   const int64_t fair = (members * batch + least_pieces - 1) / least_pieces;
   const int64_t states =
