@@ -59,6 +59,8 @@ class StackedOptimizer:
         captured = self._flat.is_cuda
         rate = torch.tensor(learning_rate, device=self._flat.device) if captured else learning_rate
         self._adam = torch.optim.Adam([self._flat], lr=rate, fused=True, capturable=captured)
+        # Steps outside of a capture are meant: torch need not warn of them.
+        self._adam._warned_capturable_if_run_uncaptured = True
         self._adam.state[self._flat] = {
             "step": torch.zeros((), dtype=torch.float32, device=self._flat.device),
             "exp_avg": torch.zeros_like(self._flat),

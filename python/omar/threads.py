@@ -22,7 +22,7 @@ def settle_vector_math() -> None:
     same training would now and then start from other bits.
     """
     for dtype in (torch.float32, torch.float64):
-        one = torch.ones(1, dtype=dtype)
+        one = torch.ones(1, dtype=dtype, device="cpu")
         for name in VECTOR_MATH:
             getattr(torch, name)(one)
 
