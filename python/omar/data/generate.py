@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .dataset import Dataset
     from .foreign import Columns
 
-GENERATOR_VERSION = 2  # raised whenever the same recipe would give other bytes
+GENERATOR_VERSION = 3  # raised whenever the same recipe would give other bytes
 BEHAVIOR_NOISE = 0.1  # standard deviation of the noise on a trained behaviour's actions
 WORLDS = 2_000  # worlds stepped together: 50,000 transitions, 24 MB, between two writes
 
