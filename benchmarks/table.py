@@ -120,16 +120,16 @@ def others(records: list[Record]) -> str:
         ours = [
             r for r in records if r.name == name and r.setting.startswith(case) and r.threads == other.threads
         ]
-        row = [work(other), str(other.threads), text(other.median), "", ""]
+        row = [work(other), str(other.threads), text(other.median), "", "", ""]
         if ours:
             own = ours[0].median
             faster = other.median / own if other.unit in ("s", "ms") else own / other.median
-            row[3:] = [text(own), f"{text(faster)} x"]
+            row[3:] = [ours[0].setting.replace(", cpu", ""), text(own), f"{text(faster)} x"]
         rows.append(row)
     if not rows:
         return ""
     return "\n" + lines(
-        ["the same work elsewhere", "cores", "measured", "omar", "omar is faster"], rows, left=1
+        ["elsewhere", "cores", "measured", "omar's setting", "omar", "omar is faster by"], rows, left=1
     )
 
 

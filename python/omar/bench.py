@@ -83,12 +83,16 @@ def commit() -> str:
 
     "unknown" for an installed wheel.
     """
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    git = ["git", "-C", str(Path(__file__).parent)]
+    tracked = [*git, "ls-files", "--error-unmatch", Path(__file__).name]  # not so in another project's folder
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        for command in (tracked, [*git, "describe", "--always", "--dirty", "--exclude=*"]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+            if done.returncode != 0:
+                return "unknown"
     except OSError:  # no git here
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return done.stdout.strip()
 
 
 def version(package: str) -> str:
@@ -182,13 +186,12 @@ def measure(config: BenchConfig) -> int:
 
     check(config)
     found = []
+    # Lines alone: a live display would take the processor from what is being timed.
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    with console.status("Timing") as status:
-        for r in records(config):
-            found.append(r)
-            share = "" if r.share is None else f", {100 * r.share:.0f}% of the bound"
-            console.print(f"{r.name} ({r.setting}), {r.threads} threads: {text(r.median)} {r.unit}{share}")
-            status.update(f"Timing, {len(found)} figures so far, after {r.name}")
+    for r in records(config):
+        found.append(r)
+        share = "" if r.share is None else f", {100 * r.share:.0f}% of the bound"
+        console.print(f"{r.name} ({r.setting}), {r.threads} threads: {text(r.median)} {r.unit}{share}")
     show(found)
     if config.json is not None:
         packages: tuple[str, ...] = ()
