@@ -37,7 +37,7 @@ class TrainOptions:
     device: str = "auto"
     """Where to train: auto, cpu, cuda or cuda:1."""
     cuda_graph: str = "off"
-    """Updates captured in a CUDA graph: on, off, or auto (on CUDA devices). Off until seen to run on a GPU."""
+    """Updates captured in a CUDA graph: on, off or auto (on CUDA). Not yet run on a GPU."""
     out: Path | None = None
     """Folder of the run; runs/TASK-DATASET-ALGORITHM-TIME when not given."""
     resume: Path | None = None
