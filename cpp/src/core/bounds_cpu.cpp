@@ -59,14 +59,13 @@ void particle(float* state, const float* actions, float* out, std::int64_t n, st
 
 void gather(const char* table, const std::int64_t* index, char* dst, std::int64_t n, std::int64_t row_bytes) {
   constexpr std::int64_t kAhead = 32;
-  const auto fetch = [&](std::int64_t i) {
-    if (i >= n) return;
+  const auto fetch = [&](std::int64_t i) __attribute__((always_inline)) {
     const char* row = table + index[i] * row_bytes;
     for (std::int64_t line = 0; line < row_bytes; line += 64) __builtin_prefetch(row + line, 0, 2);
   };
-  for (std::int64_t i = 0; i < kAhead; ++i) fetch(i);
+  for (std::int64_t i = 0; i < kAhead && i < n; ++i) fetch(i);
   for (std::int64_t i = 0; i < n; ++i) {
-    fetch(i + kAhead);
+    if (i + kAhead < n) fetch(i + kAhead);
     std::memcpy(dst + i * row_bytes, table + index[i] * row_bytes, static_cast<std::size_t>(row_bytes));
   }
 }
