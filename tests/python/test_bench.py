@@ -309,7 +309,8 @@ def test_a_table_has_figure_bound_and_share_for_each_number_of_threads(table):
         "| `dataset/simple_spread` 1000000 steps (s) | ≤ 6 on 2 cores |  |  |  | 2 | 1 | 50% |\n"
     )
     assert table.others(found).splitlines()[-1] == (
-        "| `peer/cpprb` 1024 of 1000000 rows of 480 B (batches/s) | 1 | 2k | 1024 of 1000000 rows of 480 B | 9k | 4.5 x |"
+        "| `peer/cpprb` 1024 of 1000000 rows of 480 B (batches/s) | 1 | 2k "
+        "| 1024 of 1000000 rows of 480 B | 9k | 4.5 x |"
     )
 
 
