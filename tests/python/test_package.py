@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from omar import _core
+
 ROOT = Path(__file__).parents[2]
 CMAKE = shutil.which("cmake")
 
@@ -122,3 +124,22 @@ assert len(sizes) == 14 and set(sizes.values()) == {1}, sizes
 assert {device for _, _, device in sizes} == {"cpu"}, sizes
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_an_unknown_level_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from omar import _core; _core.cpu_level()"],
+        env=os.environ | {"OMAR_CPU_LEVEL": "sse9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert 'OMAR_CPU_LEVEL must be base, avx2, avx512, bf16 or amx, got "sse9"' in done.stderr
+
+
+def test_the_replay_bound_names_what_it_cannot_do() -> None:
+    with pytest.raises(ValueError, match=r"`rows` must be at most 2\^32, got 4294967297"):
+        _core.bounds.gather_rows(2**32 + 1, 64, 1, 0.01)
+    with pytest.raises(ValueError, match="`row_bytes` must be a positive multiple of 64, got 63"):
+        _core.bounds.gather_rows(2, 63, 1, 0.01)
