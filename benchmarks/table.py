@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from omar.bench import text
-from omar.benchmarks.measure import Record
+from omar.benchmarks.measure import TIME_UNITS, Record
 
 FOLDER = Path(__file__).parent
 README = FOLDER / "README.md"
@@ -123,7 +123,7 @@ def others(records: list[Record]) -> str:
         row = [work(other), str(other.threads), text(other.median), "", "", ""]
         if ours:
             own = ours[0].median
-            faster = other.median / own if other.unit in ("s", "ms") else own / other.median
+            faster = other.median / own if other.unit in TIME_UNITS else own / other.median
             row[3:] = [ours[0].setting.replace(", cpu", ""), text(own), f"{text(faster)} x"]
         rows.append(row)
     if not rows:

@@ -19,7 +19,6 @@ class Setup:
     seconds: float = 1.0  # time spent on each figure
     threads: tuple[int, ...] = (1,)
     device: str = "cpu"
-    peers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
