@@ -20,7 +20,7 @@ import torch
 import tyro
 
 from .benchmarks.measure import Record, Setup
-from .cli import run
+from .terminal.cli import run
 
 Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
 NAMES: tuple[Name, ...] = ("particle", "rollout", "dataset", "replay", "cem", "learner")

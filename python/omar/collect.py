@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cli import DataSeed, run_one_of, say
-from .collect_ship import ShipBehaviors
-from .collect_train import TrainBehaviors
-from .data import ensure_dataset, load_prey
+from .behaviors.authors import load_prey
+from .data import ensure_dataset
+from .online.behaviors import TrainBehaviors
+from .online.shipping import ShipBehaviors
 from .tasks import get_task
+from .terminal.cli import DataSeed, run_one_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,9 +10,17 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .algorithms import Draw
+    from .nets import Step
 
 _MASK = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Counter of an update's random numbers."""
+
+    seed: int
+    step: Step
 
 
 def mix(*words: int) -> int:

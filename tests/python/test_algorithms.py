@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from omar.algorithms import ALGORITHMS, Agents, Backbone, Batch, Draw, get_algorithm, update
+from omar.algorithms import ALGORITHMS, Agents, Backbone, Batch, get_algorithm, update
 from omar.algorithms.base import sum_terms
 from omar.algorithms.cql import CqlSettings
 from omar.algorithms.omar import OmarSettings
+from omar.algorithms.optimizer import StackedOptimizer
 from omar.nets import StackedMlp, candidate_values, normal_candidates, uniform_candidates
-from omar.optim import StackedOptimizer
+from omar.random import Draw
 
 N, B, O, A = 3, 16, 6, 2
 SMALL = Backbone(batch_size=B, hidden=8, learning_rate=0.01)

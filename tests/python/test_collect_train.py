@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from omar.algorithms.matd3 import Matd3Settings
+from omar.behaviors.find import choose_prey
 from omar.behaviors.policy import Behavior, fold, read, to_bytes
-from omar.behaviors.replay import REPLAY_RECIPES, medium_replay
-from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey, make_prey, prey_layers
-from omar.collect_ship import ShipBehaviors
-from omar.collect_train import TrainBehaviors
+from omar.behaviors.prey import make_prey, prey_layers
+from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey
 from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
-from omar.evaluate import NoisyPolicy, choose_prey, episode_returns
+from omar.evaluation.policies import NoisyPolicy
+from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
-from omar.online import CollectionSettings, OnlineTraining, training_blocks
+from omar.online.behaviors import TrainBehaviors
+from omar.online.matd3 import Matd3Settings
+from omar.online.recorded import REPLAY_RECIPES, medium_replay
+from omar.online.shipping import ShipBehaviors
+from omar.online.training import CollectionSettings, OnlineTraining, training_blocks
 from omar.tasks import get_task, normalized_score
 
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)

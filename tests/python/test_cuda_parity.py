@@ -9,10 +9,11 @@ import torch
 
 import omar
 from omar import _core, cem
-from omar.algorithms import Agents, Algorithm, Backbone, Batch, Draw, get_algorithm, update
+from omar.algorithms import Agents, Algorithm, Backbone, Batch, get_algorithm, update
 from omar.envs import ParticleEnv
-from omar.graphs import CudaRecorder, GraphedUpdate
 from omar.nets import Step, normal_candidates, uniform_candidates
+from omar.offline.graphs import CudaRecorder, GraphedUpdate
+from omar.random import Draw
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from omar.behaviors import load
-from omar.data import DatasetError, ensure_dataset, home, replay_buffer, resolve_datasets
+from omar.behaviors.find import shipped_prey
+from omar.behaviors.prey import Prey
+from omar.data import ensure_dataset, home, replay_buffer, resolve_datasets
 from omar.data.dataset import FLOAT_COLUMNS
-from omar.data.prey import Prey, shipped_prey
 from omar.envs import ParticleEnv
+from omar.errors import DatasetError
 from omar.tasks import TASKS, get_task
 
 STEPS = 2_500

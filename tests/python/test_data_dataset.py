@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from data_cases import LENGTH, make_columns, make_dataset, make_spec
-from omar.data import Dataset, DatasetError, DatasetWriter, write_dataset
+from omar.data import Dataset, DatasetWriter, write_dataset
 from omar.data.card import return_bins
 from omar.data.manifest import MANIFEST, file_sha256, whole_sha256
+from omar.errors import DatasetError
 
 
 def edit_manifest(dataset, change):

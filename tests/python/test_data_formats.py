@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from data_cases import LENGTH, make_columns, make_dataset, make_spec
-from omar.data import DatasetError, write_dataset
+from omar.data import write_dataset
 from omar.data.formats import FORMATS, export_dataset, import_dataset
+from omar.errors import DatasetError
 
 FOLDERS = {  # where the set lies below the export's destination
     "authors": "{task}/medium-replay/seed_0_data",

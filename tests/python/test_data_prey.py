@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from omar.data import DatasetError, load_prey
-from omar.data.prey import UNIFORM_PREY
+from omar.behaviors.authors import load_prey
+from omar.behaviors.prey import UNIFORM_PREY
+from omar.errors import DatasetError
 from omar.tasks import get_task
 
 TAG = get_task("simple_tag")

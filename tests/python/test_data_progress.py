@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from omar import progress
+from omar.terminal import progress
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ import json
 import pytest
 import torch
 
+from omar.behaviors.find import check_prey, choose_prey
 from omar.envs import ParticleEnv
-from omar.evaluate import StackedPolicy, UniformPolicy, check_prey, choose_prey, episode_returns, main
-from omar.minibatches import Normalizer
+from omar.evaluate import main
+from omar.evaluation.policies import StackedPolicy, UniformPolicy
+from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
+from omar.offline.minibatches import Normalizer
 from omar.tasks import get_task
 
 SPREAD = get_task("simple_spread")
@@ -114,7 +117,8 @@ def test_command_with_a_run(capsys, tmp_path, monkeypatch):
 
 
 def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
-    from omar.data import Prey, ensure_dataset
+    from omar.behaviors.prey import Prey
+    from omar.data import ensure_dataset
 
     monkeypatch.setenv("OMAR_HOME", str(tmp_path))
     uniform = Prey("uniform")

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from omar import _core, graphs
-from omar.algorithms import ALGORITHMS, Agents, Backbone, Batch, Draw, get_algorithm, update
-from omar.graphs import WARM_UP, GraphedUpdate, choose_update
+from omar import _core
+from omar.algorithms import ALGORITHMS, Agents, Backbone, Batch, get_algorithm, update
+from omar.offline import graphs
+from omar.offline.graphs import WARM_UP, GraphedUpdate, choose_update
+from omar.random import Draw
 
 M, B, O, A = 4, 16, 6, 2
 SETTINGS = {"cql": {"policy_samples": 4}, "omar": {"tau": 0.5, "policy_samples": 4}}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omar.algorithms.matd3 import JointBatch, Matd3, Matd3Settings, Roles
+from omar.online.matd3 import JointBatch, Matd3, Matd3Settings, Roles
 
 WIDTH, U, B = 5, 2, 7
 COOPERATIVE = Roles(agents=3, trained=3, cooperative=3)

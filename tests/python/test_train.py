@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from data_cases import save_authors_prey
-from omar import checkpoint
-from omar.cli import INTERRUPTED
-from omar.config import RunConfig, TrainOptions, parse
-from omar.data import ensure_dataset, load_prey
+from omar.behaviors.authors import load_prey
+from omar.data import ensure_dataset
+from omar.offline.config import RunConfig, TrainOptions, parse
+from omar.runs import checkpoint
 from omar.tasks import get_task
+from omar.terminal.cli import INTERRUPTED
 from omar.train import main
 
 SMALL = ["--batch-size", "32", "--hidden", "8", "--eval-episodes", "3", "--seeds", "2"]
@@ -220,7 +221,7 @@ def test_an_unwritten_json_means_no_checkpoint(tmp_path):
 
 
 def test_config_round_trip(tmp_path):
-    from omar.config import resolve
+    from omar.offline.config import resolve
 
     config = resolve(TrainOptions(out=tmp_path), {"tau": 0.25}, "random")
     again = RunConfig.from_dict(json.loads(json.dumps(config.to_dict())), tmp_path)
@@ -233,7 +234,7 @@ def test_config_round_trip(tmp_path):
     [("released", "random", (0.95, 1.0, 0.5)), ("paper", "medium", (0.99, 0.7, 5.0))],
 )
 def test_presets(preset, quality, expected):
-    from omar.config import resolve
+    from omar.offline.config import resolve
 
     config = resolve(TrainOptions(preset=preset), {}, quality)
     assert (config.backbone.gamma, config.algorithm.tau, config.algorithm.alpha) == expected

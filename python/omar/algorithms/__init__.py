@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..random import Draw
 from .agents import Agents, Backbone, Batch
-from .base import Algorithm, Draw, Terms, update
+from .base import Algorithm, Terms, update
 from .cql import Cql
 from .omar import Omar
 

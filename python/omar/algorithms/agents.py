@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..nets import Path, StackedMlp, candidate_values, core_path
-from ..optim import StackedOptimizer
 from . import losses
+from .optimizer import StackedOptimizer
 from .settings import check_learner, setting
 
 if TYPE_CHECKING:

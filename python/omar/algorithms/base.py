@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..nets import Step
+    from ..random import Draw
     from .agents import Agents, Batch
 
 Terms: TypeAlias = "dict[str, Tensor]"
 """Terms of a loss by name, [M] each, weights included: the loss is their sum."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """Counter of an update's random numbers."""
-
-    seed: int
-    step: Step
 
 
 class Algorithm(Protocol):

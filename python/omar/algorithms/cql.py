@@ -13,8 +13,9 @@ from .settings import setting
 
 if TYPE_CHECKING:
     from ..nets import Candidates
+    from ..random import Draw
     from .agents import Agents, Batch
-    from .base import Draw, Terms
+    from .base import Terms
 
 
 @dataclass(frozen=True, slots=True)

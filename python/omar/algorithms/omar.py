@@ -12,8 +12,9 @@ from .cql import CqlSettings, conservative_terms
 from .settings import setting
 
 if TYPE_CHECKING:
+    from ..random import Draw
     from .agents import Agents, Batch
-    from .base import Draw, Terms
+    from .base import Terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint import read_json
+from ..runs.files import read_json
 from ..tasks import References, get_task
 from .policy import Behavior, read
+from .prey import make_prey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
-
-    from ..data.prey import Prey
+    from .prey import Prey
 
 FOLDER = Path(__file__).parent
 CARD = "card.json"
@@ -68,24 +67,6 @@ def card(task: str) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"no behaviour policies of {task} ship with this version")
     return read_json(path)
-
-
-def make_prey(layers: Mapping[str, Tensor], source: str) -> Prey:
-    """A prey from the layers of one network."""
-    from ..data.prey import Prey  # omar.data loads this module
-
-    depth = len(layers) // 2
-    return Prey(
-        source,
-        tuple(layers[f"weights.{i}"] for i in range(depth)),
-        tuple(layers[f"biases.{i}"] for i in range(depth)),
-    )
-
-
-def prey_layers(prey: Prey) -> dict[str, Tensor]:
-    """The layers that `make_prey` makes this prey from."""
-    named = {f"weights.{i}": weight for i, weight in enumerate(prey.weights)}
-    return named | {f"biases.{i}": bias for i, bias in enumerate(prey.biases)}
 
 
 def to_references(entry: Mapping[str, Any]) -> References:

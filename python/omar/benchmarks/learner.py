@@ -10,9 +10,10 @@ from typing import get_args
 import torch
 
 from .. import _core
-from ..algorithms import Agents, Backbone, Batch, Draw, update
+from ..algorithms import Agents, Backbone, Batch, update
 from ..algorithms.omar import Omar, OmarSettings
 from ..nets import Precision
+from ..random import Draw
 from ..replay import ReplayBuffer
 from .measure import Record, Setup, flop_bound, milliseconds
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ..cli import DataSeed, run_one_of, say
+from ..behaviors.authors import load_prey
 from ..tasks import get_task
+from ..terminal.cli import DataSeed, run_one_of, say
 from .cache import ensure_dataset
 from .card import card_table, make_card, plot_card
 from .dataset import Dataset
 from .formats import export_dataset, get_format, import_dataset
-from .prey import load_prey
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import DatasetError
 from ..tasks import Task, get_task
 from .dataset import CHUNK_ROWS, PREY_COLUMNS, STATE_COLUMNS, Dataset
-from .errors import DatasetError
 from .foreign import Columns, Foreign, any_agent, as_flags, as_float32, claim, rounding_note
 
 if TYPE_CHECKING:

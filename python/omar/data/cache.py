@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import platformdirs
 from filelock import FileLock
 
+from ..errors import DatasetError
 from ..tasks import QUALITIES
 from .dataset import Dataset
-from .errors import DatasetError
 from .generate import Plan, build, make_plan
 from .manifest import recipe_sha256
 from .writer import remove_partial
@@ -21,7 +21,7 @@ from .writer import remove_partial
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .prey import Prey
+    from ..behaviors.prey import Prey
 
 
 def home() -> Path:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
+from ..errors import DatasetError
 from ..tasks import References, get_task, normalized_score
 from .dataset import CHUNK_ROWS, Dataset
-from .errors import DatasetError
 
 if TYPE_CHECKING:
     from pathlib import Path

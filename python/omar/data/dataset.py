@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DatasetError
+from ..errors import DatasetError
 from .manifest import MANIFEST, Manifest, file_sha256, read_manifest
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .errors import DatasetError
+from ..errors import DatasetError
 
 if TYPE_CHECKING:
     from pathlib import Path

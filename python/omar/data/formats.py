@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import DatasetError
 from ..tasks import Task, get_quality, get_task
 from . import authors, minari, vault
 from .dataset import FLAG_COLUMNS, PREY_COLUMNS, Dataset, check_finite, check_order
-from .errors import DatasetError
 from .writer import DatasetSpec, write_dataset
 
 if TYPE_CHECKING:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..behaviors.find import shipped_prey
 from ..behaviors.policy import Behavior
+from ..behaviors.prey import Prey
 from ..behaviors.shipped import BEHAVIORS, load
 from ..envs import ParticleEnv, Transitions, rollout_into
-from ..progress import progress_bar
+from ..errors import DatasetError
 from ..tasks import Task, get_quality, get_task
+from ..terminal.progress import progress_bar
 from .dataset import FLOAT_COLUMNS, PREY_COLUMNS
-from .errors import DatasetError
-from .prey import Prey, shipped_prey
 from .writer import DatasetSpec, DatasetWriter
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Plan:
             return {"source": "network", "sha256": self.behavior.sha256, "noise": BEHAVIOR_NOISE}
         if self.quality == "random":
             return {"source": "uniform", "noise": 0.0}
-        from ..behaviors.replay import replay_recipe
+        from ..online.recorded import replay_recipe
 
         return {"source": "training", **dataclasses.asdict(replay_recipe(self.task.name))}
 
@@ -136,7 +137,7 @@ def _chunks(plan: Plan) -> Iterator[Columns]:
 
 def _training(plan: Plan) -> Iterator[Columns]:
     """What the recorded online training collects, episode after episode."""
-    from ..behaviors.replay import medium_replay
+    from ..online.recorded import medium_replay
 
     task = plan.task
     for block in medium_replay(task, plan.steps, seed=plan.key("training"), prey=plan.prey):

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint import read_json
-from .errors import DatasetError
+from ..errors import DatasetError
+from ..runs.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..progress import progress_bar
+from ..errors import DatasetError
+from ..terminal.progress import progress_bar
 from .dataset import Dataset
-from .errors import DatasetError
 from .foreign import Columns, Foreign, as_flags, as_float32, claim, optional_package, rounding_note
 
 if TYPE_CHECKING:

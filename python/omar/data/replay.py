@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import DatasetError
 from ..replay import ReplayBuffer
 from .dataset import CHUNK_ROWS, FLOAT_COLUMNS, Dataset
-from .errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import DatasetError
 from .dataset import CHUNK_ROWS, PREY_COLUMNS, Dataset
-from .errors import DatasetError
 from .foreign import Columns, Foreign, any_agent, as_flags, as_float32, claim, optional_package, rounding_note
 
 if TYPE_CHECKING:

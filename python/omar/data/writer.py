@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ..errors import DatasetError
 from ..tasks import TASKS, References
 from .dataset import (
     CHUNK_ROWS,
@@ -22,7 +23,6 @@ from .dataset import (
     check_finite,
     episode_returns,
 )
-from .errors import DatasetError
 from .manifest import MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ are kept.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
 import torch
+
+from .files import read_json, to_json, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,41 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 2
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader finds the old contents or the new ones, whatever happens.
-
-    Raises:
-        OSError: The disk refused; the old contents are still there.
-    """
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def to_json(value: Any) -> bytes:
-    """Readable JSON text; numbers that are not finite are refused, as JSON has none."""
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        ValueError: Damaged, or not an object.
-        OSError: The file cannot be read.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise ValueError(f"{path} is damaged: it is not JSON") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object")
-    return found
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor], update: int, state: Mapping[str, Any]) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from . import _core
-from .algorithms import Agents, Algorithm, Batch, Draw, Terms, update
+from .. import _core
+from ..algorithms import Agents, Algorithm, Batch, Terms, update
+from ..random import Draw
 
 if TYPE_CHECKING:
     from torch import Tensor

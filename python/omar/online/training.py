@@ -12,25 +12,24 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .algorithms.base import Draw
-from .algorithms.matd3 import JointBatch, Matd3, Matd3Settings, Roles
-from .algorithms.settings import setting
-from .behaviors.policy import Behavior, fold, network
-from .behaviors.shipped import make_prey
-from .envs import ParticleEnv
-from .evaluate import episode_returns
-from .minibatches import CONSTANT
-from .random import mix, normal_like, uniform_actions
-from .replay import ReplayBuffer
+from ..algorithms.settings import setting
+from ..behaviors.policy import Behavior, fold, network
+from ..behaviors.prey import make_prey
+from ..envs import ParticleEnv
+from ..evaluation.returns import episode_returns
+from ..offline.minibatches import CONSTANT
+from ..random import Draw, mix, normal_like, uniform_actions
+from ..replay import ReplayBuffer
+from .matd3 import JointBatch, Matd3, Matd3Settings, Roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
-    from .algorithms.base import Terms
-    from .data.prey import Prey
-    from .tasks import Task
+    from ..algorithms.base import Terms
+    from ..behaviors.prey import Prey
+    from ..tasks import Task
 
 # Streams of random numbers of a seed.
 WEIGHTS, STARTS, WARMUP, NOISE, SAMPLES, STATISTICS, EVALUATION = range(7)

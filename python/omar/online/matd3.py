@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from .. import _core
+from ..algorithms import losses
+from ..algorithms.agents import ACTOR, CRITIC, LAST_POLICY_LAYER
+from ..algorithms.optimizer import StackedOptimizer
+from ..algorithms.settings import check_learner, setting
 from ..nets import StackedMlp
-from ..optim import StackedOptimizer
-from . import losses
-from .agents import ACTOR, CRITIC, LAST_POLICY_LAYER
-from .settings import check_learner, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from .base import Terms
+    from ..algorithms.base import Terms
 
 
 @dataclass(frozen=True, slots=True)

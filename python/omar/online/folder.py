@@ -6,19 +6,19 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import checkpoint
-from .behaviors.policy import to_bytes
-from .behaviors.shipped import prey_layers
-from .checkpoint import read_json, to_json, write_atomically
-from .replay import ReplayBuffer
-from .runs import versions
+from ..behaviors.policy import to_bytes
+from ..behaviors.prey import prey_layers
+from ..replay import ReplayBuffer
+from ..runs import checkpoint
+from ..runs.files import read_json, to_json, write_atomically
+from ..runs.folder import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .data.prey import Prey
-    from .online import OnlineTraining
+    from ..behaviors.prey import Prey
+    from .training import OnlineTraining
 
 CONFIG, METRICS, RESULT, CHECKPOINT, POLICIES = (
     "config.json",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..algorithms.matd3 import Matd3Settings
-from ..online import CollectionSettings, OnlineTraining, training_blocks
 from ..threads import one_thread
+from .matd3 import Matd3Settings
+from .training import CollectionSettings, OnlineTraining, training_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
-    from ..data.prey import Prey
+    from ..behaviors.prey import Prey
     from ..tasks import Task
 
 

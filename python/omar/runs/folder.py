@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from .checkpoint import read_json, to_json, write_atomically
-from .config import RunConfig
+from ..offline.config import RunConfig
+from .files import read_json, to_json, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

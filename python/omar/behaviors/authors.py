@@ -1,15 +1,13 @@
-"""The prey of simple_tag and simple_world: who moves the agent that does not learn."""
+"""The prey of the authors' `pretrained_adv_model.pt`, read without executing what a pickle may hold."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..behaviors.shipped import load_prey as load_shipped
-from .errors import DatasetError
+from ..errors import DatasetError
+from .prey import Prey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,58 +15,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..tasks import References, Task
+    from ..tasks import Task
+
 
 BATCH_NORM_EPS = 1e-5
+
+
 AUTHORS_PREY_INDEX = 3  # the prey's place among the agents of the authors' checkpoint
+
+
 AUTHORS_LAYERS = ("fc1", "fc2", "fc3")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prey:
-    """A prey: a frozen deterministic network, or uniform actions when it has no layers.
-
-    Layers are stacked with one member, [1, in, out] and [1, out], ReLU between them and tanh at the end.
-    """
-
-    source: str  # "uniform", "shipped" or the file's name
-    weights: tuple[Tensor, ...] = ()
-    biases: tuple[Tensor, ...] = ()
-    references: References | None = None  # S_random and S_expert against this prey; the paper's when None
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether the prey acts uniformly at random instead of through a network."""
-        return not self.weights
-
-    def recipe(self) -> dict[str, Any]:
-        """What of the prey decides a dataset's bytes."""
-        return {"source": "uniform"} if self.is_uniform else {"source": "network", "sha256": self.sha256()}
-
-    def sha256(self) -> str:
-        """Checksum of the weights."""
-        digest = hashlib.sha256()
-        for layer in zip(self.weights, self.biases, strict=True):
-            for tensor in layer:
-                digest.update(f"{tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
-
-    def act(self, observations: Tensor) -> Tensor:
-        """Actions [E, 2] of a network prey for its observations [E, O]."""
-        x = observations
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = torch.relu(torch.addmm(bias[0], x, weight[0]))
-        return torch.tanh(torch.addmm(self.biases[-1][0], x, self.weights[-1][0]))
-
-
-UNIFORM_PREY = Prey("uniform")
-
-
-def shipped_prey(task: Task) -> Prey:
-    """The prey that comes with the package for a task; uniform actions where none does."""
-    prey = load_shipped(task.name)
-    return UNIFORM_PREY if prey is None else prey
 
 
 def load_prey(path: Path, task: Task) -> Prey:

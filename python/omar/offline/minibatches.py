@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .algorithms import Batch
-from .data import replay_buffer
+from ..algorithms import Batch
+from ..data import replay_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from .data import Dataset
+    from ..data import Dataset
 
 CONSTANT = 1e-6  # a standard deviation below this belongs to a column that never changes
 

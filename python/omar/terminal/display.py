@@ -12,16 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .tasks import get_task
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console, RenderableType
 
-    from .algorithms import Terms
-    from .config import RunConfig
-    from .runs import Evaluation
+    from ..algorithms import Terms
+    from ..offline.config import RunConfig
+    from ..runs.folder import Evaluation
 
 REFRESH_SECONDS = 0.25
 RATE_SECONDS = 10.0  # half-life, about, of the shown speed's memory
@@ -118,29 +114,6 @@ class Display:
         return Group(*parts)
 
 
-def score_table(config: RunConfig, quality: str, evaluation: Evaluation) -> Table:
-    """Scores of every seed and their mean beside the paper's."""
-    options = config.options
-    table = Table(title=f"{options.task} {quality}: {options.algorithm}, {evaluation.update} updates")
-    table.add_column("")
-    table.add_column("return", justify="right")
-    table.add_column("normalized score", justify="right")
-    for seed, (value, score) in enumerate(zip(evaluation.returns, evaluation.scores, strict=True)):
-        table.add_row(f"seed {seed}", f"{value:.1f}", f"{score:.1f}")
-    table.add_section()
-    mean = sum(evaluation.returns) / len(evaluation.returns)
-    table.add_row("mean ± std", f"{mean:.1f}", f"{evaluation.mean:.1f} ± {evaluation.std:.1f}", style="bold")
-    listed = get_task(options.task).qualities.get(quality)
-    for name, published in listed.scores.items() if listed else ():
-        std = "" if published.std is None else f" ± {published.std:.1f}"
-        style = "" if name == options.algorithm else "dim"
-        table.add_row(f"paper, {name}", "", f"{published.mean:.1f}{std}", style=style)
-    return table
-
-
 def by_name(losses: Terms) -> dict[str, float]:
     """Terms as numbers: means over the members."""
     return {name: float(term.mean()) for name, term in losses.items()}
-
-
-__all__: Sequence[str] = ["Display", "by_name", "score_table"]

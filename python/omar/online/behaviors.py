@@ -12,18 +12,19 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .algorithms.matd3 import Matd3Settings
-from .behaviors.policy import read
-from .behaviors.shipped import load_prey, make_prey
-from .cli import INTERRUPTED
-from .online import CollectionSettings, OnlineTraining
-from .online_run import Evaluation, OnlineFolder
-from .tasks import get_task
-from .train import Interrupts
+from ..behaviors.policy import read
+from ..behaviors.prey import make_prey
+from ..behaviors.shipped import load_prey
+from ..runs.interrupts import Interrupts
+from ..tasks import get_task
+from ..terminal.cli import INTERRUPTED
+from .folder import Evaluation, OnlineFolder
+from .matd3 import Matd3Settings
+from .training import CollectionSettings, OnlineTraining
 
 if TYPE_CHECKING:
-    from .algorithms.base import Terms
-    from .data.prey import Prey
+    from ..algorithms.base import Terms
+    from ..behaviors.prey import Prey
 
 COTRAINED, SHIPPED = "train", "shipped"
 FROZEN = "frozen"  # what a folder's settings say of a prey whose file lies beside them

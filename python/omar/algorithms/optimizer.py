@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from .nets import StackedMlp
+    from ..nets import StackedMlp
 
 CLIP_EPSILON = 1e-6  # as torch.nn.utils.clip_grad_norm_ adds to the norm
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import torch
 import tyro
 
-from .algorithms import ALGORITHMS, Backbone, get_algorithm
+from ..algorithms import ALGORITHMS, Backbone, get_algorithm
+from ..tasks import PRESETS, QUALITIES, get_task, hyper_parameters
 from .graphs import check_setting
-from .tasks import PRESETS, QUALITIES, get_task, hyper_parameters
 
 T = TypeVar("T")
 

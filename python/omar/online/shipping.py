@@ -9,23 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .behaviors.policy import Behavior, read, to_bytes
-from .behaviors.replay import replay_recipe
-from .behaviors.shipped import CARD, FOLDER, PREY, make_prey, prey_layers
-from .checkpoint import to_json, write_atomically
-from .cli import say
-from .collect_train import COTRAINED, FROZEN, SHIPPED
-from .evaluate import NoisyPolicy, UniformPolicy, episode_returns
-from .online_run import METRICS, POLICIES, Evaluation, OnlineFolder
-from .random import mix
-from .runs import versions
-from .tasks import Task, get_task
+from ..behaviors.policy import Behavior, read, to_bytes
+from ..behaviors.prey import make_prey, prey_layers
+from ..behaviors.shipped import CARD, FOLDER, PREY
+from ..evaluation.policies import NoisyPolicy, UniformPolicy
+from ..evaluation.returns import episode_returns
+from ..random import mix
+from ..runs.files import to_json, write_atomically
+from ..runs.folder import versions
+from ..tasks import Task, get_task
+from ..terminal.cli import say
+from .behaviors import COTRAINED, FROZEN, SHIPPED
+from .folder import METRICS, POLICIES, Evaluation, OnlineFolder
+from .recorded import replay_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .data.prey import Prey
-    from .evaluate import Policy
+    from ..behaviors.prey import Prey
+    from ..evaluation.policies import Policy
 
 CHOOSING, REPORTING = 0x63686F6F, 0x7265706F  # episodes that choose a policy are not those that report it
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .runs import Evaluation
-    from .tasks import Score
+    from ..runs.folder import Evaluation
+    from ..tasks import Score
 
 LINE, PAPER = "#1f5fa8", "#b5541c"
 

@@ -1,0 +1,1 @@
+"""Evaluation: returns of episodes and the policies that act in them."""

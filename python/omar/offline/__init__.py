@@ -1,0 +1,1 @@
+"""Offline training: settings, minibatches, the training itself."""

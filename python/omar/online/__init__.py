@@ -1,0 +1,1 @@
+"""Online training of behaviour policies."""
