@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .behaviors.authors import load_prey
+from .behaviors.find import choose_prey
 from .data import ensure_dataset
 from .online.behaviors import TrainBehaviors
 from .online.shipping import ShipBehaviors
@@ -26,12 +26,12 @@ class MakeDataset:
     quality: str = "random"  # random, medium-replay, medium or expert
     steps: int | None = None  # transitions, whole episodes; the published size by default
     seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
-    prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
+    prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)
     rebuild: bool = False  # make it anew even if it is there
 
     def __call__(self) -> int:
         """Runs the command."""
-        prey = None if self.prey is None else load_prey(self.prey, get_task(self.task))
+        prey = choose_prey(get_task(self.task), self.prey)
         dataset = ensure_dataset(
             self.task, self.quality, self.seed, steps=self.steps, prey=prey, rebuild=self.rebuild
         )

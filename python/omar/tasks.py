@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
+from .errors import OmarError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -318,12 +320,12 @@ def get_task(name: str) -> Task:
     """The task of that name.
 
     Raises:
-        ValueError: No task has that name.
+        OmarError: No task has that name.
     """
     try:
         return TASKS[name]
     except KeyError:
-        raise ValueError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}") from None
+        raise OmarError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}") from None
 
 
 def get_quality(task: Task, quality: str) -> Quality:

@@ -5,20 +5,22 @@ import json
 import pytest
 import torch
 
+from data_cases import some_prey
 from omar.behaviors.find import check_prey, choose_prey
+from omar.behaviors.policy import Policy
 from omar.envs import ParticleEnv
+from omar.errors import OmarError
 from omar.evaluate import main
-from omar.evaluation.policies import StackedPolicy, UniformPolicy
+from omar.evaluation.policies import UniformPolicy, stack
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
-from omar.offline.minibatches import Normalizer
 from omar.tasks import get_task
 
 SPREAD = get_task("simple_spread")
 
 
 def test_uniform_actions_on_simple_spread_return_what_the_paper_says():
-    returns = episode_returns(UniformPolicy(2), SPREAD, seeds=1, episodes=8000, seed=1)
+    returns = episode_returns(UniformPolicy(2), SPREAD, episodes=8000, seed=1)
     assert returns.shape == (1, 8000)
     assert float(returns.mean()) == pytest.approx(159.7, abs=1.5)
     assert float(returns.std()) == pytest.approx(60.0, abs=3.0)
@@ -48,26 +50,26 @@ def test_returns_are_sums_of_the_mean_reward_over_one_episode():
 def test_each_seed_acts_with_its_own_members():
     seeds, learners, worlds, size = 2, 3, 4, 18
     actor = StackedMlp(seeds * learners, (size, 8, 2), seeds=[0, 0, 0, 1, 1, 1])
+    plain = list(actor.weights), list(actor.biases)
     g = torch.Generator().manual_seed(0)
     mean = torch.randn(seeds * learners, size, generator=g)
     std = torch.rand(seeds * learners, size, generator=g) + 0.5
-    policy = StackedPolicy(actor, Normalizer(mean, std), learners)
+    actor.standardize(mean, std)
+    policies = [Policy.of_networks(actor, range(3 * s, 3 * s + 3), SPREAD) for s in range(seeds)]
     observations = torch.randn(seeds, worlds, learners, size, generator=g)
-    actions = policy(observations)
+    actions = stack(policies)(observations)
     assert actions.shape == (seeds, worlds, learners, 2)
     for s in range(seeds):
         for i in range(learners):
             m = s * learners + i
             x = (observations[s, :, i] - mean[m]) / std[m]
-            hidden = torch.relu(x @ actor.weights[0][m] + actor.biases[0][m])
-            expected = torch.tanh(hidden @ actor.weights[1][m] + actor.biases[1][m])
+            hidden = torch.relu(x @ plain[0][0][m] + plain[1][0][m])
+            expected = torch.tanh(hidden @ plain[0][1][m] + plain[1][1][m])
             torch.testing.assert_close(actions[s, :, i], expected.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_returns():
-    first, second, other = (
-        episode_returns(UniformPolicy(2), SPREAD, seeds=1, episodes=10, seed=s) for s in (5, 5, 6)
-    )
+    first, second, other = (episode_returns(UniformPolicy(2), SPREAD, episodes=10, seed=s) for s in (5, 5, 6))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
@@ -117,27 +119,29 @@ def test_command_with_a_run(capsys, tmp_path, monkeypatch):
 
 
 def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
-    from omar.behaviors.prey import Prey
     from omar.data import ensure_dataset
 
     monkeypatch.setenv("OMAR_HOME", str(tmp_path))
-    uniform = Prey("uniform")
-    still = Prey("still", (torch.zeros(1, 14, 2),), (torch.zeros(1, 2),))
-    dataset = ensure_dataset("simple_tag", "random", steps=25, prey=uniform, progress=False)
-    check_prey(dataset, uniform)
-    with pytest.raises(ValueError, match="was made with another prey: give the file of that one with --prey"):
-        check_prey(dataset, still)
+    own, other = some_prey(seed=1), some_prey(seed=2)
+    dataset = ensure_dataset("simple_tag", "random", steps=25, prey=own, progress=False)
+    recipe = dataset.manifest.recipe
+    assert check_prey(recipe, own, dataset.path) is None
+    with pytest.raises(OmarError, match="was made with another prey: give the file of that one with --prey"):
+        check_prey(recipe, other, dataset.path)
+    silent = check_prey({"source": "import"}, own, dataset.path)
+    assert silent.startswith(f"{dataset.path} does not say which prey moved in it")
+    assert check_prey({}, None, dataset.path) is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give either --run DIR or --task NAME"),
+        ([], "give --run DIR, --policy FILE or --task NAME"),
         (["--task", "chess"], "unknown task 'chess'"),
         (["--task", "simple_spread", "--episodes", "0"], "--episodes must be at least 1, got 0"),
-        (["--task", "simple_spread", "--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--task", "simple_spread", "--seed", "-1"], "--seed must be in 0..2^64-1, got -1"),
         (["--run", "nowhere"], "nowhere is not the folder of a run"),
-        (["--run", "nowhere", "--prey", "file"], "--prey goes with --task"),
+        (["--run", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
         (["--task", "simple_tag", "--prey", "nowhere.pt"], "no prey at nowhere.pt: there is no such file"),
         (["--task", "simple_spread", "--prey", "a.pt"], "simple_spread has no prey, but a.pt was given"),
     ],
@@ -148,5 +152,5 @@ def test_messages(capsys, arguments, message):
 
 
 def test_a_task_with_a_prey_needs_one() -> None:
-    with pytest.raises(ValueError, match="simple_tag has a prey: say which one moves it"):
-        episode_returns(UniformPolicy(2), get_task("simple_tag"), seeds=1, episodes=2, seed=0)
+    with pytest.raises(OmarError, match="simple_tag has a prey: say which one moves it"):
+        episode_returns(UniformPolicy(2), get_task("simple_tag"), episodes=2, seed=0)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from data_cases import save_authors_prey
-from omar.behaviors.authors import load_prey
+from omar.behaviors.find import load_prey
 from omar.data import ensure_dataset
 from omar.offline.config import RunConfig, TrainOptions, parse
 from omar.runs import checkpoint

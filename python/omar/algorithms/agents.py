@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from .statistics import Statistics
+
 ACTOR, CRITIC = 0, 1  # network numbers of the random initial weights
 LAST_POLICY_LAYER = 3e-3  # first weights of the policy's last layer, so that no tanh starts saturated
 
@@ -50,10 +52,10 @@ class Backbone:
 class Batch:
     """Minibatches of M members: each member has its own rows and sees its own agent's columns."""
 
-    observations: Tensor  # [M, B, O], normalised
+    observations: Tensor  # [M, B, O], as they are: the networks normalise them
     actions: Tensor  # [M, B, A]
     rewards: Tensor  # [M, B]
-    next_observations: Tensor  # [M, B, O], normalised
+    next_observations: Tensor  # [M, B, O]
     terminated: Tensor | None = None  # [M, B], 1 where the episode ended; None where the data has no such row
 
 
@@ -74,7 +76,8 @@ class Agents:
         action_size: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        action_statistics: tuple[Tensor, Tensor] | None = None,
+        observation_statistics: Statistics | None = None,
+        action_statistics: Statistics | None = None,
     ) -> None:
         """Draws the first weights.
 
@@ -83,8 +86,10 @@ class Agents:
             seeds: Seed of every member, M of them; members of one seed differ.
             obs_size: O.
             action_size: A.
-            action_statistics: Mean and deviation of the data's actions, `[M, A]` each, with which the
-                critics normalise actions; None leaves them as they are.
+            observation_statistics: Of the data's observations, `[M, O]` each, with which actors and critics
+                normalise them; None leaves them as they are.
+            action_statistics: Of the data's actions, `[M, A]` each, with which critics normalise them; None
+                leaves them as they are.
             device: Where the networks live.
             dtype: Of the networks.
         """
@@ -109,10 +114,15 @@ class Agents:
             device=device,
             dtype=dtype,
         )
-        if action_statistics is not None:
-            mean, std = (statistic.repeat(2, 1) for statistic in action_statistics)
-            none = mean.new_zeros(2 * self.members, obs_size)
-            critic.standardize(torch.cat([none, mean], dim=1), torch.cat([none + 1, std], dim=1))
+        if observation_statistics is not None:
+            actor.standardize(*observation_statistics)
+        if observation_statistics is not None or action_statistics is not None:
+            parts = (
+                observation_statistics or _no_statistics(self.members, obs_size, device),
+                action_statistics or _no_statistics(self.members, action_size, device),
+            )
+            mean, std = (torch.cat(columns, dim=1).repeat(2, 1) for columns in zip(*parts, strict=True))
+            critic.standardize(mean, std)
         self.actor, self.critic = (
             StackedOptimizer(
                 networks,
@@ -159,3 +169,8 @@ class Agents:
         """Takes over a state that `tensors` gave after `updates` updates."""
         for kind, stack in (("actor.", self.actor), ("critic.", self.critic)):
             stack.load({n.removeprefix(kind): t for n, t in tensors.items() if n.startswith(kind)}, updates)
+
+
+def _no_statistics(members: int, size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """A mean and a deviation `[M, size]` that leave numbers as they are."""
+    return torch.zeros(members, size, device=device), torch.ones(members, size, device=device)

@@ -92,8 +92,9 @@ class StackedOptimizer:
         self._target.lerp_(self._flat, self._polyak_rate)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The whole state by name: weights, target weights and Adam's moments. Views, not copies."""
+        """The whole state by name: weights, normalisation, target weights, moments. Views, not copies."""
         named = {name: tensor.detach() for name, tensor in self.networks.named_parameters()}
+        named |= dict(self.networks.named_buffers())
         named |= {f"target.{name}": tensor for name, tensor in self.target.named_parameters()}
         state = self._adam.state[self._flat]
         return named | {"adam.first": state["exp_avg"], "adam.second": state["exp_avg_sq"]}
@@ -102,6 +103,8 @@ class StackedOptimizer:
     def load(self, tensors: Mapping[str, Tensor], steps: int) -> None:
         """Takes over a state that `tensors` gave after `steps` steps."""
         for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+        for name, tensor in self.target.named_buffers():  # the normalisation, which never moves
             tensor.copy_(tensors[name])
         self._adam.state[self._flat]["step"].fill_(steps)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ..behaviors.authors import load_prey
+from ..behaviors.find import choose_prey
 from ..tasks import get_task
 from ..terminal.cli import DataSeed, run_one_of, say
 from .cache import ensure_dataset
@@ -30,14 +30,14 @@ class Choice:
     quality: str = "random"  # random, medium-replay, medium or expert
     seed: DataSeed = 0  # data seed
     steps: int | None = None  # transitions; the published size by default
-    prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
+    prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)
     folder: Path | None = None  # a dataset's folder instead of task, quality, seed, steps and prey
 
     def find(self) -> Dataset:
         """Opens the dataset, generating it if need be."""
         if self.folder is not None:
             return Dataset.open(self.folder)
-        prey = None if self.prey is None else load_prey(self.prey, get_task(self.task))
+        prey = choose_prey(get_task(self.task), self.prey)
         return ensure_dataset(self.task, self.quality, self.seed, steps=self.steps, prey=prey)
 
 

@@ -21,7 +21,7 @@ from .writer import remove_partial
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..behaviors.prey import Prey
+    from ..behaviors.policy import Policy
 
 
 def home() -> Path:
@@ -42,7 +42,7 @@ def ensure_dataset(
     data_seed: int = 0,
     *,
     steps: int | None = None,
-    prey: Prey | None = None,
+    prey: Policy | None = None,
     rebuild: bool = False,
     progress: bool = True,
 ) -> Dataset:
@@ -53,7 +53,7 @@ def ensure_dataset(
         quality: One of its qualities.
         data_seed: Seed of the dataset; a training seed s uses dataset s by default.
         steps: Transitions, a multiple of the episode length; the published size when None.
-        prey: Who moves the prey of a task that has one; the shipped prey, or uniform actions, when None.
+        prey: Who moves the prey of a task that has one; the shipped prey when None.
         rebuild: Generate it anew even if it is there.
         progress: Show a progress bar when generating takes longer than two seconds.
 
@@ -75,7 +75,7 @@ def ensure_dataset(
 
 
 def resolve_datasets(
-    task: str, dataset: str, data_seeds: list[int], *, prey: Prey | None = None, progress: bool = True
+    task: str, dataset: str, data_seeds: list[int], *, prey: Policy | None = None, progress: bool = True
 ) -> list[Dataset]:
     """The datasets of several training seeds.
 

@@ -45,7 +45,7 @@ class TrainOptions:
     data_seed: int | None = None
     """One dataset seed for all; when not given, training seed s uses dataset seed s."""
     prey: Path | None = None
-    """File of the prey to chase (pretrained_adv_model.pt); the shipped one when not given."""
+    """File of the prey to chase (a policy file or the authors' pretrained_adv_model.pt); else the shipped."""
     seed: int = 0
     """Key of every random number of the training: another one gives another set of seeds."""
     eval_every: int = 250

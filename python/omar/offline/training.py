@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms import Agents, Algorithm, Terms, get_algorithm
 from ..behaviors.find import check_prey, choose_prey
+from ..behaviors.policy import Policy
+from ..behaviors.policy_file import POLICY, save_policies
 from ..data import Dataset, resolve_datasets
-from ..evaluation.policies import StackedPolicy
 from ..evaluation.returns import EVALUATION, episode_returns
 from ..random import Draw, mix
 from ..runs import checkpoint
@@ -20,12 +22,11 @@ from ..terminal import cli
 from ..terminal.display import Display, by_name
 from .config import RunConfig, TrainOptions, check, device, resolve
 from .graphs import choose_update
-from .minibatches import Minibatches, Normalizer
+from .minibatches import Minibatches, statistics
 
 if TYPE_CHECKING:
     import torch
 
-    from ..behaviors.prey import Prey
     from ..runs.interrupts import Interrupts
 
 
@@ -37,8 +38,7 @@ class Training:
     folder: RunFolder
     datasets: list[Dataset]
     device: torch.device
-    prey: Prey | None
-    normalizer: Normalizer
+    prey: Policy | None
     agents: Agents
     algorithm: Algorithm
     update: int = 0
@@ -51,20 +51,22 @@ class Training:
         where = device(options.device)
         task = get_task(options.task)
         keys = [mix(options.seed, seed) for seed in range(options.seeds) for _ in range(task.num_learners)]
-        actions = Normalizer.of(datasets, where, "actions")
         agents = Agents(
             config.backbone,
             seeds=keys,
             obs_size=task.obs_size,
             action_size=task.action_size,
             device=where,
-            action_statistics=(actions.mean, actions.std),
+            observation_statistics=statistics(datasets, "observations"),
+            action_statistics=statistics(datasets, "actions"),
         )
         algorithm = get_algorithm(options.algorithm)(config.algorithm, agents)
         prey = choose_prey(task, options.prey)
-        check_prey(datasets[0], prey)
-        normalizer = Normalizer.of(datasets, where)
-        return Training(config, folder, datasets, where, prey, normalizer, agents, algorithm)
+        for dataset in {dataset.path: dataset for dataset in datasets}.values():
+            warning = check_prey(dataset.manifest.recipe, prey, dataset.path)
+            if warning is not None:
+                cli.say(f"warning: {warning}")
+        return Training(config, folder, datasets, where, prey, agents, algorithm)
 
     def restore(self) -> None:
         """Takes over the newest whole checkpoint of the folder, where there is one.
@@ -96,22 +98,38 @@ class Training:
         training.restore()
         return training
 
-    def policy(self) -> StackedPolicy:
-        """The policies of all seeds."""
-        task = get_task(self.config.options.task)
-        return StackedPolicy(self.agents.actor.networks, self.normalizer, task.num_learners)
+    def policies(self) -> list[Policy]:
+        """The policies of all seeds as they are now."""
+        options = self.config.options
+        task = get_task(options.task)
+        return [
+            Policy.of_networks(
+                self.agents.actor.networks,
+                range(seed * task.num_learners, (seed + 1) * task.num_learners),
+                task,
+                references=self.references(),
+                prey=self.prey,
+                source={
+                    "algorithm": options.algorithm,
+                    "update": str(self.update),
+                    "seed": str(seed),
+                    "quality": dataset.quality,
+                    "dataset": dataset.manifest.sha256,
+                    "version": metadata.version("omar"),
+                },
+            )
+            for seed, dataset in enumerate(self.datasets)
+        ]
 
     def evaluate(self, losses: Terms, seconds: float) -> Evaluation:
         """Evaluates all seeds."""
         options = self.config.options
         task = get_task(options.task)
         returns = episode_returns(
-            self.policy(),
+            self.policies(),
             task,
-            seeds=options.seeds,
             episodes=options.eval_episodes,
             seed=mix(options.seed, EVALUATION, self.update),
-            prey=self.prey,
         ).mean(dim=1)
         scores = normalized_score(task, returns, self.references())
         return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), by_name(losses))
@@ -121,8 +139,9 @@ class Training:
         return References(**self.datasets[0].manifest.references)
 
     def save(self, seconds: float) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint, and the policies beside it."""
         checkpoint.save(self.folder.checkpoints, self.agents.tensors(), self.update, {"seconds": seconds})
+        save_policies(self.folder.path / POLICY, self.policies())
 
 
 def train(training: Training, display: Display, interrupts: Interrupts) -> bool:
@@ -139,7 +158,7 @@ def train(training: Training, display: Display, interrupts: Interrupts) -> bool:
         training.save(time.monotonic() - began)
     if training.update == options.updates:
         return True
-    minibatches = Minibatches(training.datasets, training.normalizer, training.device)
+    minibatches = Minibatches(training.datasets, training.device)
     update = choose_update(options.cuda_graph, training.device)
     display.paused()
     while training.update < options.updates:

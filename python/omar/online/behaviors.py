@@ -12,19 +12,19 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..behaviors.policy import read
-from ..behaviors.prey import make_prey
-from ..behaviors.shipped import load_prey
+from ..behaviors.find import load_prey
+from ..behaviors.shipped import load_prey as load_shipped_prey
+from ..errors import OmarError
 from ..runs.interrupts import Interrupts
 from ..tasks import get_task
 from ..terminal.cli import INTERRUPTED
-from .folder import Evaluation, OnlineFolder
+from .folder import PREY, Evaluation, OnlineFolder
 from .matd3 import Matd3Settings
 from .training import CollectionSettings, OnlineTraining
 
 if TYPE_CHECKING:
     from ..algorithms.base import Terms
-    from ..behaviors.prey import Prey
+    from ..behaviors.policy import Policy
 
 COTRAINED, SHIPPED = "train", "shipped"
 FROZEN = "frozen"  # what a folder's settings say of a prey whose file lies beside them
@@ -38,8 +38,8 @@ class TrainBehaviors:
     task: str = "simple_spread"
     """Task: simple_spread, simple_tag or simple_world."""
     prey: str | None = None
-    """Of a task with a prey: train (along with the predators), shipped, or a file of such a training;
-    shipped by default where one ships."""
+    """Of a task with a prey: train (along with the predators), shipped, or a file (a policy file, or the
+    authors' pretrained_adv_model.pt); shipped by default."""
     seeds: int = 1
     """Seeds trained together; the best by evaluation is kept."""
     seed: int = 0
@@ -111,7 +111,7 @@ def start(options: TrainBehaviors) -> tuple[TrainBehaviors, OnlineFolder]:
     return options, OnlineFolder.create(out, settings, prey)
 
 
-def chosen_prey(options: TrainBehaviors) -> Prey | None:
+def chosen_prey(options: TrainBehaviors) -> Policy | None:
     """The frozen prey of a new training; None where the prey learns along or the task has none.
 
     Raises:
@@ -121,24 +121,16 @@ def chosen_prey(options: TrainBehaviors) -> Prey | None:
     if not task.has_prey or options.prey == COTRAINED:
         return None
     if options.prey is None or options.prey == SHIPPED:
-        prey = load_prey(task.name)
-        if prey is None and options.prey == SHIPPED:
-            raise ValueError(f"no prey of {task.name} ships with this version: --prey train makes one")
-        return prey
-    return _read_prey(Path(options.prey), options.task)
-
-
-def _read_prey(path: Path, task_name: str) -> Prey:
-    task = get_task(task_name)
+        return load_shipped_prey(task.name)
+    path = Path(options.prey)
     if not path.is_file():
-        raise ValueError(f"no prey at {path}: expected {COTRAINED}, {SHIPPED} or a file")
-    layers = read(path, networks=1, obs_size=task.obs_sizes[-1], action_size=task.action_size)
-    return make_prey(layers, path.name)
+        raise OmarError(f"no prey at {path}: expected {COTRAINED}, {SHIPPED} or a file")
+    return load_prey(path, task)
 
 
-def _frozen_prey(options: TrainBehaviors, folder: Path) -> Prey | None:
-    path = folder / "prey.safetensors"
-    return _read_prey(path, options.task) if path.exists() else None
+def _frozen_prey(options: TrainBehaviors, folder: Path) -> Policy | None:
+    path = folder / PREY
+    return load_prey(path, get_task(options.task)) if path.exists() else None
 
 
 def resume(path: Path) -> tuple[TrainBehaviors, OnlineFolder]:

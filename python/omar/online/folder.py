@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..behaviors.policy import to_bytes
-from ..behaviors.prey import prey_layers
+from ..behaviors.policy_file import POLICY, save_policies
 from ..replay import ReplayBuffer
 from ..runs import checkpoint
 from ..runs.files import read_json, to_json, write_atomically
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ..behaviors.prey import Prey
+    from ..behaviors.policy import Policy
     from .training import OnlineTraining
 
 CONFIG, METRICS, RESULT, CHECKPOINT, POLICIES = (
@@ -27,7 +26,8 @@ CONFIG, METRICS, RESULT, CHECKPOINT, POLICIES = (
     "checkpoint",
     "policies",
 )
-BEST, BEST_PREY = "best.safetensors", "best-prey.safetensors"
+BEST, BEST_PREY = POLICY, "best-prey.safetensors"
+PREY = "prey.safetensors"  # the frozen prey of a training
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class OnlineFolder:
         self.evaluations: list[Evaluation] = []
 
     @staticmethod
-    def create(path: Path, settings: Mapping[str, Any], prey: Prey | None) -> OnlineFolder:
+    def create(path: Path, settings: Mapping[str, Any], prey: Policy | None) -> OnlineFolder:
         """Makes the folder of a new training.
 
         Raises:
@@ -67,7 +67,7 @@ class OnlineFolder:
             )
         path.mkdir(parents=True, exist_ok=True)
         if prey is not None:  # the training reads its own copy when it goes on
-            write_atomically(path / "prey.safetensors", to_bytes(prey_layers(prey)))
+            save_policies(path / PREY, [prey])
         write_atomically(path / CONFIG, to_json({**settings, "versions": versions()}))
         return OnlineFolder(path)
 
@@ -136,16 +136,15 @@ class OnlineFolder:
         value, negative_seed = evaluation.best
         record = max((e.best[0] for e in self.evaluations), default=float("-inf"))
         for seed in range(len(evaluation.returns)):
-            policy = to_bytes(training.behavior(seed).layers)
+            policy = training.policy(seed)
             files = {f"seed-{seed}-update-{evaluation.update:08d}.safetensors": policy}
-            prey = training.current_prey(seed)
-            if training.prey is None and prey is not None:
-                files[f"seed-{seed}-prey-{evaluation.update:08d}.safetensors"] = to_bytes(prey_layers(prey))
-            for name, data in files.items():
-                write_atomically(folder / name, data)
+            if training.prey is None and policy.prey is not None:
+                files[f"seed-{seed}-prey-{evaluation.update:08d}.safetensors"] = policy.prey
+            for name, one in files.items():
+                save_policies(folder / name, [one])
             if value > record and seed == -negative_seed:
-                for name, data in zip((BEST, BEST_PREY), files.values(), strict=False):
-                    write_atomically(self.path / name, data)
+                for name, one in zip((BEST, BEST_PREY), files.values(), strict=False):
+                    save_policies(self.path / name, [one])
         self.evaluations.append(evaluation)
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(_line(evaluation))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..algorithms.base import Terms
+    from ..algorithms.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ class Matd3Settings:
 class JointBatch:
     """Minibatches of S seeds: all members of a seed see the same transitions, of all A agents."""
 
-    observations: Tensor  # [S, B, A, O], normalised
+    observations: Tensor  # [S, B, A, O], as they are: the networks normalise them
     actions: Tensor  # [S, B, A, U]
     rewards: Tensor  # [S, B, A]
-    next_observations: Tensor  # [S, B, A, O], normalised
+    next_observations: Tensor  # [S, B, A, O]
     frozen_next_actions: Tensor  # [S, B, A - T, U]: of the agents that are not trained
 
 
@@ -101,7 +102,14 @@ class Matd3:
     """
 
     def __init__(
-        self, settings: Matd3Settings, roles: Roles, *, seeds: Sequence[int], obs_size: int, action_size: int
+        self,
+        settings: Matd3Settings,
+        roles: Roles,
+        *,
+        seeds: Sequence[int],
+        obs_size: int,
+        action_size: int,
+        statistics: Statistics | None = None,
     ) -> None:
         """Draws the first weights.
 
@@ -111,6 +119,8 @@ class Matd3:
             seeds: S keys of random numbers.
             obs_size: O.
             action_size: U.
+            statistics: Of the observations, `[A, O]` each, with which the networks normalise them; None
+                leaves them as they are.
         """
         self.settings, self.roles = settings, roles
         self.seeds = len(seeds)
@@ -126,6 +136,9 @@ class Matd3:
             last_layer_scale=LAST_POLICY_LAYER * h**0.5,
         )
         critic = StackedMlp(2 * self.members, (joint, h, h, 1), seeds=[*keys, *keys], network=CRITIC)
+        if statistics is not None:
+            actor.standardize(*(self._stack(column[: roles.trained]) for column in statistics))
+            critic.standardize(*self._critic_statistics(statistics, action_size))
         self.actor, self.critic = (
             StackedOptimizer(
                 networks,
@@ -196,8 +209,7 @@ class Matd3:
         joint = batch.observations[:, None].expand(-1, self.roles.trained, -1, -1, -1)
         inputs = self._critic_inputs(joint, actions)
         weights, biases = (
-            [p[: self.members].detach() for p in layers]
-            for layers in (self.critic.networks.weights, self.critic.networks.biases)
+            [p.detach() for p in layers] for layers in self.critic.networks.layers(self.members)
         )
         value = losses.negative_value(_core.nn_forward(weights, biases, inputs).squeeze(-1))
         penalty = self.settings.saturation_penalty * losses.action_norm(logits.flatten(0, 1))
@@ -209,6 +221,19 @@ class Matd3:
         if self._masks is not None:
             obs, acts = obs * self._masks[0], acts * self._masks[1]
         return torch.cat([obs.flatten(2), acts.flatten(2)], dim=2)
+
+    def _critic_statistics(self, statistics: Statistics, action_size: int) -> tuple[Tensor, Tensor]:
+        """Mean and deviation `[2 M, A (O + U)]` of critics' inputs; 0 and 1 of actions and masked numbers."""
+        mean, std = statistics
+        seen = self.roles.critic_mask(mean.shape[1]).bool()
+        columns = torch.where(seen, mean, 0.0), torch.where(seen, std, 1.0)  # [T, A, O]
+        actions = mean.new_zeros(self.roles.trained, self.roles.agents * action_size)
+        inputs = (
+            torch.cat([column.flatten(1), actions + fill], dim=1)
+            for column, fill in zip(columns, (0.0, 1.0), strict=True)
+        )
+        whole_mean, whole_std = (self._stack(column).repeat(2, 1) for column in inputs)
+        return whole_mean, whole_std
 
     def _stack(self, by_agent: Tensor) -> Tensor:
         """One entry per trained agent to one per member."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..behaviors.prey import Prey
+    from ..behaviors.policy import Policy
     from ..tasks import Task
 
 
@@ -79,7 +79,7 @@ def replay_recipe(task: str) -> ReplayRecipe:
 
 
 def medium_replay(
-    task: Task, transitions: int, *, seed: int, prey: Prey | None
+    task: Task, transitions: int, *, seed: int, prey: Policy | None
 ) -> Iterator[dict[str, Tensor]]:
     """The first transitions of the recorded training, whole episodes in the order they were collected.
 

@@ -5,29 +5,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..behaviors.policy import Behavior, read, to_bytes
-from ..behaviors.prey import make_prey, prey_layers
+from ..behaviors.find import load_prey
+from ..behaviors.policy_file import load_policy, save_policies
 from ..behaviors.shipped import CARD, FOLDER, PREY
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..evaluation.returns import episode_returns
 from ..random import mix
 from ..runs.files import to_json, write_atomically
 from ..runs.folder import versions
-from ..tasks import Task, get_task
+from ..tasks import References, Task, get_task
 from ..terminal.cli import say
 from .behaviors import COTRAINED, FROZEN, SHIPPED
 from .folder import METRICS, POLICIES, Evaluation, OnlineFolder
+from .folder import PREY as TRAINING_PREY
 from .recorded import replay_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..behaviors.prey import Prey
-    from ..evaluation.policies import Policy
+    from ..behaviors.policy import Policy
+    from ..evaluation.policies import Actor
 
 CHOOSING, REPORTING = 0x63686F6F, 0x7265706F  # episodes that choose a policy are not those that report it
 
@@ -81,11 +82,15 @@ class ShipBehaviors:
             "training": source.settings,
             "medium_replay": dataclasses.asdict(replay_recipe(task.name)),
         }
+        scale = to_references(references) if task.has_prey else None  # None: the paper's
+        shipped_prey = None if prey is None else replace(prey, references=scale)
         out = FOLDER / task.name if self.out is None else self.out
         out.mkdir(parents=True, exist_ok=True)
         for quality, name in (("medium", medium), ("expert", expert)):
             policy = source.policy(name)
-            write_atomically(out / f"{quality}.safetensors", to_bytes(policy.layers))
+            origin = {**policy.source, "quality": quality}
+            whole = replace(policy, references=scale, prey=shipped_prey, source=origin)
+            save_policies(out / f"{quality}.safetensors", [whole])
             normalized = 100 * (returns[quality].mean - references["random"]["mean"]) / span
             entry[quality] = {
                 "sha256": policy.sha256,
@@ -97,9 +102,9 @@ class ShipBehaviors:
                 "normalized": normalized,
             }
             say(f"{quality}: {name}, return {returns[quality].mean:.1f}, normalized {normalized:.1f}")
-        if prey is not None:
-            write_atomically(out / f"{PREY}.safetensors", to_bytes(prey_layers(prey)))
-            entry["prey"] = {"sha256": prey.sha256()} | prey_origin(prey, self.prey_run)
+        if shipped_prey is not None:
+            save_policies(out / f"{PREY}.safetensors", [shipped_prey])
+            entry["prey"] = {"sha256": shipped_prey.sha256} | prey_origin(shipped_prey, self.prey_run)
         write_atomically(out / CARD, to_json({**entry, "versions": versions()}))
         say(f"wrote {out}")
         return 0
@@ -112,7 +117,7 @@ class Source:
     folder: Path
     settings: dict[str, Any]
     task: Task
-    prey: Prey | None
+    prey: Policy | None
 
     @staticmethod
     def open(folder: Path) -> Source:
@@ -123,15 +128,14 @@ class Source:
         """
         settings = OnlineFolder(folder).settings()
         task = get_task(settings["task"])
-        path = folder / "prey.safetensors"
+        path = folder / TRAINING_PREY
         prey = None
         if task.has_prey:
             if not path.is_file():
                 raise ValueError(
                     f"the prey of {folder} learned along: behaviours need a training against a frozen prey"
                 )
-            layers = read(path, networks=1, obs_size=task.obs_sizes[-1], action_size=task.action_size)
-            prey = make_prey(layers, "trained")
+            prey = load_prey(path, task)
         return Source(folder, settings, task, prey)
 
     def command(self) -> str:
@@ -148,10 +152,9 @@ class Source:
             for seed, value in enumerate(e.returns)
         }
 
-    def policy(self, name: str) -> Behavior:
+    def policy(self, name: str) -> Policy:
         """The policy of that file."""
-        sizes = {"obs_size": self.task.obs_size, "action_size": self.task.action_size}
-        return Behavior(read(self.folder / POLICIES / name, networks=self.task.num_learners, **sizes))
+        return load_policy(self.folder / POLICIES / name)
 
     @staticmethod
     def update(name: str) -> int:
@@ -188,9 +191,9 @@ class Chooser:
         return measure(policy, source.task, source.prey, options.episodes, key)
 
 
-def measure(policy: Policy, task: Task, prey: Prey | None, episodes: int, key: int) -> Measured:
+def measure(actor: Actor, task: Task, prey: Policy | None, episodes: int, key: int) -> Measured:
     """Returns of one policy."""
-    returns = episode_returns(policy, task, seeds=1, episodes=episodes, seed=mix(key, 0), prey=prey)
+    returns = episode_returns(actor, task, episodes=episodes, seed=mix(key, 0), prey=prey)
     std = float(returns.std())
     return Measured(float(returns.mean()), std / math.sqrt(episodes), std, episodes)
 
@@ -204,7 +207,7 @@ def training_command(settings: Mapping[str, Any]) -> str:
     return " ".join(["python -m omar.collect train", *options, *prey])
 
 
-def prey_origin(prey: Prey, run: Path | None) -> dict[str, Any]:
+def prey_origin(prey: Policy, run: Path | None) -> dict[str, Any]:
     """Which training the prey comes from, and from which of its updates.
 
     Raises:
@@ -212,13 +215,17 @@ def prey_origin(prey: Prey, run: Path | None) -> dict[str, Any]:
     """
     if run is None:
         return {}
-    data = to_bytes(prey_layers(prey))
     for path in sorted((run / POLICIES).glob("*-prey-*.safetensors")):
-        if path.read_bytes() == data:
+        if load_policy(path).sha256 == prey.sha256:
             settings = OnlineFolder(run).settings()
             command = training_command(settings)
             return {"command": command, "training": settings, "update": Source.update(path.name)}
     raise ValueError(f"the prey is none of those in {run / POLICIES}")
+
+
+def to_references(entry: Mapping[str, Any]) -> References:
+    """A card's `references` as a policy has them."""
+    return References(entry["random"]["mean"], entry["expert"]["mean"], entry["source"])
 
 
 def make_references(task: Task, random: Measured, expert: Measured) -> dict[str, Any]:
