@@ -27,7 +27,7 @@ class MakeDataset:
     steps: int | None = None  # transitions, whole episodes; the published size by default
     seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
     prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
-    rebuild: bool = False  # make it anew even if it is there
+    rebuild: bool = False  # generate it again even if it exists
 
     def __call__(self) -> int:
         """Runs the command."""

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from .behaviors.find import choose_prey
+from .errors import OmarError
 from .evaluation.policies import Policy, UniformPolicy
 from .evaluation.returns import EVALUATION, episode_returns
 from .offline.training import Training
 from .random import mix
+from .runs import ranges
 from .tasks import References, get_task, normalized_score
 from .terminal.cli import run, say
 
@@ -40,7 +42,7 @@ class EvaluateOptions:
     prey: Path | None = None
     """File of the prey (with --task); the shipped one when not given. A run knows its own."""
     seed: int = 0
-    """Key of the start states."""
+    """Seed of the start states."""
     json: bool = False
     """Print one JSON object instead of lines."""
 
@@ -49,18 +51,16 @@ def evaluate(options: EvaluateOptions) -> int:
     """The command; returns the exit status.
 
     Raises:
-        ValueError: Not exactly one of a run and a task, or a run that cannot be read.
+        OmarError: Not exactly one of a run and a task, or a run that cannot be read.
     """
     if (options.run is None) == (options.task is None):
-        raise ValueError("give either --run DIR or --task NAME")
-    if options.episodes < 1:
-        raise ValueError(f"--episodes must be at least 1, got {options.episodes}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, got {options.seed}")
+        raise OmarError("give either --run DIR or --task NAME")
+    ranges.at_least(options, 1, "episodes")
+    ranges.between(options, 0, 2**64 - 1, "seed")
     policy: Policy
     if options.run is not None:
         if options.prey is not None:
-            raise ValueError("--prey goes with --task: a run knows its own prey")
+            raise OmarError("--prey goes with --task: a run knows its own prey")
         training = Training.open(options.run)
         task, seeds = get_task(training.config.options.task), training.config.options.seeds
         policy, prey, references = training.policy(), training.prey, training.references()
@@ -92,8 +92,7 @@ def report(task: Task, returns: Tensor, references: References, *, as_json: bool
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-    options = tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")
-    return run(lambda: evaluate(options))
+    return run(lambda: evaluate(tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")))
 
 
 if __name__ == "__main__":

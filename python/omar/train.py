@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .offline.config import TrainOptions, changed, parse
+from .errors import OmarError
+from .offline.options import parse
 from .offline.training import Training, start, train
 from .reports.curve import learning_curve
 from .reports.tables import score_table
@@ -17,26 +19,28 @@ from .tasks import get_task
 from .terminal import cli
 from .terminal.display import Display
 
+if TYPE_CHECKING:
+    from .offline.options import Command
 
-def run(options: TrainOptions, given: dict[str, Any], console: Console) -> int:
+
+def run(command: Command, console: Console) -> int:
     """The whole command; returns the exit status."""
-    if options.resume is None:
-        training = Training.build(*start(options, given))
+    path = command.continuation.resume
+    if path is None:
+        training = Training.build(*start(command.config))
     else:
-        others = [name for name in changed(options) if name != "--resume"] + [
-            f"--{name.replace('_', '-')}" for name in given
-        ]
+        others = sorted(cli.spelled(name) for name in command.given - {"resume"})
         if others:
-            raise ValueError(f"--resume goes on with the settings of the run: leave out {', '.join(others)}")
-        training = Training.open(options.resume)
+            raise OmarError(f"--resume keeps the settings of the run: leave out {', '.join(others)}")
+        training = Training.open(path)
     config, folder = training.config, training.folder
     folder.begin(training.update)
     try:
         with Interrupts() as interrupts, Display(console, config, training.update) as display:
             finished = train(training, display, interrupts)
         if not finished:
-            command = f"python -m omar.train --resume {folder.path}"
-            cli.say(f"stopped at update {training.update}; go on with: {command}")
+            again = f"python -m omar.train --resume {shlex.quote(str(folder.path))}"
+            cli.say(f"stopped at update {training.update}; continue with: {again}")
             return cli.INTERRUPTED
         conclude(training, console)
     finally:
@@ -76,8 +80,7 @@ def conclude(training: Training, console: Console) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-    options, given = parse(arguments)
-    return cli.run(lambda: run(options, given, Console()))
+    return cli.run(lambda: run(parse(arguments), Console()))
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
         ([], "give either --run DIR or --task NAME"),
         (["--task", "chess"], "unknown task 'chess'"),
         (["--task", "simple_spread", "--episodes", "0"], "--episodes must be at least 1, got 0"),
-        (["--task", "simple_spread", "--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--task", "simple_spread", "--seed", "-1"], "--seed must be in [0, 18446744073709551615], got -1"),
         (["--run", "nowhere"], "nowhere is not the folder of a run"),
         (["--run", "nowhere", "--prey", "file"], "--prey goes with --task"),
         (["--task", "simple_tag", "--prey", "nowhere.pt"], "no prey at nowhere.pt: there is no such file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import OmarError
 from .authors import load_prey
 from .prey import UNIFORM_PREY
 from .shipped import load_prey as load_shipped
@@ -20,7 +21,7 @@ def choose_prey(task: Task, path: Path | None) -> Prey | None:
     """The prey of a file, or the shipped one; None for a task without a prey.
 
     Raises:
-        ValueError: A file that is not a prey of this task.
+        OmarError: A file that is not a prey of this task.
     """
     if path is not None:
         return load_prey(path, task)
@@ -31,11 +32,11 @@ def check_prey(dataset: Dataset, prey: Prey | None) -> None:
     """Refuses to evaluate against another prey than the one of the dataset, where the dataset says which.
 
     Raises:
-        ValueError: They differ.
+        OmarError: They differ.
     """
     known = dataset.manifest.recipe.get("prey")
     if prey is not None and known is not None and known != prey.recipe():
-        raise ValueError(f"{dataset.path} was made with another prey: give the file of that one with --prey")
+        raise OmarError(f"{dataset.path} was made with another prey: give the file of that one with --prey")
 
 
 def shipped_prey(task: Task) -> Prey:

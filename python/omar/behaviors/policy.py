@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from .. import _core
+from ..errors import OmarError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,26 +100,27 @@ def read(path: Path, *, networks: int, obs_size: int, action_size: int) -> dict[
     """Layers from a file of `to_bytes`.
 
     Raises:
-        ValueError: Damaged, or not N networks of these sizes.
+        OmarError: Damaged, or not N networks of these sizes.
         OSError: The file cannot be read.
     """
     try:
         layers = safetensors.torch.load(path.read_bytes())
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
+        raise OmarError(f"{path} is damaged: {error}") from None
     depth = len(layers) // 2
     names = {f"{kind}.{i}" for kind in ("weights", "biases") for i in range(depth)}
     width = obs_size
     if not layers or layers.keys() != names:
-        raise ValueError(f"{path} is no policy: it holds {', '.join(sorted(layers)) or 'nothing'}")
+        raise OmarError(f"{path} is not a policy file: it holds {', '.join(sorted(layers)) or 'no tensors'}")
     for i in range(depth):
         out = action_size if i == depth - 1 else layers[f"biases.{i}"].shape[-1]
         for kind, shape in (("weights", (networks, width, out)), ("biases", (networks, out))):
             found = layers[f"{kind}.{i}"]
             if found.shape != shape or found.dtype != torch.float32:
-                raise ValueError(
-                    f"{path} is no policy of {networks} networks from {obs_size} to {action_size} numbers: "
-                    f"{kind}.{i} is {found.dtype} {list(found.shape)}, expected float32 {list(shape)}"
+                raise OmarError(
+                    f"{path} is not a policy of {networks} networks from {obs_size} to {action_size} "
+                    f"numbers: {kind}.{i} is {found.dtype} {list(found.shape)}, expected float32 "
+                    f"{list(shape)}"
                 )
         width = out
     return layers

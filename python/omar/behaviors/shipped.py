@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import OmarError
 from ..runs.files import read_json
 from ..tasks import References, get_task
 from .policy import Behavior, read
@@ -27,14 +28,14 @@ def load(task: str, quality: str) -> Behavior:
     """The shipped behaviour policy of a quality; its dataset adds the card's noise.
 
     Raises:
-        ValueError: Unknown task, or a quality that no policy ships for.
+        OmarError: Unknown task, or a quality that no policy ships for.
     """
     found = get_task(task)
     if quality not in BEHAVIORS:
-        raise ValueError(f"no behaviour policy ships for {quality!r}: expected one of {', '.join(BEHAVIORS)}")
+        raise OmarError(f"no behaviour policy ships for {quality!r}: expected one of {', '.join(BEHAVIORS)}")
     path = FOLDER / task / f"{quality}.safetensors"
     if not path.is_file():
-        raise ValueError(f"no {quality} policy of {task} ships with this version")
+        raise OmarError(f"no {quality} policy of {task} ships with this version")
     sizes = {"obs_size": found.obs_size, "action_size": found.action_size}
     return Behavior(read(path, networks=found.num_learners, **sizes))
 
@@ -44,7 +45,7 @@ def load_prey(task: str) -> Prey | None:
     """The shipped prey of a task with its references; None where none ships.
 
     Raises:
-        ValueError: Unknown task, or a damaged file.
+        OmarError: Unknown task, or a damaged file.
     """
     found = get_task(task)
     path = FOLDER / task / f"{PREY}.safetensors"
@@ -61,11 +62,11 @@ def card(task: str) -> dict[str, Any]:
     """The card of a task: how its policies were trained, their returns, the references of its prey.
 
     Raises:
-        ValueError: No card ships for the task, or it is damaged.
+        OmarError: No card ships for the task, or it is damaged.
     """
     path = FOLDER / get_task(task).name / CARD
     if not path.is_file():
-        raise ValueError(f"no behaviour policies of {task} ship with this version")
+        raise OmarError(f"no behaviour policies of {task} ship with this version")
     return read_json(path)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..envs import ParticleEnv
+from ..errors import OmarError
 from ..random import Draw, mix, uniform_actions
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def episode_returns(
         `[S, episodes]`, float64.
 
     Raises:
-        ValueError: No prey for a task that has one, or an action of the policy that is NaN or infinite.
+        OmarError: No prey for a task that has one, or an action of the policy that is NaN or infinite.
     """
     if task.has_prey and prey is None:
-        raise ValueError(f"{task.name} has a prey: say which one moves it")
+        raise OmarError(f"{task.name} has a prey: say which one moves it")
     env = ParticleEnv(task.environment, num_envs=seeds * episodes, seed=seed)
     observations = env.reset()
     actions = observations.new_zeros(seeds * episodes, task.num_agents, task.action_size)
@@ -68,7 +69,7 @@ def _check_finite(actions: Tensor) -> None:
     finite = actions.isfinite().flatten(start_dim=1).all(dim=1)
     if not bool(finite.all()):
         diverged = ", ".join(str(s) for s in (~finite).nonzero().flatten().tolist())
-        raise ValueError(
+        raise OmarError(
             f"the policy of seed {diverged} gives actions that are not finite: its training diverged "
             f"(a lower --learning-rate or a larger --alpha may help)"
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..behaviors.policy import read
 from ..behaviors.prey import make_prey
 from ..behaviors.shipped import load_prey
+from ..errors import OmarError
+from ..runs import ranges
+from ..runs.decode import decode
 from ..runs.interrupts import Interrupts
 from ..tasks import get_task
 from ..terminal.cli import INTERRUPTED
@@ -23,7 +26,7 @@ from .matd3 import Matd3Settings
 from .training import CollectionSettings, OnlineTraining
 
 if TYPE_CHECKING:
-    from ..algorithms.base import Terms
+    from ..algorithms.base import LossTerms
     from ..behaviors.prey import Prey
 
 COTRAINED, SHIPPED = "train", "shipped"
@@ -33,21 +36,21 @@ RATE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TrainBehaviors:
-    """Trains behaviour policies with MATD3 in parallel worlds; a prey learns along, or stays frozen."""
+    """Trains behaviour policies with MATD3 in parallel worlds, with a prey or against a frozen one."""
 
     task: str = "simple_spread"
     """Task: simple_spread, simple_tag or simple_world."""
     prey: str | None = None
-    """Of a task with a prey: train (along with the predators), shipped, or a file of such a training;
-    shipped by default where one ships."""
+    """In a task with a prey: train (together with the predators), shipped, or the file of a trained prey;
+    the default is the shipped prey where there is one."""
     seeds: int = 1
     """Seeds trained together; the best by evaluation is kept."""
     seed: int = 0
-    """Key of every random number."""
+    """Base seed of all random numbers."""
     out: Path | None = None
     """Folder of the training; runs/behavior-TASK-TIME when not given."""
     resume: Path | None = None
-    """Go on with the training in this folder, with the settings it was started with."""
+    """Continue the training in this folder, with the settings it was started with."""
     eval_every: int = 500
     """Updates between two evaluations."""
     eval_episodes: int = 2000
@@ -76,7 +79,7 @@ class TrainBehaviors:
             finished = run(training, options, folder, watch, interrupts, time.monotonic() - seconds)
         if not finished:
             console.print(
-                f"stopped; go on with: python -m omar.collect train --resume {folder.path}", soft_wrap=True
+                f"stopped; continue with: python -m omar.collect train --resume {folder.path}", soft_wrap=True
             )
             return INTERRUPTED
         result = folder.finish()
@@ -93,16 +96,13 @@ def start(options: TrainBehaviors) -> tuple[TrainBehaviors, OnlineFolder]:
     """Checks the options of a new training and makes its folder.
 
     Raises:
-        ValueError: An option that no training can have.
+        OmarError: An option that no training can have.
     """
     task = get_task(options.task)
-    for name in ("seeds", "eval_every", "eval_episodes", "checkpoint_every"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, got {options.seed}")
+    ranges.at_least(options, 1, "seeds", "eval_every", "eval_episodes", "checkpoint_every")
+    ranges.between(options, 0, 2**64 - 1, "seed")
     if options.prey is not None and not task.has_prey:
-        raise ValueError(f"{task.name} has no prey: leave out --prey")
+        raise OmarError(f"{task.name} has no prey: leave out --prey")
     prey = chosen_prey(options)
     out = options.out or Path("runs") / f"behavior-{task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     settings = dataclasses.asdict(options)
@@ -112,10 +112,10 @@ def start(options: TrainBehaviors) -> tuple[TrainBehaviors, OnlineFolder]:
 
 
 def chosen_prey(options: TrainBehaviors) -> Prey | None:
-    """The frozen prey of a new training; None where the prey learns along or the task has none.
+    """The frozen prey of a new training; None where the prey is trained too or the task has none.
 
     Raises:
-        ValueError: No such file, or no prey of this task.
+        OmarError: No such file, or no prey of this task.
     """
     task = get_task(options.task)
     if not task.has_prey or options.prey == COTRAINED:
@@ -123,7 +123,7 @@ def chosen_prey(options: TrainBehaviors) -> Prey | None:
     if options.prey is None or options.prey == SHIPPED:
         prey = load_prey(task.name)
         if prey is None and options.prey == SHIPPED:
-            raise ValueError(f"no prey of {task.name} ships with this version: --prey train makes one")
+            raise OmarError(f"no prey of {task.name} ships with this version: --prey train makes one")
         return prey
     return _read_prey(Path(options.prey), options.task)
 
@@ -131,7 +131,7 @@ def chosen_prey(options: TrainBehaviors) -> Prey | None:
 def _read_prey(path: Path, task_name: str) -> Prey:
     task = get_task(task_name)
     if not path.is_file():
-        raise ValueError(f"no prey at {path}: expected {COTRAINED}, {SHIPPED} or a file")
+        raise OmarError(f"no prey at {path}: expected {COTRAINED}, {SHIPPED} or a file")
     layers = read(path, networks=1, obs_size=task.obs_sizes[-1], action_size=task.action_size)
     return make_prey(layers, path.name)
 
@@ -145,17 +145,14 @@ def resume(path: Path) -> tuple[TrainBehaviors, OnlineFolder]:
     """Opens a training that was begun.
 
     Raises:
-        ValueError: There is none.
+        OmarError: There is none.
     """
     folder = OnlineFolder(path)
     raw = folder.settings()
-    try:
-        values: dict[str, Any] = {f.name: raw[f.name] for f in fields(TrainBehaviors) if f.name in raw}
-        values["collection"] = CollectionSettings(**raw["collection"])
-        values["matd3"] = Matd3Settings(**raw["matd3"])
-        return TrainBehaviors(**values), folder
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path / 'config.json'} does not describe an online training: {error}") from None
+    for name in ("out", "resume"):  # not recorded: they belong to the process that began the training
+        raw[name] = None
+    raw.pop("versions", None)
+    return decode(TrainBehaviors, raw, str(path / "config.json")), folder
 
 
 def run(
@@ -196,7 +193,7 @@ def _evaluate(
     folder: OnlineFolder,
     watch: Watch,
     began: float,
-    terms: Terms,
+    terms: LossTerms,
 ) -> None:
     returns = training.evaluate(options.eval_episodes)
     losses = {name: float(term.mean()) for name, term in terms.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..behaviors.policy import to_bytes
 from ..behaviors.prey import prey_layers
+from ..errors import OmarError
 from ..replay import ReplayBuffer
 from ..runs import checkpoint
 from ..runs.files import read_json, to_json, write_atomically
@@ -59,11 +60,11 @@ class OnlineFolder:
         """Makes the folder of a new training.
 
         Raises:
-            ValueError: Something is there already.
+            OmarError: Something is there already.
         """
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise ValueError(
-                f"{path} is not an empty folder: choose another --out, or go on with --resume {path}"
+            raise OmarError(
+                f"{path} is not an empty folder: choose another --out, or continue with --resume {path}"
             )
         path.mkdir(parents=True, exist_ok=True)
         if prey is not None:  # the training reads its own copy when it goes on
@@ -75,14 +76,14 @@ class OnlineFolder:
         """What `create` was given.
 
         Raises:
-            ValueError: No training is there, or its settings cannot be read.
+            OmarError: No training is there, or its settings cannot be read.
         """
         file = self.path / CONFIG
         if not file.is_file():
-            raise ValueError(f"{self.path} is not the folder of an online training: it has no {CONFIG}")
+            raise OmarError(f"{self.path} is not the folder of an online training: it has no {CONFIG}")
         raw = read_json(file)
         if "collection" not in raw:
-            raise ValueError(f"{file} does not describe an online training")
+            raise OmarError(f"{file} does not describe an online training")
         return raw
 
     def restore(self, training: OnlineTraining) -> float:

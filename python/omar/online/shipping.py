@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..behaviors.policy import Behavior, read, to_bytes
 from ..behaviors.prey import make_prey, prey_layers
 from ..behaviors.shipped import CARD, FOLDER, PREY
+from ..errors import OmarError
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..evaluation.returns import episode_returns
 from ..random import mix
@@ -119,7 +120,7 @@ class Source:
         """Reads what a training left.
 
         Raises:
-            ValueError: No training is there, or its prey learned along: no two policies had the same one.
+            OmarError: No training is there, or its prey was trained too: no two policies had the same one.
         """
         settings = OnlineFolder(folder).settings()
         task = get_task(settings["task"])
@@ -127,8 +128,9 @@ class Source:
         prey = None
         if task.has_prey:
             if not path.is_file():
-                raise ValueError(
-                    f"the prey of {folder} learned along: behaviours need a training against a frozen prey"
+                raise OmarError(
+                    f"the prey of {folder} was trained together with the predators: behaviour policies "
+                    f"need a training against a frozen prey"
                 )
             layers = read(path, networks=1, obs_size=task.obs_sizes[-1], action_size=task.action_size)
             prey = make_prey(layers, "trained")
@@ -208,7 +210,7 @@ def prey_origin(prey: Prey, run: Path | None) -> dict[str, Any]:
     """Which training the prey comes from, and from which of its updates.
 
     Raises:
-        ValueError: The training has no such prey.
+        OmarError: The training has no such prey.
     """
     if run is None:
         return {}
@@ -218,11 +220,11 @@ def prey_origin(prey: Prey, run: Path | None) -> dict[str, Any]:
             settings = OnlineFolder(run).settings()
             command = training_command(settings)
             return {"command": command, "training": settings, "update": Source.update(path.name)}
-    raise ValueError(f"the prey is none of those in {run / POLICIES}")
+    raise OmarError(f"{run / POLICIES} does not hold this prey")
 
 
 def make_references(task: Task, random: Measured, expert: Measured) -> dict[str, Any]:
-    """What counts as 0 and 100.
+    """Returns that score 0 and 100.
 
     Without a prey: the paper's. With our prey: uniform actions count as 0, and 100 is set where the expert
     dataset gets the normalized mean that the published expert set has against its own prey.

@@ -14,6 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from ..errors import OmarError
 from .files import read_json, to_json, write_atomically
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | 
         checkpoint was ever written.
 
     Raises:
-        ValueError: There are checkpoints and all of them are damaged.
+        OmarError: There are checkpoints and all of them are damaged.
     """
     problems: list[str] = []
     for path in _newest_first(folder):
@@ -66,7 +67,7 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | 
         except (ValueError, OSError) as error:
             problems.append(f"{path.with_suffix('.safetensors')} is damaged: {error}")
     if problems:
-        raise ValueError(f"no checkpoint in {folder} is whole: {problems[0]}")
+        raise OmarError(f"no checkpoint in {folder} is whole: {problems[0]}")
     return None
 
 
@@ -77,11 +78,11 @@ def _newest_first(folder: Path) -> list[Path]:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     state = read_json(path)
     if not isinstance(state.get("update"), int):
-        raise ValueError(f"{path.name} has no update number")
+        raise OmarError(f"{path.name} has no update number")
     data = path.with_suffix(".safetensors").read_bytes()
     if hashlib.sha256(data).hexdigest() != state.get("sha256"):
-        raise ValueError("its checksum is not the one in its JSON file")
+        raise OmarError("its checksum is not the one in its JSON file")
     try:
         return safetensors.torch.load(data), state
     except safetensors.SafetensorError as error:
-        raise ValueError(str(error)) from None
+        raise OmarError(str(error)) from None

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from ..errors import OmarError
+
+
+def expand_user(path: str | Path) -> Path:
+    """A path with its `~` replaced by a home folder.
+
+    Raises:
+        OmarError: There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise OmarError(f"{path}: this machine knows no home folder for it") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -33,13 +45,13 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        ValueError: Damaged, or not an object.
+        OmarError: Damaged, or not an object.
         OSError: The file cannot be read.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise ValueError(f"{path} is damaged: it is not JSON") from None
+        raise OmarError(f"{path} is damaged: it is not JSON") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object")
+        raise OmarError(f"{path} is damaged: it holds no JSON object")
     return found

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from ..errors import OmarError
 from ..offline.config import RunConfig
 from .files import read_json, to_json, write_atomically
 
@@ -68,14 +69,14 @@ class RunFolder:
         """Refuses a place for a new run that holds something already.
 
         Raises:
-            ValueError: A run or anything else is there.
+            OmarError: A run or anything else is there.
         """
         if (path / CONFIG).exists():
-            raise ValueError(
+            raise OmarError(
                 f"{path} holds a run already: continue it with --resume {path}, or choose another --out"
             )
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise ValueError(f"{path} is not an empty folder: choose another --out")
+            raise OmarError(f"{path} is not an empty folder: choose another --out")
 
     @staticmethod
     def create(path: Path, config: RunConfig, datasets: Sequence[Mapping[str, str]]) -> RunFolder:
@@ -91,11 +92,11 @@ class RunFolder:
         """Opens the folder of a run.
 
         Raises:
-            ValueError: There is no run, or its config cannot be read.
+            OmarError: There is no run, or its config cannot be read.
         """
         file = path / CONFIG
         if not file.is_file():
-            raise ValueError(f"{path} is not the folder of a run: it has no {CONFIG}")
+            raise OmarError(f"{path} is not the folder of a run: it has no {CONFIG}")
         raw = read_json(file)
         config = RunConfig.from_dict(raw, path)
         return RunFolder(path), config, list(raw.get("datasets", []))

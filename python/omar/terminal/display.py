@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Group
@@ -15,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from ..algorithms import Terms
+    from ..algorithms import LossTerms
     from ..offline.config import RunConfig
     from ..runs.folder import Evaluation
 
@@ -30,14 +29,13 @@ class Display:
         """Args: `done` updates lie behind the run when it starts or resumes."""
         options = config.options
         self._console = console
-        self._total = options.updates
+        self._total = config.updates
         self._done = done
         self._evaluation: Evaluation | None = None
-        self._losses: Terms = {}
+        self._losses: LossTerms = {}
         self._rate = 0.0
         self._last = (time.monotonic(), done)
-        dataset = Path(options.dataset).name  # a folder's last part
-        title = f"{options.algorithm} on {options.task} {dataset}, {options.seeds} seeds"
+        title = f"{options.algorithm} on {options.task} {options.dataset_name}, {options.seeds} seeds"
         self._title = f"{title}, preset {options.preset}"
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -56,7 +54,7 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def updated(self, done: int, losses: Terms) -> None:
+    def updated(self, done: int, losses: LossTerms) -> None:
         """Takes note of an update; redraws at most four times a second."""
         now = time.monotonic()
         self._done, self._losses = done, losses
@@ -114,6 +112,6 @@ class Display:
         return Group(*parts)
 
 
-def by_name(losses: Terms) -> dict[str, float]:
-    """Terms as numbers: means over the members."""
+def by_name(losses: LossTerms) -> dict[str, float]:
+    """LossTerms as numbers: means over the members."""
     return {name: float(term.mean()) for name, term in losses.items()}
