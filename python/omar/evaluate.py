@@ -22,6 +22,7 @@ from .evaluation import Evaluated, episode_returns, evaluate
 from .evaluation.policies import UniformPolicy
 from .evaluation.returns import EVALUATION
 from .random import mix
+from .runs import ranges
 from .tasks import get_task, normalized_score
 from .terminal.cli import run, say
 
@@ -44,7 +45,7 @@ class EvaluateOptions:
     prey: Path | None = None
     """File of the prey (with --task alone); the shipped one when not given. A policy knows its own."""
     seed: int = 0
-    """Key of the start states."""
+    """Seed of the start states."""
     json: bool = False
     """Print one JSON object instead of lines."""
 
@@ -60,10 +61,8 @@ class EvaluateOptions:
             )
         if self.run is None and not self.policy and self.task is None:
             raise OmarError("give --run DIR, --policy FILE or --task NAME")
-        if self.episodes < 1:
-            raise OmarError(f"--episodes must be at least 1, got {self.episodes}")
-        if not 0 <= self.seed < 2**64:
-            raise OmarError(f"--seed must be in 0..2^64-1, got {self.seed}")
+        ranges.at_least(self, 1, "episodes")
+        ranges.between(self, 0, 2**64 - 1, "seed")
         if self.prey is not None and (self.run is not None or self.policy):
             raise OmarError("--prey goes with --task alone: a run and a file of policies know their own prey")
         if self.run is None and not self.policy:
@@ -116,8 +115,12 @@ def report(task: str, names: list[str], evaluated: Evaluated, *, as_json: bool) 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-    options = tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")
-    return run(options)
+
+    def parse_and_run() -> int:
+        options = tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")
+        return options()
+
+    return run(parse_and_run)
 
 
 if __name__ == "__main__":

@@ -210,10 +210,10 @@ def test_ship_chooses_and_writes_a_card(tmp_path):
     assert medium.references == shipped_prey.references
 
 
-def test_ship_refuses_a_training_whose_prey_learned_along(tmp_path):
+def test_ship_refuses_a_training_whose_prey_was_trained_too(tmp_path):
     assert command(tmp_path / "run", task="simple_tag", prey="train")() == 0
     assert any("prey" in name for name in policies(tmp_path / "run"))
-    with pytest.raises(ValueError, match="behaviours need a training against a frozen prey"):
+    with pytest.raises(ValueError, match="behaviour policies need a training against a frozen prey"):
         ShipBehaviors(run=tmp_path / "run", out=tmp_path / "ship")()
 
 
@@ -226,9 +226,9 @@ def test_ship_refuses_a_training_whose_prey_learned_along(tmp_path):
             {"task": "simple_tag", "prey": "nowhere.safetensors"},
             "no prey at nowhere.safetensors: expected train",
         ),
-        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"seed": -1}, "--seed must be at least 0, got -1"),
-        ({"eval_every": 0}, "--eval-every must be at least 1, got 0"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"seed": -1}, r"seed must be in \[0, 18446744073709551615\], got -1"),
+        ({"eval_every": 0}, "eval_every must be at least 1, got 0"),
         ({"matd3": Matd3Settings(batch_size=501)}, "batch_size must be at most warmup = 500, got 501"),
     ],
 )
@@ -240,7 +240,7 @@ def test_refused_options(tmp_path, options, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"updates": -1}, "updates must be at least 0, got -1"),
+        ({"updates": -1}, r"updates must be in \[0, 4294967295\], got -1"),
         ({"worlds": 0}, "worlds must be at least 1, got 0"),
         ({"noise": -0.1}, "noise must be at least 0, got -0.1"),
         ({"warmup": 10, "capacity": 9}, "capacity must be at least warmup = 10, got 9"),
@@ -254,7 +254,7 @@ def test_collection_settings_out_of_range(change, message):
 def test_folders_that_hold_no_training(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(
-        ValueError, match="is not an empty folder: choose another --out, or go on with --resume"
+        ValueError, match="is not an empty folder: choose another --out, or continue with --resume"
     ):
         command(tmp_path)()
     with pytest.raises(ValueError, match=r"is not the folder of an online training: it has no config.json"):

@@ -62,8 +62,8 @@ def test_info_draws_a_picture(capsys, tmp_path):
     table = capsys.readouterr().out
     assert "simple_spread random" in table
     assert "159.6 ± 60" in table
-    assert re.search(r"0 and 100 stand for +│ 159.8 and 516.8 +│ 159.8 and 516.8", table)
-    assert "0 and 100 of this set: paper" in table
+    assert re.search(r"returns scoring 0 and 100 +│ 159.8 and 516.8 +│ 159.8 and 516.8", table)
+    assert "returns that score 0 and 100 in this set: paper" in table
     # 2,500 uniform actions reach 1 - exp(-2500 / 1600) = 79% of the 1,600 cells.
     assert re.search(r"action coverage +│ (7[6-9]|8[0-2])%, ", table)
     with Image.open(Path(info(capsys)["path"]) / "card.png") as picture:

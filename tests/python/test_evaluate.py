@@ -139,7 +139,7 @@ def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
         ([], "give --run DIR, --policy FILE or --task NAME"),
         (["--task", "chess"], "unknown task 'chess'"),
         (["--task", "simple_spread", "--episodes", "0"], "--episodes must be at least 1, got 0"),
-        (["--task", "simple_spread", "--seed", "-1"], "--seed must be in 0..2^64-1, got -1"),
+        (["--task", "simple_spread", "--seed", "-1"], "--seed must be in [0, 18446744073709551615], got -1"),
         (["--run", "nowhere"], "nowhere is not the folder of a run"),
         (["--run", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
         (["--task", "simple_tag", "--prey", "nowhere.pt"], "no prey at nowhere.pt: there is no such file"),

@@ -196,11 +196,11 @@ def test_learns_a_known_best_action():
     ("change", "message"),
     [
         ({"gamma": 1.0}, r"gamma must be in \[0, 1\), got 1.0"),
-        ({"batch_size": 0}, "batch_size must be greater than 0, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"reward_scale": 0.0}, "reward_scale must be greater than 0"),
         ({"polyak_rate": 0.0}, r"polyak_rate must be in \(0, 1\], got 0.0"),
         ({"saturation_penalty": -1.0}, "saturation_penalty must be at least 0, got -1.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be greater than 0, got nan"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got NaN"),
     ],
 )
 def test_settings_out_of_range(change, message):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from safetensors.torch import load_file
 from data_cases import save_authors_prey
 from omar.behaviors.find import load_prey
 from omar.data import ensure_dataset
-from omar.offline.config import RunConfig, TrainOptions, parse
+from omar.errors import OmarError
+from omar.offline.config import RunConfig, TrainConfig, resolve
+from omar.offline.options import parse
 from omar.runs import checkpoint
 from omar.tasks import get_task
 from omar.terminal.cli import INTERRUPTED
@@ -77,8 +80,7 @@ def test_outputs(dataset, tmp_path, capsys, algorithm):
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
     assert "update 8/20" in said
-    assert "paper, omar" in said
-    assert "34.4 ± 5.3" not in said or "random" in said
+    assert re.search(r"paper, omar +│ +│ +34\.4 ± 5\.3", said)
 
 
 def test_events_hold_every_evaluation_once(dataset, tmp_path):
@@ -221,9 +223,7 @@ def test_an_unwritten_json_means_no_checkpoint(tmp_path):
 
 
 def test_config_round_trip(tmp_path):
-    from omar.offline.config import resolve
-
-    config = resolve(TrainOptions(out=tmp_path), {"tau": 0.25}, "random")
+    config = resolve(TrainConfig(out=tmp_path, settings={"tau": 0.25}), "random")
     again = RunConfig.from_dict(json.loads(json.dumps(config.to_dict())), tmp_path)
     assert again == config
     assert again.algorithm.tau == 0.25
@@ -234,9 +234,7 @@ def test_config_round_trip(tmp_path):
     [("released", "random", (0.95, 1.0, 0.5)), ("paper", "medium", (0.99, 0.7, 5.0))],
 )
 def test_presets(preset, quality, expected):
-    from omar.offline.config import resolve
-
-    config = resolve(TrainOptions(preset=preset), {}, quality)
+    config = resolve(TrainConfig(preset=preset), quality)
     assert (config.backbone.gamma, config.algorithm.tau, config.algorithm.alpha) == expected
     assert (config.backbone.batch_size, config.backbone.learning_rate, config.backbone.hidden) == (
         1024,
@@ -246,10 +244,15 @@ def test_presets(preset, quality, expected):
 
 
 def test_no_arguments_mean_the_main_job():
-    options, given = parse([])
-    assert given == {}
-    assert (options.task, options.dataset, options.algorithm) == ("simple_spread", "random", "omar")
-    assert (options.seeds, options.updates, options.preset) == (3, 2000, "released")
+    command = parse([])
+    config = resolve(command.config, "random")
+    assert command.given == frozenset()
+    assert (config.options.task, config.options.dataset, config.options.algorithm) == (
+        "simple_spread",
+        "random",
+        "omar",
+    )
+    assert (config.options.seeds, config.updates, config.options.preset) == (3, 6000, "released")
 
 
 def fails(capsys, arguments):
@@ -263,30 +266,36 @@ def fails(capsys, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--task", "chess"],
-            "unknown task 'chess': expected one of simple_spread, simple_tag, simple_world",
-        ),
         (["--dataset", "best"], "unknown dataset 'best'"),
-        (["--algorithm", "ppo"], "unknown algorithm 'ppo': expected one of omar, cql"),
-        (["--preset", "mine"], "unknown preset 'mine': expected one of released, paper"),
+        (["--dataset", "~nosuchuser/x"], "~nosuchuser/x: this machine knows no home folder for it"),
         (["--seeds", "0"], "--seeds must be at least 1, got 0"),
-        (["--updates", "-1"], "--updates must be at least 0, got -1"),
+        (["--updates", "-1"], "--updates must be in [0, 4294967295], got -1"),
+        (["--updates", str(2**64)], "--updates must be in [0, 4294967295], got 18446744073709551616"),
         (["--eval-every", "0"], "--eval-every must be at least 1, got 0"),
         (["--checkpoint-every", "0"], "--checkpoint-every must be at least 1, got 0"),
         (["--eval-episodes", "0"], "--eval-episodes must be at least 1, got 0"),
-        (["--seed", "-3"], "--seed must be at least 0, got -3"),
-        (["--data-seed", "-3"], "--data-seed must be at least 0, got -3"),
-        (["--tau", "2"], "tau must be in [0, 1], got 2"),
-        (["--gamma", "1.5"], "gamma must be in [0, 1), got 1.5"),
-        (["--algorithm", "cql", "--tau", "0.5"], "--tau is no setting of cql"),
+        (["--eval-episodes", str(2**64)], "the worlds of an evaluation need at least"),
+        (["--seed", "-3"], "--seed must be in [0, 18446744073709551615], got -3"),
+        (["--seed", str(2**64)], "--seed must be in [0, 18446744073709551615], got 18446744073709551616"),
+        (["--data-seed", "-3"], "--data-seed must be in [0, 18446744073709551615], got -3"),
+        (["--tau", "2"], "--tau must be in [0, 1], got 2"),
+        (["--gamma", "1.5"], "--gamma must be in [0, 1), got 1.5"),
+        (["--learning_rate=0"], "--learning-rate must be greater than 0, got 0"),
+        (["--learning-rate", "inf"], "--learning-rate must be a finite number, got Infinity"),
+        (["--alpha", "nan"], "--alpha must be a finite number, got NaN"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--hidden", "10000000"], "the networks and minibatches need at least"),
+        (["--hidden", str(2**64)], "lower --hidden, --batch-size or --seeds"),
+        (["--seeds", str(2**64)], "lower --hidden, --batch-size or --seeds"),
+        (["--samples", str(2**64)], "--samples must be in [1, 1024], got 18446744073709551616"),
+        (["--rounds", "0"], "--rounds must be in [1, 48], got 0"),
+        (["--refit", "elite", "--elites", "11"], "--elites must be in [2, 10], got 11"),
+        (["--algorithm", "cql", "--tau", "0.5"], "--tau is an option of omar, not of cql"),
+        (["--algorithm=bc", "--alpha=1"], "--alpha is an option of omar and cql, not of bc"),
         (["--device", "tpu"], "unknown device 'tpu': expected auto, cpu, cuda or cuda:1"),
-        (["--device", "cuda:9"], "--device cuda:9 was asked for, but torch sees no such CUDA device here"),
-        (["--cuda-graph", "yes"], "unknown --cuda-graph 'yes': expected one of auto, on, off"),
-        (
-            ["--cuda-graph", "on", "--device", "cpu"],
-            "--cuda-graph on cannot be had: the device is cpu",
-        ),
+        (["--device", "meta"], "unknown device 'meta': expected auto, cpu, cuda or cuda:1"),
+        (["--device", "cuda:9"], "--device cuda:9: torch finds no such CUDA device on this machine"),
+        (["--dataset", "a", "b"], "--dataset must name one dataset or one for each of 3 seeds, got 2"),
         (["--resume", "nowhere"], "nowhere is not the folder of a run: it has no config.json"),
         (["--resume", "nowhere", "--tau", "1"], "leave out --tau"),
         (["--resume", "nowhere", "--seeds", "5"], "leave out --seeds"),
@@ -297,6 +306,98 @@ def test_messages(capsys, tmp_path, monkeypatch, arguments, message):
     monkeypatch.setenv("OMAR_HOME", str(tmp_path))
     assert message in fails(capsys, arguments)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "choices"),
+    [
+        ("--task", "chess", "simple_spread', 'simple_tag', 'simple_world"),
+        ("--algorithm", "ppo", "omar', 'cql', 'bc"),
+        ("--preset", "mine", "released', 'paper"),
+        ("--critic", "shared", "independent', 'centralized"),
+        ("--refit", "best", "softmax', 'elite"),
+    ],
+)
+def test_choices(capsys, option, value, choices):
+    with pytest.raises(SystemExit) as exit_:
+        main([option, value])
+    assert exit_.value.code == 2
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert f"invalid choice '{value}' for argument '{option}'. Expected one of ('{choices}')" in said
+
+
+def shown(capsys, *arguments):
+    """Default of every option in the help."""
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--help"])
+    assert exit_.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    found = re.findall(r"(--[a-z-]+) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", text)
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected", "absent"),
+    [
+        ([], {"algorithm": "omar", "updates": "6000", "tau": "1.0", "gamma": "0.95", "alpha": "0.5"}, []),
+        (
+            ["--algorithm", "cql", "--task=simple_tag", "--dataset", "medium"],
+            {"algorithm": "cql", "task": "simple_tag", "updates": "2000", "alpha": "5.0"},
+            ["tau", "rounds"],
+        ),
+        (
+            ["--task", "simple_world", "--dataset", "medium", "--preset", "paper"],
+            {"updates": "1000", "tau": "0.7", "gamma": "0.99", "preset": "paper"},
+            [],
+        ),
+        (["--algorithm", "bc"], {"updates": "6000", "hidden": "64"}, ["alpha", "tau"]),
+    ],
+)
+def test_help_shows_the_options_of_the_algorithm_with_their_true_defaults(
+    capsys, arguments, expected, absent
+):
+    defaults = shown(capsys, *arguments)
+    assert {name: defaults.get(f"--{name}") for name in expected} == expected
+    assert not [name for name in absent if f"--{name}" in defaults]
+
+
+def test_help_takes_the_quality_of_a_folder(capsys, dataset):
+    assert shown(capsys, "--dataset", str(dataset))["--updates"] == "6000"
+
+
+def test_given_options_are_known():
+    command = parse(["--tau=0.5", "--eval_every", "3", "--updates", "6000", "--dataset", "medium"])
+    assert command.given == {"tau", "eval_every", "updates", "dataset"}
+    assert command.config.settings == {"tau": 0.5}
+    assert command.config.updates == 6000
+    assert resolve(command.config, "medium").algorithm.alpha == 5.0
+
+
+def test_python_settings_are_checked_by_name():
+    with pytest.raises(OmarError, match="bc has no setting 'tau': expected one of gamma, batch_size, "):
+        resolve(TrainConfig(algorithm="bc", settings={"tau": 1.0}), "random")
+    with pytest.raises(OmarError, match=r'gamma must be a finite number, got "0.9"'):
+        resolve(TrainConfig(settings={"gamma": "0.9"}), "random")
+    with pytest.raises(OmarError, match="unknown task 'chess': expected one of simple_spread, "):
+        TrainConfig(task="chess")
+    with pytest.raises(OmarError, match="unknown algorithm 'ppo': expected one of omar, cql, bc"):
+        TrainConfig(algorithm="ppo")
+    with pytest.raises(OmarError, match="preset must be 'released' or 'paper', got \"mine\""):
+        TrainConfig(preset="mine")
+    with pytest.raises(OmarError, match="seeds must be an integer, got true"):
+        TrainConfig(seeds=True)
+
+
+def test_a_preset_trains_its_own_number_of_updates(dataset, tmp_path, monkeypatch):
+    """`--updates` that is not given is the preset's, 6,000 for random data of simple_spread."""
+    from omar.offline import training
+
+    seen = []
+    monkeypatch.setattr(training, "check_memory", lambda config, *_: seen.append(config.updates))
+    arguments = ["--dataset", str(dataset), "--out", str(tmp_path / "run"), *SMALL]
+    training.start(parse(arguments).config)
+    assert seen == [6000]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["updates"] == 6000
 
 
 def test_message_batch_larger_than_dataset(capsys, dataset, tmp_path):
@@ -341,12 +442,37 @@ def test_message_checkpoint_of_other_settings(capsys, dataset, tmp_path):
     [
         ("{", "is damaged: it is not JSON"),
         ("[]", "holds no JSON object"),
-        ("{}", "does not describe a run"),
-        ('{"options": {"speed": 1}}', "does not describe a run"),
+        ("{}", "config.json does not describe a run: `options` is missing"),
+        ('{"options": {"speed": 1}}', "config.json does not describe a run: `backbone` is missing"),
     ],
 )
 def test_message_config_damaged(capsys, tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
+    assert message in fails(capsys, ["--resume", tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"options": 5}, "config.json: `options` must be a JSON object, got 5"),
+        ({"options": {"speed": 1}}, "config.json: `options.speed` is not a known entry"),
+        ({"options": {"seeds": "2"}}, 'config.json: `options.seeds` must be an integer, got "2"'),
+        ({"options": {"seeds": 0}}, "config.json: `options.seeds` must be at least 1, got 0"),
+        ({"options": {"updates": None}}, "config.json: `options.updates` must be an integer, got null"),
+        ({"options": {"algorithm": "ppo"}}, "unknown algorithm 'ppo'"),
+        ({"options": {"dataset": []}}, "`options.dataset` must name one dataset or one for each"),
+        ({"backbone": []}, "config.json: `backbone` must be a JSON object, got []"),
+        ({"backbone": {"gamma": True}}, "config.json: `backbone.gamma` must be a finite number, got true"),
+        ({"backbone": {"gamma": 2}}, "config.json: `backbone.gamma` must be in [0, 1), got 2.0"),
+        ({"algorithm": {"tau": float("nan")}}, "`algorithm.tau` must be a finite number, got NaN"),
+        ({"algorithm": {"refit": ["elite"]}}, "`algorithm.refit` must be 'softmax' or 'elite'"),
+    ],
+)
+def test_message_config_of_the_wrong_form(capsys, tmp_path, change, message):
+    raw = json.loads(json.dumps(resolve(TrainConfig(), "random").to_dict()))
+    for name, value in change.items():
+        raw[name] = raw[name] | value if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(raw))
     assert message in fails(capsys, ["--resume", tmp_path])
 
 

@@ -55,12 +55,7 @@ class StackedOptimizer:
         self._flat = _flatten(self._parameters).requires_grad_()
         self._target = _flatten(list(self.target.parameters()))
         self._flat.grad = torch.zeros_like(self._flat)
-        # On CUDA Adam reads its rate and its step from device memory, so that it can be captured in a graph.
-        captured = self._flat.is_cuda
-        rate = torch.tensor(learning_rate, device=self._flat.device) if captured else learning_rate
-        self._adam = torch.optim.Adam([self._flat], lr=rate, fused=True, capturable=captured)
-        # Steps outside of a capture are meant: torch need not warn of them.
-        self._adam._warned_capturable_if_run_uncaptured = True
+        self._adam = torch.optim.Adam([self._flat], lr=learning_rate, fused=True)
         self._adam.state[self._flat] = {
             "step": torch.zeros((), dtype=torch.float32, device=self._flat.device),
             "exp_avg": torch.zeros_like(self._flat),
@@ -80,11 +75,7 @@ class StackedOptimizer:
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Adam's rate from the next step on."""
-        group = self._adam.param_groups[0]
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(learning_rate)
-        else:
-            group["lr"] = learning_rate
+        self._adam.param_groups[0]["lr"] = learning_rate
 
     @torch.no_grad()
     def track(self) -> None:

@@ -12,6 +12,7 @@ import platformdirs
 from filelock import FileLock
 
 from ..errors import DatasetError
+from ..runs.files import expand_user
 from ..tasks import QUALITIES
 from .dataset import Dataset
 from .generate import Plan, build, make_plan
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def home() -> Path:
     """Folder of everything that is made on first use: OMAR_HOME, or the platform's cache folder."""
     chosen = os.environ.get("OMAR_HOME")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("omar"))
+    return expand_user(chosen) if chosen else Path(platformdirs.user_cache_dir("omar"))
 
 
 def dataset_folder(plan: Plan) -> Path:
@@ -59,7 +60,7 @@ def ensure_dataset(
 
     Raises:
         DatasetError: The cached dataset is damaged and `rebuild` is not set, or it cannot be generated.
-        ValueError: Unknown task or quality.
+        OmarError: Unknown task or quality.
     """
     plan = make_plan(task, quality, data_seed, steps=steps, prey=prey)
     path = dataset_folder(plan)
@@ -91,7 +92,7 @@ def resolve_datasets(
     """
     if dataset in QUALITIES:
         return [ensure_dataset(task, dataset, seed, prey=prey, progress=progress) for seed in data_seeds]
-    folder = Path(dataset).expanduser()
+    folder = expand_user(dataset)
     if not folder.exists():
         raise DatasetError(
             f"unknown dataset {dataset!r}: it is neither a quality ({', '.join(QUALITIES)}) nor a folder"

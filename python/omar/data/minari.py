@@ -51,7 +51,7 @@ def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     metadata = _metadata(dataset, len(ends), (data / MAIN_FILE).stat().st_size)
     (data / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     if not (columns["terminated"] | columns["truncated"])[-1]:
-        return ("the last episode is unfinished: Minari marks no such thing",)
+        return ("the last episode is unfinished, which Minari cannot express",)
     return ()
 
 

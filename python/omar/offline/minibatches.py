@@ -14,6 +14,8 @@ from ..data import replay_buffer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from ..data import Dataset
 
 
@@ -31,19 +33,30 @@ def statistics(datasets: Sequence[Dataset], column: str) -> Statistics:
 class Minibatches:
     """The S datasets of a run in one replay buffer."""
 
-    def __init__(self, datasets: Sequence[Dataset], device: torch.device) -> None:
-        """Packs the datasets, one per seed; one that all seeds share is stored once."""
+    def __init__(self, datasets: Sequence[Dataset], device: torch.device, *, joint: bool = False) -> None:
+        """Packs the datasets, one per seed; one that all seeds share is stored once.
+
+        Args:
+            datasets: Of the S seeds.
+            device: Where minibatches appear.
+            joint: Whether the members of a seed share their rows, as centralised critics need it.
+        """
         shared = len({dataset.path for dataset in datasets}) == 1
         self._buffer = replay_buffer(datasets[:1] if shared else datasets, device=device)
         self._learners = datasets[0].manifest.columns["rewards"].shape[1]
-        self._members = len(datasets) * self._learners
+        self._seeds, self._joint = len(datasets), joint
         self._terminations = any(bool(dataset.column("terminated").any()) for dataset in datasets)
 
     def sample(self, batch_size: int, *, seed: int, step: int) -> Batch:
         """Minibatches of all members at one update: a function of (seed, step, member)."""
-        columns = self._buffer.sample(
-            batch_size, members=self._members, seed=seed, step=step, agents=self._learners
-        )
+        if self._joint:
+            rows = self._buffer.sample(batch_size, members=self._seeds, seed=seed, step=step)
+            columns = {name: by_member(column) for name, column in rows.items()}
+        else:
+            members = self._seeds * self._learners
+            columns = self._buffer.sample(
+                batch_size, members=members, seed=seed, step=step, agents=self._learners
+            )
         return Batch(
             observations=columns["observations"],
             actions=columns["actions"],
@@ -51,3 +64,8 @@ class Minibatches:
             next_observations=columns["next_observations"],
             terminated=columns["terminated"] if self._terminations else None,
         )
+
+
+def by_member(column: Tensor) -> Tensor:
+    """Rows of all agents `[S, B, N, ...]` as those of members `[S N, B, ...]`."""
+    return column.transpose(1, 2).flatten(0, 1).contiguous()

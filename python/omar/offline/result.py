@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ..behaviors.policy import Policy
     from ..runs.metrics import Evaluation
+    from .config import RunConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Result:
     """The last evaluation of a run and the policies that it is of."""
 
     path: Path  # the run's folder
+    config: RunConfig
+    quality: str  # of the first seed's dataset
     finished: bool  # False where `stop` ended the training before its last update
     update: int
     evaluations: Sequence[Evaluation]  # in order of updates

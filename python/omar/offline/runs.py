@@ -1,7 +1,7 @@
 """Runs of offline training: begin one, go on with one, and what it came to.
 
-This is the library behind `python -m omar.train`: it prints nothing and touches no signal. What happens is told
-to a `runs.reporting.Reporter`; `stop` is asked between two updates.
+This is the library behind `python -m omar.train`: it prints nothing and touches no signal. What happens is
+told to a `runs.reporting.Reporter`; `stop` is asked between two updates.
 
 ```python
 result = omar.train(omar.TrainConfig(dataset="medium", seeds=5))
@@ -23,7 +23,7 @@ from ..runs.decode import decode
 from ..runs.folder import CONFIG, RunFolder, make_folder
 from ..runs.reporting import Silent
 from ..tasks import QUALITIES, get_task
-from .config import RunConfig, resolve
+from .config import RunConfig, device, resolve
 from .memory import check_memory
 from .result import Result
 from .training import Training, run
@@ -69,17 +69,18 @@ def train(
         OSError: The disk refused.
     """
     tells = reporter or Silent()
+    task = get_task(config.task)
     if config.datasets[0] in QUALITIES:  # settings are refused before a dataset is made
-        resolve(config, config.datasets[0])
-    prey = choose_prey(get_task(config.task), config.prey)
+        check_memory(resolve(config, config.datasets[0]), task, device(config.device))
+    prey = choose_prey(task, config.prey)
     datasets = find_datasets(config, prey)
     resolved = resolve(config, datasets[0].quality)
+    check_memory(resolved, task, device(config.device))
     smallest = min(len(dataset) for dataset in datasets)
     if resolved.backbone.batch_size > smallest:
         raise OmarError(
             f"--batch-size {resolved.backbone.batch_size} is more than the dataset's {smallest} transitions"
         )
-    check_memory(resolved, datasets)
     training = _build(resolved, datasets, prey, tells)
     if config.init_from is not None:
         training.start_from(RunFolder(config.init_from, KIND))
@@ -119,7 +120,9 @@ def resume(
         identities = _identities_of(entries, path)
         options = config.options
         if updates is not None and updates < config.updates:
-            raise OmarError(f"--updates {updates} is less than the {config.updates} updates that {path} is to have")
+            raise OmarError(
+                f"--updates {updates} is less than the {config.updates} updates that {path} is to have"
+            )
         if dataset is not None:
             options = replace(options, dataset=dataset if isinstance(dataset, str) else tuple(dataset))
         config = replace(config, options=replace(options, updates=updates or config.updates))
@@ -130,7 +133,9 @@ def resume(
         training = _build(config, datasets, prey, tells)
         if not training.restore(folder, tells):
             if folder.lines():
-                raise OmarError(f"{path} has no checkpoint to go on from: {folder.checkpoints} is empty or missing")
+                raise OmarError(
+                    f"{path} has no checkpoint to go on from: {folder.checkpoints} is empty or missing"
+                )
             if options.init_from is not None:
                 training.start_from(RunFolder(options.init_from, KIND))
         if updates is not None or dataset is not None:
@@ -169,10 +174,18 @@ def _run(
     config = training.config
     options = config.options
     folder.begin(training.update)
-    title = f"{options.algorithm} on {options.task} {options.dataset_name}, {options.seeds} seeds, preset {options.preset}"
-    reporter.started(title, training.update, config.updates)
+    title = f"{options.algorithm} on {options.task} {options.dataset_name}, {options.seeds} seeds"
+    reporter.started(f"{title}, preset {options.preset}", training.update, config.updates)
     finished = run(training, folder, reporter, stop or (lambda: False))
-    result = Result(folder.path, finished, training.update, tuple(folder.evaluations), training.policies())
+    result = Result(
+        path=folder.path,
+        config=config,
+        quality=training.datasets[0].quality,
+        finished=finished,
+        update=training.update,
+        evaluations=tuple(folder.evaluations),
+        policies=training.policies(),
+    )
     if finished:
         last = result.last
         names = {name: getattr(options, name) for name in ("task", "dataset", "algorithm", "preset")}

@@ -27,14 +27,16 @@ def split(tensors: Mapping[str, Tensor], seeds: int, learners: int) -> list[dict
     """
     return [
         {
-            name: tensor.unflatten(0, (-1, seeds, learners))[:, seed].flatten(0, 1)
+            name: tensor.view(-1, seeds, learners, *tensor.shape[1:])[:, seed].flatten(0, 1)
             for name, tensor in tensors.items()
         }
         for seed in range(seeds)
     ]
 
 
-def join(parts: Sequence[Mapping[str, Tensor]], like: Mapping[str, Tensor], learners: int) -> dict[str, Tensor]:
+def join(
+    parts: Sequence[Mapping[str, Tensor]], like: Mapping[str, Tensor], learners: int
+) -> dict[str, Tensor]:
     """The tensors that `split` was given.
 
     Args:
@@ -52,7 +54,7 @@ def join(parts: Sequence[Mapping[str, Tensor]], like: Mapping[str, Tensor], lear
         whole = [tensor for tensor in found if tensor is not None and tensor.shape == shape]
         if not parts or len(whole) != len(parts):
             raise OmarError(f"{name} is missing or has another shape than {list(shape)}")
-        by_seed = torch.stack([tensor.unflatten(0, (-1, learners)) for tensor in whole], dim=1)
+        by_seed = torch.stack([tensor.view(-1, learners, *tensor.shape[1:]) for tensor in whole], dim=1)
         joined[name] = by_seed.flatten(0, 2)
     for part in parts:
         if part.keys() != like.keys():

@@ -171,8 +171,8 @@ class Training:
             if not all(finite):
                 seeds = sorted({member // self.learners for member, ok in enumerate(finite) if not ok})
                 raise OmarError(
-                    f"the training of seed {', '.join(map(str, seeds))} diverged: at update {self.update} the "
-                    f"loss {name} is not finite (a lower --learning-rate or another --alpha may help)"
+                    f"the training of seed {', '.join(map(str, seeds))} diverged: at update {self.update} "
+                    f"the loss {name} is not finite (a lower --learning-rate or another --alpha may help)"
                 )
         self.losses = {name: float(term.mean()) for name, term in losses.items()}
 
@@ -200,7 +200,8 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     if training.update >= updates:
         return True
     backbone = training.config.backbone
-    minibatches = Minibatches(training.datasets, training.device, backbone.critic)
+    joint = backbone.critic == "centralized"
+    minibatches = Minibatches(training.datasets, training.device, joint=joint)
     reporter.paused()
     while training.update < updates:
         step = training.update

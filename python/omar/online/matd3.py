@@ -22,15 +22,16 @@ from .. import _core
 from ..algorithms import losses
 from ..algorithms.agents import ACTOR, CRITIC, LAST_POLICY_LAYER
 from ..algorithms.optimizer import StackedOptimizer
-from ..algorithms.settings import check_learner, setting
 from ..nets import StackedMlp
+from ..runs import ranges
+from ..runs.decode import check_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from ..algorithms.base import Terms
+    from ..algorithms.base import LossTerms
     from ..algorithms.statistics import Statistics
 
 
@@ -38,31 +39,33 @@ if TYPE_CHECKING:
 class Matd3Settings:
     """Settings of MATD3; the defaults trained the shipped behaviour policies."""
 
-    gamma: float = setting(0.95, "discount factor")
-    batch_size: int = setting(256, "transitions in each seed's minibatch")
-    learning_rate: float = setting(2e-3, "Adam's at the first update")
-    final_learning_rate: float = setting(2e-4, "Adam's at the last update; it falls linearly")
-    polyak_rate: float = setting(
-        0.01, "share of the new weights mixed into the target networks at each update"
-    )
-    hidden: int = setting(64, "width of both hidden layers")
-    clip_norm: float = setting(0.5, "largest gradient norm of a policy, and of a pair of twin critics")
-    reward_scale: float = setting(0.1, "factor on the rewards that the critics learn")
-    saturation_penalty: float = setting(
-        1e-2, "weight of the mean square of a policy's outputs before the tanh"
-    )
+    gamma: float = 0.95
+    """Discount factor."""
+    batch_size: int = 256
+    """Transitions in each seed's minibatch."""
+    learning_rate: float = 2e-3
+    """Adam's at the first update."""
+    final_learning_rate: float = 2e-4
+    """Adam's at the last update; it falls linearly."""
+    polyak_rate: float = 0.01
+    """Share of the new weights mixed into the target networks at each update."""
+    hidden: int = 64
+    """Width of both hidden layers."""
+    clip_norm: float = 0.5
+    """Largest gradient norm of a policy, and of a pair of twin critics."""
+    reward_scale: float = 0.1
+    """Factor on the rewards that the critics learn."""
+    saturation_penalty: float = 1e-2
+    """Weight of the mean square of a policy's outputs before the tanh."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a setting is out of range."""
-        positive = (
-            "batch_size",
-            "learning_rate",
-            "final_learning_rate",
-            "hidden",
-            "clip_norm",
-            "reward_scale",
-        )
-        check_learner(self, positive=positive, penalty="saturation_penalty")
+        """Raises SettingError where a setting has the wrong type or is out of range."""
+        check_types(self)
+        ranges.at_least(self, 1, "batch_size", "hidden")
+        ranges.positive(self, "learning_rate", "final_learning_rate", "clip_norm", "reward_scale")
+        ranges.between(self, 0, 1, "gamma", brackets="[)")
+        ranges.between(self, 0, 1, "polyak_rate", brackets="(]")
+        ranges.at_least(self, 0, "saturation_penalty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Matd3:
         )
         self._own = torch.eye(roles.trained, roles.agents, dtype=torch.bool)[None, :, None, :, None]
 
-    def update(self, batch: JointBatch, progress: float) -> Terms:
+    def update(self, batch: JointBatch, progress: float) -> LossTerms:
         """One update of all members: a critic step, an actor step, then the targets follow.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import OmarError
 from ..threads import one_thread
 from .matd3 import Matd3Settings
 from .training import CollectionSettings, OnlineTraining, training_blocks
@@ -71,10 +72,10 @@ def replay_recipe(task: str) -> ReplayRecipe:
     """The recorded training of a task.
 
     Raises:
-        ValueError: None is recorded.
+        OmarError: None is recorded.
     """
     if task not in REPLAY_RECIPES:
-        raise ValueError(f"no online training of {task} is recorded")
+        raise OmarError(f"no online training of {task} is recorded")
     return REPLAY_RECIPES[task]
 
 
@@ -93,11 +94,11 @@ def medium_replay(
         Columns observations, actions, rewards and next_observations of all agents, `[episodes, 25, A, ...]`.
 
     Raises:
-        ValueError: No recipe for the task, or more transitions than it has.
+        OmarError: No recipe for the task, or more transitions than it has.
     """
     recipe = replay_recipe(task.name)
     if not 0 < transitions <= recipe.transitions:
-        raise ValueError(
+        raise OmarError(
             f"the recorded training of {task.name} has {recipe.transitions:,} transitions, "
             f"{transitions:,} were asked for"
         )

@@ -1,31 +1,28 @@
-"""`python -m omar.collect ship`: chooses the medium and expert policies of a training, with their card."""
+"""Chooses the medium and expert policies of an online training, and writes them with their card."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..behaviors.find import load_prey
 from ..behaviors.policy_file import load_policy, save_policies
-from ..behaviors.shipped import CARD, FOLDER, PREY
+from ..behaviors.shipped import CARD, PREY
+from ..errors import OmarError
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..evaluation.returns import episode_returns
 from ..random import mix
 from ..runs.files import to_json, write_atomically
 from ..runs.folder import versions
 from ..tasks import References, Task, get_task
-from ..terminal.cli import say
-from .behaviors import COTRAINED, FROZEN, SHIPPED
-from .folder import METRICS, POLICIES, Evaluation, OnlineFolder
-from .folder import PREY as TRAINING_PREY
+from .folder import POLICIES, OnlineFolder, policy_file
 from .recorded import replay_recipe
+from .runs import COTRAINED, FROZEN, SHIPPED, read_config, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ..behaviors.policy import Policy
     from ..evaluation.policies import Actor
@@ -44,15 +41,15 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class ShipBehaviors:
-    """Chooses behaviour policies from a training and writes them with a card where the package finds them."""
+class ShipOptions:
+    """Chooses behaviour policies from a training and writes them with a card, as the package ships them."""
 
     run: Path
     """Folder of a training by `python -m omar.collect train`, against the frozen prey where there is one."""
+    out: Path
+    """Folder of the task: its files are replaced."""
     prey_run: Path | None = None
     """Folder of the training that the prey comes from."""
-    out: Path | None = None
-    """Where the files go; the package's own folder of the task when not given."""
     noise: float = 0.1
     """Standard deviation of the noise that the datasets' actions get."""
     episodes: int = 10_000
@@ -60,54 +57,59 @@ class ShipBehaviors:
     candidates: int = 6
     """Policies of the training that are measured with noise before one is chosen."""
 
-    def __call__(self) -> int:
-        """Runs the command."""
-        source = Source.open(self.run)
-        task, prey = source.task, source.prey
-        chooser = Chooser(self, source)
-        expert = chooser.best()
-        random = measure(UniformPolicy(task.action_size), task, prey, self.episodes, REPORTING)
-        returns = {"expert": chooser.report(expert)}
-        references = make_references(task, random, returns["expert"])
-        span = references["expert"]["mean"] - references["random"]["mean"]
-        aim = references["random"]["mean"] + span * task.qualities["medium"].normalized / 100
-        medium = chooser.nearest(aim)
-        returns["medium"] = chooser.report(medium)
-        entry = {
-            "task": task.name,
-            "noise": self.noise,
-            "references": references,
-            "uniform": dataclasses.asdict(random),
-            "command": source.command(),
-            "training": source.settings,
-            "medium_replay": dataclasses.asdict(replay_recipe(task.name)),
+
+def ship(options: ShipOptions) -> dict[str, Any]:
+    """Chooses the policies, measures them, and writes everything.
+
+    Returns:
+        The card: how the policies were trained, their returns, and what scores 0 and 100.
+
+    Raises:
+        OmarError: No training there, or one whose prey was trained too.
+        OSError: The files cannot be written.
+    """
+    source = Source.open(options.run)
+    task, prey = source.task, source.prey
+    chooser = Chooser(options, source)
+    names = {"expert": chooser.best()}
+    random = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
+    returns = {"expert": chooser.report(names["expert"])}
+    references = make_references(task, random, returns["expert"])
+    span = references["expert"]["mean"] - references["random"]["mean"]
+    aim = references["random"]["mean"] + span * task.qualities["medium"].normalized / 100
+    names["medium"] = chooser.nearest(aim)
+    returns["medium"] = chooser.report(names["medium"])
+    entry = {
+        "task": task.name,
+        "noise": options.noise,
+        "references": references,
+        "uniform": dataclasses.asdict(random),
+        "command": source.command(),
+        "training": source.settings,
+        "medium_replay": dataclasses.asdict(replay_recipe(task.name)),
+    }
+    scale = to_references(references) if task.has_prey else None  # None: the paper's
+    shipped_prey = None if prey is None else replace(prey, references=scale)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for quality in ("medium", "expert"):
+        policy = source.policy(names[quality])
+        origin = {**policy.source, "quality": quality}
+        whole = replace(policy, references=scale, prey=shipped_prey, source=origin)
+        save_policies(options.out / f"{quality}.safetensors", [whole])
+        noiseless = measure(policy, task, prey, options.episodes, REPORTING)
+        entry[quality] = {
+            "sha256": policy.sha256,
+            "update": source.update(names[quality]),
+            "return": dataclasses.asdict(returns[quality]),
+            "return_without_noise": dataclasses.asdict(noiseless),
+            "normalized": 100 * (returns[quality].mean - references["random"]["mean"]) / span,
         }
-        scale = to_references(references) if task.has_prey else None  # None: the paper's
-        shipped_prey = None if prey is None else replace(prey, references=scale)
-        out = FOLDER / task.name if self.out is None else self.out
-        out.mkdir(parents=True, exist_ok=True)
-        for quality, name in (("medium", medium), ("expert", expert)):
-            policy = source.policy(name)
-            origin = {**policy.source, "quality": quality}
-            whole = replace(policy, references=scale, prey=shipped_prey, source=origin)
-            save_policies(out / f"{quality}.safetensors", [whole])
-            normalized = 100 * (returns[quality].mean - references["random"]["mean"]) / span
-            entry[quality] = {
-                "sha256": policy.sha256,
-                "update": source.update(name),
-                "return": dataclasses.asdict(returns[quality]),
-                "return_without_noise": dataclasses.asdict(
-                    measure(policy, task, prey, self.episodes, REPORTING)
-                ),
-                "normalized": normalized,
-            }
-            say(f"{quality}: {name}, return {returns[quality].mean:.1f}, normalized {normalized:.1f}")
-        if shipped_prey is not None:
-            save_policies(out / f"{PREY}.safetensors", [shipped_prey])
-            entry["prey"] = {"sha256": shipped_prey.sha256} | prey_origin(shipped_prey, self.prey_run)
-        write_atomically(out / CARD, to_json({**entry, "versions": versions()}))
-        say(f"wrote {out}")
-        return 0
+    if shipped_prey is not None:
+        save_policies(options.out / f"{PREY}.safetensors", [shipped_prey])
+        entry["prey"] = {"sha256": shipped_prey.sha256} | prey_origin(shipped_prey, options.prey_run)
+    entry["versions"] = versions()
+    write_atomically(options.out / CARD, to_json(entry))
+    return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +126,17 @@ class Source:
         """Reads what a training left.
 
         Raises:
-            ValueError: No training is there, or its prey learned along: no two policies had the same one.
+            OmarError: No training is there, or its prey was trained too: no two policies had the same one.
         """
-        settings = OnlineFolder(folder).settings()
-        task = get_task(settings["task"])
-        path = folder / TRAINING_PREY
-        prey = None
-        if task.has_prey:
-            if not path.is_file():
-                raise ValueError(
-                    f"the prey of {folder} learned along: behaviours need a training against a frozen prey"
-                )
-            prey = load_prey(path, task)
-        return Source(folder, settings, task, prey)
+        config = read_config(folder)
+        task = get_task(config.task)
+        prey = OnlineFolder(folder).frozen_prey()
+        if task.has_prey and prey is None:
+            raise OmarError(
+                f"the prey of {folder} was trained together with the predators: behaviour policies "
+                f"need a training against a frozen prey"
+            )
+        return Source(folder, recorded(config), task, prey)
 
     def command(self) -> str:
         """The command line that began the training, all of its settings spelled out."""
@@ -144,11 +144,9 @@ class Source:
 
     def evaluations(self) -> dict[str, float]:
         """Return of every policy by its file's name."""
-        lines = (self.folder / METRICS).read_text(encoding="utf-8").splitlines()
-        found = [Evaluation(**json.loads(line)) for line in lines]
         return {
-            f"seed-{seed}-update-{e.update:08d}.safetensors": value
-            for e in found
+            policy_file(seed, e.update): value
+            for e in OnlineFolder(self.folder).lines()
             for seed, value in enumerate(e.returns)
         }
 
@@ -166,7 +164,7 @@ class Source:
 class Chooser:
     """Measures candidates with the noise of the datasets."""
 
-    options: ShipBehaviors
+    options: ShipOptions
     source: Source
 
     def best(self) -> str:
@@ -211,16 +209,16 @@ def prey_origin(prey: Policy, run: Path | None) -> dict[str, Any]:
     """Which training the prey comes from, and from which of its updates.
 
     Raises:
-        ValueError: The training has no such prey.
+        OmarError: The training has no such prey.
     """
     if run is None:
         return {}
     for path in sorted((run / POLICIES).glob("*-prey-*.safetensors")):
         if load_policy(path).sha256 == prey.sha256:
-            settings = OnlineFolder(run).settings()
+            settings = recorded(read_config(run))
             command = training_command(settings)
             return {"command": command, "training": settings, "update": Source.update(path.name)}
-    raise ValueError(f"the prey is none of those in {run / POLICIES}")
+    raise OmarError(f"{run / POLICIES} does not hold this prey")
 
 
 def to_references(entry: Mapping[str, Any]) -> References:
@@ -229,7 +227,7 @@ def to_references(entry: Mapping[str, Any]) -> References:
 
 
 def make_references(task: Task, random: Measured, expert: Measured) -> dict[str, Any]:
-    """What counts as 0 and 100.
+    """Returns that score 0 and 100.
 
     Without a prey: the paper's. With our prey: uniform actions count as 0, and 100 is set where the expert
     dataset gets the normalized mean that the published expert set has against its own prey.

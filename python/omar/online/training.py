@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..algorithms.settings import setting
 from ..algorithms.statistics import Statistics
 from ..behaviors.policy import Policy
 from ..envs import ParticleEnv
-from ..errors import OmarError
+from ..errors import OmarError, SettingError
 from ..evaluation.returns import episode_returns
 from ..random import Draw, mix, normal_like, uniform_actions
 from ..replay import ReplayBuffer
+from ..runs import ranges
+from ..runs.decode import check_types
 from .matd3 import JointBatch, Matd3, Matd3Settings, Roles
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..algorithms.base import Terms
+    from ..algorithms.base import LossTerms
     from ..tasks import References, Task
 
 # Streams of random numbers of a seed.
@@ -40,21 +41,27 @@ STATISTICS_WORLDS = 4_000  # one episode each: 100,000 uniform steps
 class CollectionSettings:
     """How transitions are collected, and how many updates they get."""
 
-    updates: int = setting(30_000, "updates of every trained agent")
-    worlds: int = setting(100, "worlds of a seed, stepped together")
-    updates_per_step: int = setting(1, "updates after each step of all worlds")
-    warmup: int = setting(50_000, "transitions of uniform actions before the first update")
-    capacity: int = setting(500_000, "transitions that the replay buffer of a seed holds")
-    noise: float = setting(0.1, "standard deviation of the Gaussian exploration noise")
+    updates: int = 30_000
+    """Updates of every trained agent."""
+    worlds: int = 100
+    """Worlds of a seed, stepped together."""
+    updates_per_step: int = 1
+    """Updates after each step of all worlds."""
+    warmup: int = 50_000
+    """Transitions of uniform actions before the first update."""
+    capacity: int = 500_000
+    """Transitions that the replay buffer of a seed holds."""
+    noise: float = 0.1
+    """Standard deviation of the Gaussian exploration noise."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a setting is out of range."""
-        for name in ("updates", "worlds", "updates_per_step", "warmup", "capacity", "noise"):
-            least = 0 if name in ("updates", "noise") else 1
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        """Raises SettingError where a setting has the wrong type or is out of range."""
+        check_types(self)
+        ranges.between(self, 0, 2**32 - 1, "updates")
+        ranges.at_least(self, 1, "worlds", "updates_per_step", "warmup", "capacity")
+        ranges.at_least(self, 0, "noise")
         if self.capacity < self.warmup:
-            raise ValueError(f"capacity must be at least warmup = {self.warmup}, got {self.capacity}")
+            raise SettingError("capacity", f"must be at least warmup = {self.warmup}, got {self.capacity}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +115,8 @@ class OnlineTraining:
         if prey is not None and not (prey.moves_prey and prey.task == task.name):
             raise OmarError(f"{task.name} cannot be trained against a policy of {prey.task}")
         if settings.batch_size > collection.warmup:
-            raise OmarError(
-                f"batch_size must be at most warmup = {collection.warmup}, got {settings.batch_size}"
+            raise SettingError(
+                "batch_size", f"must be at most warmup = {collection.warmup}, got {settings.batch_size}"
             )
         self.task, self.collection, self.prey = task, collection, prey
         self.step = self.updates = 0
@@ -149,7 +156,7 @@ class OnlineTraining:
         """Whether all worlds are about to start an episode: then `load` can take the state over."""
         return self.step % self.task.episode_length == 0
 
-    def advance(self) -> tuple[list[Transitions], Terms]:
+    def advance(self) -> tuple[list[Transitions], LossTerms]:
         """One step of all worlds, then its updates.
 
         Returns:
@@ -159,7 +166,7 @@ class OnlineTraining:
         for seed, new in enumerate(transitions):
             self.buffer.extend(new.columns(), dataset=seed)
         self.step += 1
-        terms: Terms = {}
+        terms: LossTerms = {}
         if self.step * self.collection.worlds >= self.collection.warmup:
             for _ in range(self.collection.updates_per_step):
                 if not self.finished:
@@ -205,7 +212,7 @@ class OnlineTraining:
             return observations.new_empty(*observations.shape[:2], 0, self.task.action_size)
         return self.prey(observations[:, :, self.roles.trained :, : self.task.obs_sizes[-1]])
 
-    def _update(self) -> Terms:
+    def _update(self) -> LossTerms:
         settings = self.algorithm.settings
         rows = self.buffer.sample(
             settings.batch_size, members=len(self.keys), seed=self._sample_key, step=self.updates

@@ -8,6 +8,7 @@ JSON a checkpoint does not exist. The two newest are kept.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ import safetensors.torch
 import torch
 
 from ..errors import OmarError
+from .decode import decode
 from .files import read_json, seal, sweep_partial, to_json, unseal, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -34,6 +36,15 @@ class Checkpoint:
     update: int
     parts: Mapping[str, Mapping[str, Tensor]]  # tensors by name, for every part
     state: Mapping[str, Any]  # what else `save` was given
+
+
+@dataclass(frozen=True, slots=True)
+class _Description:
+    """The JSON of a checkpoint."""
+
+    update: int
+    parts: Mapping[str, str]  # checksum of every part's file
+    state: Mapping[str, Any]
 
 
 def save(
@@ -117,14 +128,12 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Checkpoint:
-    entries = unseal(read_json(path), str(path))
-    update, checksums, state = (entries.get(name) for name in ("update", "parts", "state"))
-    whole = isinstance(update, int) and isinstance(checksums, dict) and isinstance(state, dict)
-    if not whole or path.stem != f"update-{update:08d}":
+    description = decode(_Description, unseal(read_json(path), str(path)), str(path))
+    if path.stem != f"update-{description.update:08d}":
         raise OmarError(f"{path} is damaged: it does not describe this checkpoint")
     parts = {}
-    for part, checksum in checksums.items():
-        file = _part(path.parent, update, part)
+    for part, checksum in description.parts.items():
+        file = _part(path.parent, description.update, part)
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != checksum:
             raise OmarError(f"{file} is damaged: it has another checksum than {path.name} says")
@@ -132,4 +141,4 @@ def _read(path: Path) -> Checkpoint:
             parts[part] = safetensors.torch.load(data)
         except safetensors.SafetensorError as error:
             raise OmarError(f"{file} is damaged: {error}") from None
-    return Checkpoint(update, parts, state)
+    return Checkpoint(description.update, parts, description.state)

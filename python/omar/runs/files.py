@@ -7,16 +7,28 @@ import itertools
 import json
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OmarError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 SEAL = "sha256"  # of the other entries of a sealed file
 _numbers = itertools.count()
+
+
+def expand_user(path: str | Path) -> Path:
+    """A path with its `~` replaced by a home folder.
+
+    Raises:
+        OmarError: There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise OmarError(f"{path}: this machine knows no home folder for it") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -7,6 +7,7 @@
 | checkpoint/ | the two newest states of the training |
 | policy.safetensors | the policies of the newest checkpoint, which need nothing else to act |
 | result.json | the final scores, sealed with a checksum |
+| curve.png | the learning curve |
 | tensorboard/ | the metrics as events |
 """
 
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 
     from .metrics import Evaluation
 
-CONFIG, METRICS, RESULT, CHECKPOINT, POLICY, EVENTS = (
+CONFIG, METRICS, RESULT, CHECKPOINT, CURVE, EVENTS = (
     "config.json",
     "metrics.jsonl",
     "result.json",
     "checkpoint",
-    "policy.safetensors",
+    "curve.png",
     "tensorboard",
 )
 
