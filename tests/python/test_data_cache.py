@@ -15,7 +15,7 @@ from data_cases import some_prey
 from omar.behaviors import load
 from omar.behaviors.shipped import load_prey
 from omar.data import ensure_dataset, home, replay_buffer, resolve_datasets
-from omar.data.dataset import FLOAT_COLUMNS
+from omar.data.manifest import FLOAT_COLUMNS
 from omar.envs import ParticleEnv
 from omar.errors import DatasetError
 from omar.tasks import TASKS, get_task

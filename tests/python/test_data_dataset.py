@@ -13,15 +13,16 @@ import pytest
 from data_cases import LENGTH, make_columns, make_dataset, make_spec
 from omar.data import Dataset, DatasetWriter, write_dataset
 from omar.data.card import return_bins
-from omar.data.manifest import MANIFEST, file_sha256, whole_sha256
+from omar.data.manifest import MANIFEST, file_sha256, seal, whole_sha256
 from omar.errors import DatasetError
+from omar.tasks import References
 
 
 def edit_manifest(dataset, change):
     path = dataset.path / MANIFEST
     raw = json.loads(path.read_text())
     change(raw)
-    path.write_text(json.dumps(raw))
+    path.write_text(json.dumps(seal(raw)))
 
 
 def rewrite(dataset, name, array):
@@ -68,11 +69,7 @@ def test_manifest_states_what_numpy_and_hashlib_say(tmp_path):
     for name, info in manifest.columns.items():
         assert file_sha256(dataset.path / f"{name}.npy") == info.sha256
         assert (dataset.path / f"{name}.npy").stat().st_size == info.bytes
-    assert manifest.references == {
-        "random": -4.1,
-        "expert": 185.6,
-        "source": "paper, with its authors' prey",
-    }
+    assert manifest.references == References(-4.1, 185.6, "paper, with its authors' prey")
     assert {"omar", "torch", "numpy"} <= manifest.versions.keys()
 
 
@@ -154,15 +151,35 @@ def test_missing_pieces_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw.pop("episodes"), "is damaged: it lacks episodes"),
+        (lambda raw: raw.pop("episodes"), "is damaged: `episodes` is missing"),
         (lambda raw: raw.update(format="other"), "is not the manifest of a dataset"),
-        (lambda raw: raw.update(format_version=99), "has format version 99, this version of omar reads 1"),
-        (lambda raw: raw["columns"]["actions"].pop("sha256"), "is damaged: an entry has the wrong form"),
-        (lambda raw: raw["columns"].pop("states", raw["columns"].pop("actions")), "checksum does not belong"),
-        (lambda raw: raw["columns"]["actions"].update(sha256="0" * 64), "checksum does not belong"),
-        (lambda raw: raw.update(transitions=7), "has 100 rows instead of 7"),
-        (lambda raw: raw["columns"]["actions"].update(dtype="<f8"), "is float32 .* its manifest says <f8"),
-        (lambda raw: raw["columns"]["actions"].update(shape=[5]), r"its manifest says <f4 \[5\]"),
+        (lambda raw: raw.update(format_version=1), "has format version 1, this version of omar reads 2"),
+        (lambda raw: raw["columns"]["actions"].pop("sha256"), "`columns.actions.sha256` is missing"),
+        (lambda raw: raw["columns"].pop("actions"), "`columns` has no column 'actions'"),
+        (
+            lambda raw: raw["columns"].update({"../x": raw["columns"].pop("actions")}),
+            "`columns` has no column 'actions'",
+        ),
+        (
+            lambda raw: raw["columns"].update({"../x": raw["columns"]["actions"]}),
+            "`columns` has an unknown column '../x'",
+        ),
+        (lambda raw: raw["columns"]["actions"].update(sha256="0" * 64), "`sha256` is not the checksum of"),
+        (lambda raw: raw.update(transitions=7), "`columns.actions` has 100 rows instead of 7"),
+        (lambda raw: raw["columns"]["actions"].update(dtype="<f8"), "`columns.actions` must be <f4 of rank 3"),
+        (lambda raw: raw["columns"]["actions"].update(shape=[100]), r"rank 3, got <f4 \[100\]"),
+        (lambda raw: raw["columns"]["actions"].update(shape=[100, 3, 1]), r"manifest.json says <f4 \[100, 3, 1"),
+        (lambda raw: raw.update(quality="../x"), r"`quality` is not a name, got '\.\./x'"),
+        (lambda raw: raw.update(task="/etc"), "`task` is not a name, got '/etc'"),
+        (lambda raw: raw.update(quality=""), "`quality` is not a name, got ''"),
+        (lambda raw: raw.update(episodes=0), "`episodes` must be at least 1, got 0"),
+        (lambda raw: raw.update(episodes=True), "`episodes` must be an integer, got true"),
+        (lambda raw: raw.update(recipe=None), "`recipe` must be a JSON object, got null"),
+        (lambda raw: raw.update(recipe=[]), r"`recipe` must be a JSON object, got \[\]"),
+        (lambda raw: raw.update(columns=5), "`columns` must be a JSON object, got 5"),
+        (lambda raw: raw["references"].update(random="x"), "`references.random` must be a finite number"),
+        (lambda raw: raw["references"].update(random=516.8), "`references` must give different returns"),
+        (lambda raw: raw.update(colour="blue"), "`colour` is not a known entry"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(tmp_path, change, message):
@@ -172,18 +189,49 @@ def test_a_manifest_that_does_not_fit_is_refused(tmp_path, change, message):
         Dataset.open(dataset.path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", "\x00\xff", "[" * 100_000, '{"a": ' * 100_000, '{"a": %s}' % ("1" * 5_000)]
+)
 def test_a_manifest_that_is_no_json_object_is_refused(tmp_path, text):
     dataset = make_dataset(tmp_path / "set")
     (dataset.path / MANIFEST).write_text(text, encoding="latin-1")
-    with pytest.raises(DatasetError, match=r"is damaged: it is not JSON|it holds no JSON object"):
+    with pytest.raises(DatasetError, match=r"manifest.json is damaged: it (is not JSON|holds no JSON object)"):
         Dataset.open(dataset.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw["references"].update(random=0.0),
+        lambda raw: raw.update(quality="expert"),
+        lambda raw: raw["recipe"].update(prey={"source": "uniform"}),
+        lambda raw: raw["returns"].update(mean=1.0),
+        lambda raw: raw["versions"].update(torch="9"),
+        lambda raw: raw.update(episode_length=7),
+        lambda raw: raw.pop("checksum"),
+        lambda raw: raw.update(checksum=5),
+    ],
+)
+def test_no_entry_of_a_manifest_changes_unseen(tmp_path, change):
+    path = make_dataset(tmp_path / "set").path
+    raw = json.loads((path / MANIFEST).read_text())
+    change(raw)
+    (path / MANIFEST).write_text(json.dumps(raw))
+    with pytest.raises(DatasetError, match=r"manifest.json is damaged: its checksum does not belong to its"):
+        Dataset.open(path)
+
+
+def test_a_value_that_json_does_not_have_is_refused(tmp_path):
+    path = make_dataset(tmp_path / "set").path / MANIFEST
+    path.write_text(path.read_text().replace('"expert": 516.8', '"expert": NaN'))
+    with pytest.raises(DatasetError, match=r"manifest.json is damaged: it holds a value that JSON does not"):
+        Dataset.open(path.parent)
 
 
 def test_pickled_columns_are_never_loaded(tmp_path):
     dataset = make_dataset(tmp_path / "set")
     rewrite(dataset, "actions", np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DatasetError, match=r"actions.npy cannot be read"):
+    with pytest.raises(DatasetError, match=r"is damaged: .*actions.npy cannot be read as a .npy file"):
         Dataset.open(dataset.path)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from data_cases import LENGTH, make_columns, make_dataset, make_spec
 from omar.data import write_dataset
-from omar.data.formats import FORMATS, export_dataset, import_dataset
+from omar.data.formats import FORMATS, export_dataset
+from omar.data.importing import import_dataset
 from omar.errors import DatasetError
 
 FOLDERS = {  # where the set lies below the export's destination

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from .. import _core
-from ..data.cache import home
 from ..data.generate import build, make_plan
+from ..data.home import home
 from .measure import Record, Setup, Spread
 from .rollout import layers, policy_flops
 

@@ -1,10 +1,12 @@
 """Datasets: on disk, generated on first use, and in the formats of others."""
 
 from ..errors import DatasetError
-from .cache import ensure_dataset, home, resolve_datasets
+from .cache import ensure_dataset, resolve_datasets
 from .dataset import Dataset
+from .home import home
 from .replay import replay_buffer
-from .writer import DatasetSpec, DatasetWriter, write_dataset
+from .spec import DatasetSpec
+from .writer import DatasetWriter, write_dataset
 
 __all__ = [
     "Dataset",

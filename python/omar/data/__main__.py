@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ..behaviors.find import choose_prey
+from ..errors import DatasetError
+from ..runs.files import expand_user
 from ..tasks import get_task
 from ..terminal.cli import DataSeed, run_one_of, say
-from .cache import ensure_dataset
-from .card import card_table, make_card, plot_card
+from .cache import cached_dataset, ensure_dataset
+from .card import Card, card_table, make_card, plot_card
 from .dataset import Dataset
-from .formats import export_dataset, get_format, import_dataset
+from .episodes import TimeLimits
+from .formats import export_dataset, get_format
+from .importing import import_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which dataset: one of the cache, generated on first use, or a folder."""
+    """Which dataset: one of the cache or a folder."""
 
     task: str = "simple_spread"  # name of a task
     quality: str = "random"  # random, medium-replay, medium or expert
@@ -33,42 +37,58 @@ class Choice:
     prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)
     folder: Path | None = None  # a dataset's folder instead of task, quality, seed, steps and prey
 
-    def find(self) -> Dataset:
-        """Opens the dataset, generating it if need be."""
+    def find(self, *, make: bool) -> Dataset:
+        """Opens the dataset; one of the cache that is not there yet is generated if `make` says so."""
         if self.folder is not None:
-            return Dataset.open(self.folder)
+            return Dataset.open(expand_user(self.folder))
         prey = choose_prey(get_task(self.task), self.prey)
-        return ensure_dataset(self.task, self.quality, self.seed, steps=self.steps, prey=prey)
+        get = ensure_dataset if make else cached_dataset
+        return get(self.task, self.quality, self.seed, steps=self.steps, prey=prey)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info(Choice):
-    """Prints and plots a dataset's returns and actions."""
+    """Prints and plots a dataset's returns and actions.
+
+    One that is named by task and quality is generated first where the cache does not have it.
+    """
 
     json: bool = False  # print the figures as JSON and draw nothing
     plot: Path | None = None  # where the picture goes; card.png in the dataset's folder by default
 
     def __call__(self) -> int:
         """Runs the command."""
-        dataset = self.find()
+        dataset = self.find(make=True).verified()
         card = make_card(dataset)
         if self.json:
             say(json.dumps(card.summary()))
             return 0
-        picture = dataset.path / "card.png" if self.plot is None else self.plot
-        plot_card(card, picture)
         Console().print(card_table(card))
-        say(f"folder:  {dataset.path}\nsha256:  {dataset.manifest.sha256}\npicture: {picture}")
+        say(f"folder:  {dataset.path}\nsha256:  {dataset.manifest.sha256}\npicture: {self._draw(card)}")
         return 0
+
+    def _draw(self, card: Card) -> str:
+        """Draws the picture; a set whose folder is read-only has figures all the same."""
+        path = card.dataset.path / "card.png" if self.plot is None else expand_user(self.plot)
+        try:
+            plot_card(card, path)
+        except DatasetError as error:
+            if self.plot is not None:
+                raise
+            return f"none, {error}; --plot FILE chooses another place"
+        return str(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify(Choice):
-    """Reads a whole dataset: checksums, finite values, flags, and steps that follow one another."""
+    """Reads a whole dataset: checksums, finite values, flags, and steps that follow one another.
+
+    It generates none.
+    """
 
     def __call__(self) -> int:
         """Runs the command."""
-        dataset = self.find()
+        dataset = self.find(make=False)
         dataset.verify()
         say(f"{dataset.path} is whole: {len(dataset):,} transitions, sha256 {dataset.manifest.sha256}")
         return 0
@@ -81,12 +101,20 @@ class Import:
     format: str  # authors, minari or vault
     source: Path  # the folder to read
     out: Path  # the dataset's folder to write; give it to --dataset of omar.train
-    task: str = "simple_spread"  # name of the task it belongs to
-    quality: str = "random"  # what to call it
+    task: str | None = None  # name of its task; what its metadata says by default, or else simple_spread
+    quality: str | None = None  # what to call it, one of the paper's qualities or a name of your own
+    time_limits: TimeLimits = "auto"  # dones at the time limit: truncate, keep, or truncate if all are
 
     def __call__(self) -> int:
         """Runs the command."""
-        dataset, notes = import_dataset(self.format, self.source, self.task, self.quality, self.out)
+        dataset, notes = import_dataset(
+            self.format,
+            expand_user(self.source),
+            self.task,
+            self.quality,
+            expand_user(self.out),
+            time_limits=self.time_limits,
+        )
         for note in notes:
             say(f"note: {note}")
         say(f"{dataset.path}: {len(dataset):,} transitions in {dataset.manifest.episodes:,} episodes")
@@ -95,7 +123,10 @@ class Import:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export(Choice):
-    """Writes a dataset in a foreign format: authors, minari or vault."""
+    """Writes a dataset in a foreign format: authors, minari or vault.
+
+    One that is named by task and quality is generated first where the cache does not have it.
+    """
 
     format: str  # authors, minari or vault
     out: Path  # the folder to write
@@ -103,10 +134,11 @@ class Export(Choice):
     def __call__(self) -> int:
         """Runs the command."""
         get_format(self.format)
-        dataset = self.find()
-        for note in export_dataset(self.format, dataset, self.out):
+        dataset = self.find(make=True).verified()
+        out = expand_user(self.out)
+        for note in export_dataset(self.format, dataset, out):
             say(f"note: {note}")
-        say(f"{self.out}: {len(dataset):,} transitions as {self.format}")
+        say(f"{out}: {len(dataset):,} transitions as {self.format}")
         return 0
 
 

@@ -3,8 +3,8 @@
 A set is the folder `{root}/{task}/{quality}/seed_{s}_data` with, for learner i, `obs_i.npy` [n, O],
 `acs_i.npy` [n, A], `rews_i.npy` [n], `next_obs_i.npy` [n, O] and `dones_i.npy` [n]; sets with global states
 add `states_i.npy` and `next_states_i.npy` [n, G]. The prey, where there is one, is agent N: the authors' code
-needs its files too. There is no episode index: an episode ends where the next
-row starts elsewhere.
+needs its files too. There is no episode index: an episode ends where the next row starts elsewhere. Sets of
+others may lack next_obs, and their dones may mark the time limit.
 """
 
 from __future__ import annotations
@@ -14,14 +14,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DatasetError
-from ..tasks import Task, get_task
-from .dataset import CHUNK_ROWS, PREY_COLUMNS, STATE_COLUMNS, Dataset
-from .foreign import Columns, Foreign, any_agent, as_flags, as_float32, claim, rounding_note
+from ..tasks import QUALITIES, TASKS
+from .folders import whole_folder
+from .foreign import (
+    Columns,
+    Foreign,
+    any_agent,
+    as_flags,
+    as_float32,
+    as_rewards,
+    rounding_note,
+    stack,
+    write_origin,
+)
+from .manifest import PREY_COLUMNS, STATE_COLUMNS
+from .npy import open_npy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from ..tasks import Task
+    from .dataset import Dataset
 
 STEMS = {
     "observations": "obs",
@@ -36,108 +51,101 @@ NAMES = {"half_cheetah": "HalfCheetah-v2"}  # the authors' names of tasks where 
 
 def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     """Writes `destination/{task}/{quality}/seed_{s}_data`; returns what the layout drops."""
-    seed = dataset.manifest.recipe.get("seed", 0)
+    seed = dataset.manifest.recipe.get("seed")
+    seed = seed if type(seed) is int and seed >= 0 else 0
     folder = destination / NAMES.get(dataset.task, dataset.task) / dataset.quality / f"seed_{seed}_data"
-    claim(folder)
-    columns = dataset.columns()
+    with whole_folder(folder) as temporary:
+        _write_columns(dataset.columns(), temporary)
+        write_origin(temporary, dataset.manifest)
+    ends = "truncations are not stored: an episode ends where the next row starts elsewhere"
+    task = TASKS.get(dataset.task)
+    if task is None or not task.has_prey:
+        return (ends,)
+    notes: tuple[str, ...] = ()
+    if PREY_COLUMNS[0] not in dataset.manifest.columns:
+        agent = dataset.manifest.columns["rewards"].shape[1]
+        notes = (f"the set does not hold the prey's columns: the authors' code asks for obs_{agent}.npy",)
+    return (
+        *notes,
+        f"the prey's network is not stored: the authors' code asks for {dataset.task}/{PREY_FILE} to "
+        "evaluate against",
+        ends,
+    )
+
+
+def _write_columns(columns: Columns, folder: Path) -> None:
     learners = columns["rewards"].shape[1]
+    dones = columns["terminated"].astype(np.float32)
     for learner in range(learners):
         for name, stem in STEMS.items():
             np.save(folder / f"{stem}_{learner}.npy", columns[name][:, learner])
-        np.save(folder / f"{DONES}_{learner}.npy", columns["terminated"].astype(np.float32))
+        np.save(folder / f"{DONES}_{learner}.npy", dones)
         for name in STATE_COLUMNS:
             if name in columns:
                 np.save(folder / f"{name}_{learner}.npy", columns[name])
-    notes: tuple[str, ...] = ()
     if PREY_COLUMNS[0] in columns:
         for name, stem in zip(PREY_COLUMNS, STEMS.values(), strict=True):
             np.save(folder / f"{stem}_{learners}.npy", columns[name])
-        np.save(folder / f"{DONES}_{learners}.npy", columns["terminated"].astype(np.float32))
-    elif get_task(dataset.task).has_prey:
-        notes = (f"the set does not hold the prey's columns: the authors' code asks for obs_{learners}.npy",)
-    if get_task(dataset.task).has_prey:
-        notes += (
-            f"the prey's network is not stored: the authors' code asks for {dataset.task}/{PREY_FILE} to "
-            "evaluate against",
-        )
-    return (
-        *notes,
-        "truncations are not stored: an episode ends where the next row starts elsewhere",
-        "the manifest (recipe, versions, references, checksums) is not stored",
-    )
+        np.save(folder / f"{DONES}_{learners}.npy", dones)
 
 
 def read(source: Path, task: Task) -> Foreign:
     """Reads one set, the folder that holds `obs_0.npy`."""
-    arrays: Columns = {}
-    for name, stem in STEMS.items():
-        arrays[name] = _stack(source, stem, task.num_learners)
+    learners = task.num_learners
     if (source / f"{STEMS['observations']}_{task.num_agents}.npy").exists():
         raise DatasetError(
             f"{source} is not a dataset of {task.name}: it has more than {task.num_agents} agents"
         )
-    dones = _stack(source, DONES, task.num_learners)
-    columns: Columns = {name: as_float32(array, f"{source}: {STEMS[name]}") for name, array in arrays.items()}
-    columns["rewards"] = columns["rewards"].reshape(len(columns["rewards"]), -1)
-    terminated = any_agent(as_flags(dones, f"{source}: {DONES}").reshape(len(dones), -1))
-    columns["terminated"] = terminated
-    columns["truncated"] = _jumps(columns)
-    prey = f"_{task.num_learners}.npy"
-    if task.has_prey and (source / f"{STEMS['observations']}{prey}").exists():
-        for name, stem in zip(PREY_COLUMNS, STEMS.values(), strict=True):
-            columns[name] = as_float32(_load(source / f"{stem}{prey}"), f"{source}: {stem}{prey}")
+    raw = {name: _stack(source, stem, learners) for name, stem in _stored(source, 0).items()}
+    dones = _stack(source, DONES, learners)
+    columns: Columns = {name: _convert(name, array, source, 2) for name, array in raw.items()}
+    columns["terminated"] = any_agent(as_flags(dones, f"{source}: {DONES}"))
+    if task.has_prey and (source / f"{STEMS['observations']}_{learners}.npy").exists():
+        for name, stem in _stored(source, learners).items():
+            array = _load(source / f"{stem}_{learners}.npy")
+            columns[f"prey_{name}"] = _convert(name, array, source, 1)
     for name in STATE_COLUMNS:
         if (source / f"{name}_0.npy").exists():
-            columns[name] = _state(source, name, task.num_learners)
-    return Foreign(
-        columns,
-        (
-            "episode ends were found where a row does not start where the one before it ended",
-            *rounding_note(arrays),
-        ),
-    )
+            columns[name] = _state(source, name, learners)
+    quality = source.resolve().parent.name
+    return Foreign(columns, rounding_note(raw), quality if quality in QUALITIES else None)
 
 
-def _jumps(columns: Columns) -> npt.NDArray[np.bool_]:
-    """[n], true where the next row does not start where this one ended; the last row counts as an end."""
-    observations, following = columns["observations"], columns["next_observations"]
-    if observations.shape != following.shape:
-        raise DatasetError(
-            f"obs and next_obs must be alike, got {list(observations.shape)} and {list(following.shape)}"
-        )
-    jumps = np.ones(len(observations), np.bool_)
-    for start in range(0, len(observations) - 1, CHUNK_ROWS):
-        stop = min(start + CHUNK_ROWS, len(observations) - 1)
-        jumps[start:stop] = (observations[start + 1 : stop + 1] != following[start:stop]).any(axis=(1, 2))
-    return jumps
+def _stored(source: Path, agent: int) -> dict[str, str]:
+    """The stems of an agent's files; next_obs is optional, and other files are missed when they are read."""
+    return {
+        name: stem
+        for name, stem in STEMS.items()
+        if name != "next_observations" or (source / f"{stem}_{agent}.npy").exists()
+    }
+
+
+def _convert(name: str, array: npt.NDArray[Any], source: Path, rank: int) -> npt.NDArray[np.float32]:
+    what = f"{source}: {STEMS[name]}"
+    return as_rewards(array, what, rank) if name == "rewards" else as_float32(array, what)
 
 
 def _stack(source: Path, stem: str, learners: int) -> npt.NDArray[Any]:
     """[n, N, ...] from the files of N learners."""
-    columns = [_load(source / f"{stem}_{learner}.npy") for learner in range(learners)]
-    for learner, column in enumerate(columns):
-        if column.shape != columns[0].shape:
-            raise DatasetError(
-                f"{source}: {stem}_{learner}.npy is {list(column.shape)}, "
-                f"{stem}_0.npy is {list(columns[0].shape)}"
-            )
-    return np.stack(columns, axis=1)
+    names = [f"{stem}_{learner}.npy" for learner in range(learners)]
+    arrays = [_load(source / name) for name in names]
+    try:
+        return stack(arrays, names)
+    except DatasetError as error:
+        raise DatasetError(f"{source}: {error}") from None
 
 
 def _state(source: Path, name: str, learners: int) -> npt.NDArray[np.float32]:
-    stacked = _stack(source, name, learners)
+    stacked = as_float32(_stack(source, name, learners), f"{source}: {name}")
     if not (stacked == stacked[:, :1]).all():
         raise DatasetError(f"{source}: {name} must be the same for all learners")
-    return as_float32(stacked[:, 0], f"{source}: {name}")
+    return stacked[:, 0]
 
 
 def _load(path: Path) -> npt.NDArray[Any]:
     if not path.is_file():
         raise DatasetError(f"{path.parent} is not a set of the authors' layout: {path.name} is missing")
-    try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DatasetError(f"{path} cannot be read as a .npy file: {error}") from None
+    array = open_npy(path)
     if array.ndim == 0:
         raise DatasetError(f"{path} holds a single number instead of a column")
     return array

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 from filelock import FileLock
 
 from ..errors import DatasetError
 from ..runs.files import expand_user
-from ..tasks import QUALITIES
+from ..tasks import QUALITIES, get_task
 from .dataset import Dataset
+from .folders import remove_partial
 from .generate import Plan, build, make_plan
-from .manifest import recipe_sha256
-from .writer import remove_partial
+from .home import home
+from .manifest import FORMAT_VERSION, recipe_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..behaviors.policy import Policy
 
 
-def home() -> Path:
-    """Folder of everything that is made on first use: OMAR_HOME, or the platform's cache folder."""
-    chosen = os.environ.get("OMAR_HOME")
-    return expand_user(chosen) if chosen else Path(platformdirs.user_cache_dir("omar"))
-
-
 def dataset_folder(plan: Plan) -> Path:
     """Where a generated dataset lies: a folder of its own for everything that decides its bytes."""
-    key = recipe_sha256(plan.recipe())[:8]
+    key = recipe_sha256(plan.recipe() | {"format": FORMAT_VERSION})[:8]
     return home() / "datasets" / plan.task.name / plan.quality / f"seed_{plan.seed}-{key}"
 
 
@@ -55,7 +47,7 @@ def ensure_dataset(
         data_seed: Seed of the dataset; a training seed s uses dataset s by default.
         steps: Transitions, a multiple of the episode length; the published size when None.
         prey: Who moves the prey of a task that has one; the shipped prey when None.
-        rebuild: Generate it anew even if it is there.
+        rebuild: Generate it again even if it exists; the old one stays until the new one takes its place.
         progress: Show a progress bar when generating takes longer than two seconds.
 
     Raises:
@@ -70,47 +62,102 @@ def ensure_dataset(
         if path.exists() and not rebuild:  # another process was faster
             return _open_cached(path, plan)
         remove_partial(path)
-        if path.exists():
-            shutil.rmtree(path)
-        return build(plan, path, progress=progress)
+        return build(plan, path, replace=rebuild, progress=progress)
+
+
+def cached_dataset(
+    task: str, quality: str, data_seed: int = 0, *, steps: int | None = None, prey: Policy | None = None
+) -> Dataset:
+    """Opens a dataset of the cache, and makes nothing.
+
+    Raises:
+        DatasetError: It was not generated yet, or it is damaged.
+        ValueError: Unknown task or quality.
+    """
+    plan = make_plan(task, quality, data_seed, steps=steps, prey=prey)
+    path = dataset_folder(plan)
+    if not path.exists():
+        raise DatasetError(f"no dataset at {path}: make it with `{_command(plan)}`")
+    return _open_cached(path, plan)
 
 
 def resolve_datasets(
-    task: str, dataset: str, data_seeds: list[int], *, prey: Policy | None = None, progress: bool = True
+    task: str,
+    dataset: str | Path | Sequence[str | Path],
+    data_seeds: Sequence[int],
+    *,
+    prey: Policy | None = None,
+    progress: bool = True,
 ) -> list[Dataset]:
-    """The datasets of several training seeds.
+    """The datasets of S training seeds, their contents checked.
 
     Args:
         task: The task that the datasets must belong to.
-        dataset: A quality's name (a generated dataset for each seed) or a dataset's folder (for all seeds).
-        data_seeds: Seeds of the datasets, one for each training seed.
+        dataset: A quality's name (a generated dataset for each seed) or a dataset's folder; one for all
+            seeds, or one for each.
+        data_seeds: [S] seeds of generated datasets, one for each training seed.
         prey: As in `ensure_dataset`.
-        progress: As in `ensure_dataset`.
+        progress: As in `ensure_dataset`; also of the check.
 
     Raises:
-        DatasetError: No dataset there, a damaged one, or one of another task.
+        DatasetError: No dataset there, a damaged one, one of another task, or neither one nor S of them.
+        ValueError: Unknown task.
     """
-    if dataset in QUALITIES:
-        return [ensure_dataset(task, dataset, seed, prey=prey, progress=progress) for seed in data_seeds]
-    folder = expand_user(dataset)
+    given = [dataset] if isinstance(dataset, str | Path) else list(dataset)
+    if len(given) not in (1, len(data_seeds)):
+        raise DatasetError(
+            f"--dataset takes one set for all seeds or one for each: {len(given)} were given for "
+            f"{len(data_seeds)} seeds"
+        )
+    each = given * len(data_seeds) if len(given) == 1 else given
+    found: dict[tuple[str, int | None], Dataset] = {}
+    result = []
+    for name, seed in zip(each, data_seeds, strict=True):
+        key = (str(name), seed if str(name) in QUALITIES else None)
+        if key not in found:
+            found[key] = _resolve(task, str(name), seed, prey, progress=progress)
+        result.append(found[key])
+    return result
+
+
+def _resolve(task: str, name: str, seed: int, prey: Policy | None, *, progress: bool) -> Dataset:
+    if name in QUALITIES:
+        dataset = ensure_dataset(task, name, seed, prey=prey, progress=progress)
+        with _suggesting_rebuild(make_plan(task, name, seed, prey=prey)):
+            return dataset.verified(progress=progress)
+    folder = expand_user(name)
     if not folder.exists():
         raise DatasetError(
-            f"unknown dataset {dataset!r}: it is neither a quality ({', '.join(QUALITIES)}) nor a folder"
+            f"unknown dataset {name!r}: it is neither a quality ({', '.join(QUALITIES)}) nor a folder"
         )
-    opened = Dataset.open(folder)
-    if opened.task != task:
-        raise DatasetError(f"{folder} is a dataset of {opened.task}, not of {task}")
-    return [opened] * len(data_seeds)
+    dataset = Dataset.open(folder)
+    dataset.check_task(get_task(task))
+    return dataset.verified(progress=progress)
 
 
 def _open_cached(path: Path, plan: Plan) -> Dataset:
     try:
         return Dataset.open(path)
+    except DatasetError:
+        with _suggesting_rebuild(plan):  # a second look: the first may have met a rebuild's two renames
+            return Dataset.open(path)
+
+
+def _command(plan: Plan) -> str:
+    """What generates the dataset of a plan."""
+    steps = "" if plan.steps == plan.task.qualities[plan.quality].transitions else f" --steps {plan.steps}"
+    return (
+        f"python -m omar.collect dataset --task {plan.task.name} --quality {plan.quality} "
+        f"--seed {plan.seed}{steps}"
+    )
+
+
+@contextmanager
+def _suggesting_rebuild(plan: Plan) -> Iterator[None]:
+    try:
+        yield
     except DatasetError as error:
-        raise DatasetError(
-            f"{error}; rebuild it with `python -m omar.collect dataset --task {plan.task.name} "
-            f"--quality {plan.quality} --seed {plan.seed} --rebuild`"
-        ) from None
+        raise DatasetError(f"{error}; rebuild it with `{_command(plan)} --rebuild`") from None
 
 
 @contextmanager

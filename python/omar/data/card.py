@@ -9,8 +9,8 @@ import numpy as np
 from rich.table import Table
 
 from ..errors import DatasetError
-from ..tasks import References, get_task, normalized_score
-from .dataset import CHUNK_ROWS, Dataset
+from ..tasks import get_task, normalized_score
+from .checks import CHUNK_ROWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from .dataset import Dataset
 
 PLANE_BINS = 40  # a dimension of the histogram of two action components
 SATURATED = 0.99  # |a| above which an action counts as saturated
@@ -57,9 +59,8 @@ def make_card(dataset: Dataset) -> Card:
     """Reads a dataset once and computes its card."""
     task = get_task(dataset.task)
     returns = dataset.episode_returns()
-    references = References(**dataset.manifest.references)
     counts, std, saturated = _action_figures(dataset.column("actions"))
-    normalized = normalized_score(task, returns, references).astype(np.float64)
+    normalized = normalized_score(task, returns, dataset.manifest.references).astype(np.float64)
     return Card(dataset, returns, normalized, counts, std, saturated)
 
 
@@ -89,7 +90,7 @@ def card_table(card: Card) -> Table:
     table = Table(
         title=f"{manifest.task} {manifest.quality}",
         title_justify="left",
-        caption=f"returns that score 0 and 100 in this set: {manifest.references['source']}",
+        caption=f"returns that score 0 and 100 in this set: {manifest.references.source}",
         caption_justify="left",
     )
     table.add_column("")
@@ -111,7 +112,7 @@ def card_table(card: Card) -> Table:
         f"{card.normalized.mean():.1f}",
         "" if published is None else f"{published.normalized:.0f}",
     )
-    own, papers = References(**manifest.references), get_task(manifest.task).references
+    own, papers = manifest.references, get_task(manifest.task).references
     table.add_row("returns scoring 0 and 100", *(f"{r.random:.1f} and {r.expert:.1f}" for r in (own, papers)))
     table.add_row("action coverage", _percent(card.coverage), "")
     table.add_row("action deviation", ", ".join(f"{value:.2f}" for value in card.action_std), "")
@@ -150,7 +151,8 @@ def plot_card(card: Card, path: Path) -> None:
 def _draw_returns(card: Card, axes: Axes) -> None:
     """Histogram of episode returns, with the normalized scale above it."""
     returns = card.returns
-    random, expert = (card.dataset.manifest.references[name] for name in ("random", "expert"))
+    references = card.dataset.manifest.references
+    low, span = references.random, references.expert - references.random
     axes.hist(returns, bins=return_bins(returns).tolist(), color="tab:blue", edgecolor="white", linewidth=0.3)
     label = f"mean {returns.mean():.1f} ± {returns.std():.1f}"
     axes.axvline(returns.mean(), color="black", linewidth=1.2, label=label)
@@ -162,8 +164,8 @@ def _draw_returns(card: Card, axes: Axes) -> None:
     above = axes.secondary_xaxis(
         "top",
         functions=(
-            lambda value: 100 * (value - random) / (expert - random),
-            lambda score: random + score * (expert - random) / 100,
+            lambda value: 100 * (np.asarray(value) - low) / span,
+            lambda score: low + np.asarray(score) * span / 100,
         ),
     )
     above.set_xlabel("normalized")

@@ -19,25 +19,24 @@ An episode ends where either flag is set. The particle tasks are only ever trunc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DatasetError
-from .manifest import MANIFEST, Manifest, file_sha256, read_manifest
+from .checks import CHUNK_ROWS, check_order
+from .manifest import MANIFEST, Manifest, read_manifest
+from .npy import open_npy
+from .verification import check_columns, is_recorded, remember, take_stamp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
-FLOAT_COLUMNS = ("observations", "actions", "rewards", "next_observations")
-FLAG_COLUMNS = ("terminated", "truncated")
-PREY_COLUMNS = ("prey_observations", "prey_actions", "prey_rewards", "prey_next_observations")
-STATE_COLUMNS = ("states", "next_states")
-COLUMNS = (*FLOAT_COLUMNS, *FLAG_COLUMNS)
-CHUNK_ROWS = 65_536  # rows that a pass over a dataset reads at once
+    from ..tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Dataset:
         """Opens a dataset; every file must be there with the size and form that the manifest states.
 
         Raises:
-            DatasetError: No dataset there, or a damaged one. Contents are checked by `verify`.
+            DatasetError: No dataset there, or a damaged one. Contents are checked by `verified` and `verify`.
         """
         dataset = Dataset(path, read_manifest(path))
         dataset._check_files()
@@ -68,6 +67,20 @@ class Dataset:
         """Name of the quality."""
         return self.manifest.quality
 
+    @property
+    def prey(self) -> str | None:
+        """Which prey moved: the checksum of its weights, or "uniform" for uniform actions.
+
+        None where the task has no prey, or where the set cannot say which one it was.
+        """
+        entry = self.manifest.recipe.get("prey")
+        if not isinstance(entry, Mapping):
+            return None
+        if entry.get("source") == "uniform":
+            return "uniform"
+        checksum = entry.get("sha256")
+        return checksum if isinstance(checksum, str) else None
+
     def __len__(self) -> int:
         """Number of transitions n."""
         return self.manifest.transitions
@@ -78,8 +91,7 @@ class Dataset:
             raise DatasetError(
                 f"{self.path} has no column {name!r}: it has {', '.join(self.manifest.columns)}"
             )
-        column: npt.NDArray[Any] = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        return column
+        return open_npy(self.path / f"{name}.npy")
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """All columns by name, memory-mapped and read-only."""
@@ -88,8 +100,7 @@ class Dataset:
     def episode_ends(self) -> npt.NDArray[np.bool_]:
         """[n], true at the last transition of every episode (and at the dataset's last one)."""
         ends = np.asarray(self.column("terminated") | self.column("truncated"))
-        if len(ends):
-            ends[-1] = True
+        ends[-1] = True
         return ends
 
     def episode_returns(self) -> npt.NDArray[np.float64]:
@@ -110,32 +121,60 @@ class Dataset:
         variance = np.maximum(square / count - mean * mean, 0.0)
         return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
 
+    def check_task(self, task: Task) -> None:
+        """Refuses to pass for a dataset of a task that it is not of.
+
+        Raises:
+            DatasetError: The task's name, or the shape of a column, is another.
+        """
+        if self.task != task.name:
+            raise DatasetError(f"{self.path} is a dataset of {self.task}, not of {task.name}")
+        for name, shape in task_shapes(task).items():
+            info = self.manifest.columns.get(name)
+            if info is not None and info.shape[1:] != shape:
+                raise DatasetError(
+                    f"{self.path} is not a dataset of {task.name}: {name} must be "
+                    f"{[len(self), *shape]}, got {list(info.shape)}"
+                )
+
+    def verified(self, *, progress: bool = True) -> Dataset:
+        """This dataset, once its contents are known to be whole: to be called before it is trained on.
+
+        Columns are read the first time only: as long as every file keeps its size, times and inode, a record
+        in OMAR_HOME vouches for it.
+
+        Raises:
+            DatasetError: A column differs from what the manifest states.
+        """
+        if not is_recorded(self.path, self.manifest):
+            stamp = take_stamp(self.path, self.manifest)
+            self._check_contents(progress=progress)
+            remember(self.path, self.manifest, stamp)
+        return self
+
     def verify(self) -> None:
         """Reads everything: checksums, finite values, the number of episodes, steps that follow one another.
 
         Raises:
             DatasetError: Any column differs from what the manifest states.
         """
+        self._check_contents()
+        try:
+            check_order(self.column("observations"), self.column("next_observations"), self.episode_ends())
+        except DatasetError as error:
+            raise DatasetError(f"{self.path} is damaged: {error}") from None
+
+    def _check_contents(self, *, progress: bool = True) -> None:
         self._check_files()
-        for name, info in self.manifest.columns.items():
-            if file_sha256(self.path / f"{name}.npy") != info.sha256:
-                raise DatasetError(
-                    f"{self.path} is damaged: the checksum of {name}.npy is not the manifest's"
-                )
-        for name in self.manifest.columns:
-            check_finite(name, self.column(name))
+        check_columns(self.path, self.manifest, progress=progress)
         episodes = int(self.episode_ends().sum())
         if episodes != self.manifest.episodes:
             raise DatasetError(
                 f"{self.path} is damaged: it has {episodes} episodes, "
                 f"its manifest says {self.manifest.episodes}"
             )
-        check_order(self.column("observations"), self.column("next_observations"), self.episode_ends())
 
     def _check_files(self) -> None:
-        for name in COLUMNS:
-            if name not in self.manifest.columns:
-                raise DatasetError(f"{self.path} is damaged: {MANIFEST} has no column {name!r}")
         for name, info in self.manifest.columns.items():
             path = self.path / f"{name}.npy"
             if not path.is_file():
@@ -146,19 +185,33 @@ class Dataset:
                     f"{self.path} is damaged: {name}.npy has {size} bytes instead of {info.bytes}"
                 )
             try:
-                array = np.load(path, mmap_mode="r", allow_pickle=False)
-            except ValueError as error:
-                raise DatasetError(f"{self.path} is damaged: {name}.npy cannot be read ({error})") from None
-            if array.shape != info.shape or array.dtype != np.dtype(info.dtype):
+                array = open_npy(path)
+            except DatasetError as error:
+                raise DatasetError(f"{self.path} is damaged: {error}") from None
+            if array.shape != info.shape or array.dtype.str != info.dtype or not array.flags.c_contiguous:
                 raise DatasetError(
                     f"{self.path} is damaged: {name}.npy is {array.dtype} {list(array.shape)}, "
-                    f"its manifest says {info.dtype} {list(info.shape)}"
+                    f"its {MANIFEST} says {info.dtype} {list(info.shape)}"
                 )
-            if len(array) != self.manifest.transitions:
-                raise DatasetError(
-                    f"{self.path} is damaged: {name}.npy has {len(array)} rows instead of "
-                    f"{self.manifest.transitions}"
-                )
+
+
+def task_shapes(task: Task) -> dict[str, tuple[int, ...]]:
+    """Shape of a row of every column that a task fixes; the prey's where it has one."""
+    learners = task.num_learners
+    shapes: dict[str, tuple[int, ...]] = {
+        "observations": (learners, task.obs_size),
+        "actions": (learners, task.action_size),
+        "rewards": (learners,),
+        "next_observations": (learners, task.obs_size),
+    }
+    if task.has_prey:
+        shapes |= {
+            "prey_observations": (task.obs_sizes[-1],),
+            "prey_actions": (task.action_size,),
+            "prey_rewards": (),
+            "prey_next_observations": (task.obs_sizes[-1],),
+        }
+    return shapes
 
 
 def episode_returns(rewards: npt.NDArray[np.float32], ends: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -167,46 +220,3 @@ def episode_returns(rewards: npt.NDArray[np.float32], ends: npt.NDArray[np.bool_
         return np.zeros(0)
     starts = np.concatenate(([0], np.flatnonzero(ends[:-1]) + 1))
     return np.add.reduceat(rewards.mean(axis=1, dtype=np.float64), starts)
-
-
-def check_finite(name: str, column: npt.NDArray[Any]) -> None:
-    """Refuses NaN and infinite values, a chunk at a time.
-
-    Raises:
-        DatasetError: Names the column and the first such row.
-    """
-    if not np.issubdtype(column.dtype, np.floating):
-        return
-    for start in range(0, len(column), CHUNK_ROWS):
-        chunk = column[start : start + CHUNK_ROWS]
-        finite = np.isfinite(chunk)
-        if not finite.all():
-            row = start + int(np.flatnonzero(~finite.reshape(len(chunk), -1).all(axis=1))[0])
-            raise DatasetError(f"column {name!r} has a value that is not finite in row {row}")
-
-
-def check_order(
-    observations: npt.NDArray[np.float32],
-    next_observations: npt.NDArray[np.float32],
-    ends: npt.NDArray[np.bool_],
-) -> None:
-    """Within an episode every transition must start where the one before it ended.
-
-    Args:
-        observations: [n, N, O].
-        next_observations: [n, N, O].
-        ends: [n], true at the last transition of an episode.
-
-    Raises:
-        DatasetError: Names the first row that does not follow the one before it.
-    """
-    for start in range(0, len(ends) - 1, CHUNK_ROWS):
-        stop = min(start + CHUNK_ROWS, len(ends) - 1)
-        following = observations[start + 1 : stop + 1]
-        broken = (following != next_observations[start:stop]).any(axis=(1, 2)) & ~ends[start:stop]
-        if broken.any():
-            row = start + int(np.flatnonzero(broken)[0]) + 1
-            raise DatasetError(
-                f"the transitions are not in order: row {row} does not start where row {row - 1} ended, "
-                "within one episode"
-            )

@@ -17,8 +17,9 @@ from ..envs import ParticleEnv, Transitions, rollout_into
 from ..errors import DatasetError
 from ..tasks import Task, get_quality, get_task
 from ..terminal.progress import progress_bar
-from .dataset import FLOAT_COLUMNS, PREY_COLUMNS
-from .writer import DatasetSpec, DatasetWriter
+from .manifest import FLOAT_COLUMNS, PREY_COLUMNS
+from .spec import DatasetSpec
+from .writer import DatasetWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,8 +108,8 @@ def make_plan(
     return Plan(found, quality, seed, steps, prey, load(task, quality) if quality in BEHAVIORS else None)
 
 
-def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
-    """Generates a dataset into `path`, which must not exist."""
+def build(plan: Plan, path: Path, *, replace: bool = False, progress: bool = True) -> Dataset:
+    """Generates a dataset into `path`, which must not exist unless it is to be replaced."""
     task = plan.task
     spec = DatasetSpec(
         task=task.name,
@@ -124,7 +125,7 @@ def build(plan: Plan, path: Path, *, progress: bool = True) -> Dataset:
     )
     title = f"Generating {task.name} {plan.quality}, seed {plan.seed}"
     with (
-        DatasetWriter(path, spec) as writer,
+        DatasetWriter(path, spec, replace=replace) as writer,
         progress_bar(title, plan.steps, enabled=progress) as advance,
     ):
         for chunk in _chunks(plan):

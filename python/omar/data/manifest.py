@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from ..errors import DatasetError
+from ..errors import DatasetError, OmarError, SettingError
+from ..runs.decode import decode
 from ..runs.files import read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from ..tasks import References
 
 FORMAT = "omar-dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: a checksum over all entries
 MANIFEST = "manifest.json"
+
+FLOAT_COLUMNS = ("observations", "actions", "rewards", "next_observations")
+FLAG_COLUMNS = ("terminated", "truncated")
+PREY_COLUMNS = ("prey_observations", "prey_actions", "prey_rewards", "prey_next_observations")
+STATE_COLUMNS = ("states", "next_states")
+COLUMNS = (*FLOAT_COLUMNS, *FLAG_COLUMNS)
+ALL_COLUMNS = (*COLUMNS, *PREY_COLUMNS, *STATE_COLUMNS)
+RANKS = {"observations": 3, "actions": 3, "rewards": 2, "next_observations": 3}
+UNKNOWN_PREY = {"source": "unknown"}  # in the recipe of a set that cannot say which prey moved in it
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_READ_BYTES = 1 << 22  # a checksum reads this much at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,10 @@ class Returns:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything about a dataset but its columns."""
+    """Everything about a dataset but its columns.
+
+    The file has one more entry, `checksum`: of all others, so that no entry can change unseen.
+    """
 
     task: str
     quality: str
@@ -53,14 +68,60 @@ class Manifest:
     sha256: str  # of the columns' names and checksums
     returns: Returns
     recipe: Mapping[str, Any]  # what decides the bytes: generator, seed, steps, behaviour, noise, prey
-    references: Mapping[str, Any]  # S_random, S_expert and their source
+    references: References  # S_random, S_expert and their source
     versions: Mapping[str, str]
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 
+    def __post_init__(self) -> None:
+        """Checks what another program's or a damaged manifest may hold.
+
+        Raises:
+            SettingError: Names the entry.
+        """
+        for name in ("task", "quality"):
+            if not is_name(getattr(self, name)):
+                raise SettingError(name, f"is not a name, got {getattr(self, name)!r}")
+        for name in ("transitions", "episodes", "episode_length"):
+            if getattr(self, name) < 1:
+                raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
+        if self.references.random == self.references.expert:
+            raise SettingError("references", "must give different returns for 0 and 100")
+        for name in COLUMNS:
+            if name not in self.columns:
+                raise SettingError("columns", f"has no column {name!r}")
+        for name, info in self.columns.items():
+            self._check_column(name, info)
+        if whole_sha256(self.columns) != self.sha256:
+            raise SettingError("sha256", "is not the checksum of the columns")
+
+    def _check_column(self, name: str, info: ColumnInfo) -> None:
+        if name not in ALL_COLUMNS:
+            raise SettingError("columns", f"has an unknown column {name!r}")
+        dtype = "|b1" if name in FLAG_COLUMNS else "<f4"
+        rank = RANKS.get(name, 1 if name in (*FLAG_COLUMNS, "prey_rewards") else 2)
+        if info.dtype != dtype or len(info.shape) != rank or min(info.shape) < 1:
+            raise SettingError(
+                f"columns.{name}", f"must be {dtype} of rank {rank}, got {info.dtype} {list(info.shape)}"
+            )
+        if info.shape[0] != self.transitions:
+            raise SettingError(f"columns.{name}", f"has {info.shape[0]} rows instead of {self.transitions}")
+
     def to_json(self) -> str:
         """The manifest's text, the same for the same contents."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        return json.dumps(seal(asdict(self)), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may name a task or a quality: it becomes part of paths."""
+    return _NAME.fullmatch(text) is not None
+
+
+def seal(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries with their `checksum`."""
+    others = {name: value for name, value in entries.items() if name != "checksum"}
+    text = json.dumps(others, sort_keys=True, allow_nan=False)
+    return others | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def whole_sha256(columns: Mapping[str, ColumnInfo]) -> str:
@@ -76,10 +137,14 @@ def recipe_sha256(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """Checksum of a file."""
+def file_sha256(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
+    """Checksum of a file; `advance` is told the bytes on the way."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_READ_BYTES):
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()
 
 
 def current_versions() -> dict[str, str]:
@@ -104,35 +169,49 @@ def read_manifest(folder: Path) -> Manifest:
         raise DatasetError(f"no dataset at {folder}: there is no such folder")
     if not path.is_file():
         raise DatasetError(f"no dataset at {folder}: the folder has no {MANIFEST}")
+    return parse_manifest(load_json(path), str(path))
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that another program may have written.
+
+    Raises:
+        DatasetError: Damaged, not an object, or it cannot be read.
+    """
     try:
-        raw = read_json(path)
-    except ValueError as error:
+        return read_json(path)
+    except OmarError as error:
         raise DatasetError(str(error)) from None
-    return _parse(raw, path)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:  # too deep, or a number of too many digits
+        text = str(error)
+        known = text.startswith(str(path))
+        raise DatasetError(text if known else f"{path} is damaged: it is not JSON ({text})") from None
 
 
-def _parse(raw: dict[str, Any], path: Path) -> Manifest:
+def parse_manifest(raw: Mapping[str, Any], where: str) -> Manifest:
+    """The manifest of JSON entries; `where` is the file's name for messages.
+
+    Raises:
+        DatasetError: Damaged, changed by hand, or of another version.
+    """
     if raw.get("format") != FORMAT:
-        raise DatasetError(f"{path} is not the manifest of a dataset: its `format` is not {FORMAT!r}")
-    if raw.get("format_version") != FORMAT_VERSION:
+        raise DatasetError(f"{where} is not the manifest of a dataset: its `format` is not {FORMAT!r}")
+    version = raw.get("format_version")
+    if version != FORMAT_VERSION:
         raise DatasetError(
-            f"{path} has format version {raw.get('format_version')!r}, "
-            f"this version of omar reads {FORMAT_VERSION}"
+            f"{where} has format version {version!r}, this version of omar reads {FORMAT_VERSION}: "
+            "generate or import the set again"
         )
-    known = {field.name for field in fields(Manifest)}
-    missing = known - raw.keys()
-    if missing:
-        raise DatasetError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
     try:
-        entries = {name: raw[name] for name in known}
-        entries["columns"] = {
-            name: ColumnInfo(tuple(column["shape"]), column["dtype"], column["bytes"], column["sha256"])
-            for name, column in raw["columns"].items()
-        }
-        entries["returns"] = Returns(**raw["returns"])
-        manifest = Manifest(**entries)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise DatasetError(f"{path} is damaged: an entry has the wrong form ({error})") from None
-    if whole_sha256(manifest.columns) != manifest.sha256:
-        raise DatasetError(f"{path} is damaged: its checksum does not belong to its columns")
-    return manifest
+        sealed = seal(raw)
+    except (ValueError, RecursionError):
+        raise DatasetError(f"{where} is damaged: it holds a value that JSON does not have") from None
+    if sealed["checksum"] != raw.get("checksum"):
+        raise DatasetError(f"{where} is damaged: its checksum does not belong to its entries")
+    entries = {name: value for name, value in raw.items() if name != "checksum"}
+    try:
+        return decode(Manifest, entries, f"{where} is damaged")
+    except OmarError as error:
+        raise DatasetError(str(error)) from None

@@ -3,21 +3,37 @@
 Observations and actions are Dict spaces keyed "agent_0", "agent_1", ...; an episode of T steps holds T + 1
 observations. `rewards` is the mean over the learners, `infos/agent_rewards` holds each learner's [T + 1, N],
 its first row (the reset) zero. Global states lie in `infos/state` [T + 1, G]. A prey is one more key, "prey",
-of both spaces, its rewards lie in `infos/prey_rewards` [T + 1].
+of both spaces, its rewards lie in `infos/prey_rewards` [T + 1]. `metadata.json` holds the manifest.
+
+Files of others may name their agents as they like, and may hold rewards and ends by agent.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DatasetError
+from ..tasks import QUALITIES
 from ..terminal.progress import progress_bar
-from .dataset import Dataset
-from .foreign import Columns, Foreign, as_flags, as_float32, claim, optional_package, rounding_note
+from .foreign import (
+    Columns,
+    Foreign,
+    any_agent,
+    as_flags,
+    as_float32,
+    as_rewards,
+    optional_package,
+    rounding_note,
+    stack,
+    without_last_axes,
+)
+from .hdf5 import EpisodeReader, refuse_links
+from .manifest import Manifest, load_json, parse_manifest
+from .minari_agents import Agents, find_agents
+from .npy import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,144 +42,8 @@ if TYPE_CHECKING:
 
     from ..tasks import Task
 
-MINARI_VERSION = "0.5.4"  # the layout that is written
 MAIN_FILE = "main_data.hdf5"
 METADATA_FILE = "metadata.json"
-COMPACT_BYTES = 32_768  # arrays up to this size lie in their header; HDF5 allows 64 kB
-
-
-def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
-    """Writes the Minari dataset folder `destination`; returns what the format drops."""
-    h5py = optional_package("h5py", "Minari")
-    data = destination / "data"
-    claim(data)
-    columns = dataset.columns()
-    ends = np.flatnonzero(dataset.episode_ends())
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    writer = _EpisodeWriter(h5py)
-    with (
-        h5py.File(data / MAIN_FILE, "w", libver="latest") as file,
-        progress_bar("Writing episodes", len(ends)) as advance,
-    ):
-        for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            writer.write(file.id, index, _episode(columns, slice(start, end + 1)))
-            advance(1)
-    metadata = _metadata(dataset, len(ends), (data / MAIN_FILE).stat().st_size)
-    (data / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-    if not (columns["terminated"] | columns["truncated"])[-1]:
-        return ("the last episode is unfinished, which Minari cannot express",)
-    return ()
-
-
-def _episode(columns: Columns, rows: slice) -> Columns:
-    """What an episode's group holds, by path."""
-    last = slice(rows.stop - 1, rows.stop)
-    rewards = columns["rewards"][rows]
-    learners = rewards.shape[1]
-    observations = np.concatenate((columns["observations"][rows], columns["next_observations"][last]))
-    entries: Columns = {f"observations/agent_{i}": observations[:, i] for i in range(learners)}
-    entries |= {f"actions/agent_{i}": columns["actions"][rows, i] for i in range(learners)}
-    entries |= {
-        "rewards": rewards.mean(axis=1, dtype=np.float64),
-        "terminations": columns["terminated"][rows],
-        "truncations": columns["truncated"][rows],
-        "infos/agent_rewards": np.concatenate((np.zeros((1, learners), np.float32), rewards)),
-    }
-    if "prey_observations" in columns:
-        entries |= {
-            "observations/prey": np.concatenate(
-                (columns["prey_observations"][rows], columns["prey_next_observations"][last])
-            ),
-            "actions/prey": columns["prey_actions"][rows],
-            "infos/prey_rewards": np.concatenate((np.zeros(1, np.float32), columns["prey_rewards"][rows])),
-        }
-    if "states" in columns:
-        entries["infos/state"] = np.concatenate((columns["states"][rows], columns["next_states"][last]))
-    return entries
-
-
-class _EpisodeWriter:
-    """Writes episodes through HDF5's low-level interface: half a million small arrays would take minutes.
-
-    An array's space, type and layout are made once for all arrays of its form. Small ones lie inside their
-    object's header, which saves HDF5 the allocation of a place of their own.
-    """
-
-    def __init__(self, h5py: Any) -> None:
-        self._h5py = h5py
-        self._forms: dict[tuple[tuple[int, ...], np.dtype[Any]], tuple[Any, Any, Any]] = {}
-
-    def write(self, file: Any, index: int, entries: Columns) -> None:
-        """Adds the group `episode_{index}` to the open file's identifier."""
-        h5py = self._h5py
-        group = h5py.h5g.create(file, f"episode_{index}".encode())
-        for attribute, number in (("id", index), ("total_steps", len(entries["rewards"]))):
-            value = np.array(number, np.int64)
-            space, kind, _ = self._form(value)
-            h5py.h5a.create(group, attribute.encode(), kind, space).write(value)
-        folders: dict[str, Any] = {"": group}
-        for path, array in entries.items():
-            folder, _, name = path.rpartition("/")
-            if folder not in folders:
-                folders[folder] = h5py.h5g.create(group, folder.encode())
-            space, kind, layout = self._form(array)
-            leaf = h5py.h5d.create(folders[folder], name.encode(), kind, space, layout)
-            leaf.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array), kind)
-
-    def _form(self, array: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
-        h5py = self._h5py
-        key = (array.shape, array.dtype)
-        if key not in self._forms:
-            layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            if array.nbytes <= COMPACT_BYTES:
-                layout.set_layout(h5py.h5d.COMPACT)
-            scalar = not array.shape
-            space = h5py.h5s.create(h5py.h5s.SCALAR) if scalar else h5py.h5s.create_simple(array.shape)
-            self._forms[key] = (space, h5py.h5t.py_create(array.dtype, logical=True), layout)
-        return self._forms[key]
-
-
-def _metadata(dataset: Dataset, episodes: int, size: int) -> dict[str, Any]:
-    manifest = dataset.manifest
-    learners, obs_size = manifest.columns["observations"].shape[1:]
-    action_size = manifest.columns["actions"].shape[2]
-    obs_sizes = {f"agent_{i}": obs_size for i in range(learners)}
-    if "prey_observations" in manifest.columns:
-        obs_sizes["prey"] = manifest.columns["prey_observations"].shape[1]
-    return {
-        "dataset_id": f"omar/{manifest.task}/{manifest.quality}-v0",
-        "minari_version": MINARI_VERSION,
-        "data_format": "hdf5",
-        "jpeg_encoding": False,
-        "total_episodes": episodes,
-        "total_steps": manifest.transitions,
-        "dataset_size": round(size / 1e6, 1),
-        "observation_space": _dict_space(obs_sizes, None),
-        "action_space": _dict_space(dict.fromkeys(obs_sizes, action_size), 1.0),
-        "algorithm_name": f"behaviour: {manifest.quality}",
-        "author": ["omar"],
-        "author_email": [],
-        "code_permalink": "",
-        "description": f"{manifest.task}, {manifest.quality} behaviour",
-        "requirements": [],
-        "omar": {"manifest": json.loads(manifest.to_json())},
-    }
-
-
-def _dict_space(sizes: dict[str, int], bound: float | None) -> str:
-    """A Dict space of one Box for each agent, serialized as Minari does; None is an unbounded box."""
-    limit = float("inf") if bound is None else bound
-    boxes = {
-        agent: {
-            "type": "Box",
-            "dtype": "float32",
-            "shape": [size],
-            "low": [-limit] * size,
-            "high": [limit] * size,
-        }
-        for agent, size in sizes.items()
-    }
-    return json.dumps({"type": "Dict", "subspaces": boxes})
 
 
 def read(source: Path, task: Task) -> Foreign:
@@ -172,60 +52,102 @@ def read(source: Path, task: Task) -> Foreign:
     path = source / "data" / MAIN_FILE
     if not path.is_file():
         raise DatasetError(f"{source} is not a Minari dataset: data/{MAIN_FILE} is missing")
+    metadata = _metadata(source / "data" / METADATA_FILE)
     try:
         with h5py.File(path, "r") as file:
-            return _read_file(h5py, file, path, task)
+            refuse_links(h5py, file, path)
+            columns, notes = _read_file(h5py, file, path, task, metadata)
     except (OSError, KeyError, RuntimeError) as error:
-        raise DatasetError(f"{path} cannot be read as a Minari dataset: {error}") from None
+        raise DatasetError(f"{path} cannot be read as a Minari dataset: {first_line(error)}") from None
+    return Foreign(columns, notes, _quality(metadata))
 
 
-def _read_file(h5py: Any, file: Any, path: Path, task: Task) -> Foreign:
-    episodes = []
+def _metadata(path: Path) -> dict[str, Any]:
+    return load_json(path) if path.is_file() else {}
+
+
+def read_origin(source: Path) -> tuple[Manifest | None, tuple[str, ...]]:
+    """The manifest in the metadata of an exported set, and a note where there is one that cannot be used."""
+    path = source / "data" / METADATA_FILE
+    own = _metadata(path).get("omar")
+    raw = own.get("manifest") if isinstance(own, dict) else None
+    if not isinstance(raw, dict):
+        return None, ()
+    try:
+        return parse_manifest(raw, f"omar.manifest in {path}"), ()
+    except DatasetError as error:
+        return None, (f"what the export stored about the set is not used: {error}",)
+
+
+def _quality(metadata: dict[str, Any]) -> str | None:
+    """From an id such as "particle/simple_tag/expert-v0"."""
+    name = str(metadata.get("dataset_id", "")).rpartition("/")[2].rpartition("-v")[0]
+    return name if name in QUALITIES else None
+
+
+def _read_file(
+    h5py: Any, file: Any, path: Path, task: Task, metadata: dict[str, Any]
+) -> tuple[Columns, tuple[str, ...]]:
     count = len(file)
-    types: dict[str, tuple[Any, Any]] = {}
+    if not count:
+        raise DatasetError(f"{path} has no episode")
+    reader = EpisodeReader(h5py, path)
+    agents: Agents | None = None
+    episodes = []
     with progress_bar("Reading episodes", count) as advance:
         for index in range(count):
             try:
                 group = h5py.h5g.open(file.id, f"episode_{index}".encode())
             except (KeyError, ValueError):
                 raise DatasetError(f"{path} is damaged: episode_{index} of {count} is missing") from None
-            episode = _Episode(h5py, group, f"{path}: episode_{index}", types)
-            episodes.append(_read_episode(episode, task))
+            episode = _Episode(reader, group, f"{path}: episode_{index}")
+            agents = agents or find_agents(reader, group, episode.where, task, metadata)
+            episodes.append(_read_episode(episode, agents))
             advance(1)
-    if not episodes:
-        raise DatasetError(f"{path} has no episode")
-    names = set(episodes[0])
-    if any(set(episode) != names for episode in episodes):
-        raise DatasetError(f"{path}: some episodes have entries that others lack")
-    raw = {name: np.concatenate([episode[name] for episode in episodes]) for name in episodes[0]}
-    flags = {name: as_flags(raw.pop(name), f"{path}: {name}") for name in ("terminated", "truncated")}
-    columns = {name: as_float32(array, f"{path}: {name}") for name, array in raw.items()}
-    return Foreign(columns | flags, rounding_note(raw))
+    raw = _join(episodes, path)
+    columns = _convert(raw, str(path))
+    return columns, ((agents.note,) if agents and agents.note else ()) + rounding_note(raw)
+
+
+def _join(episodes: list[Columns], path: Path) -> Columns:
+    """All episodes in one column each."""
+    forms = {name: array.shape[1:] for name, array in episodes[0].items()}
+    for index, episode in enumerate(episodes):
+        if episode.keys() != forms.keys():
+            raise DatasetError(f"{path}: some episodes have entries that others lack")
+        for name, array in episode.items():
+            if array.shape[1:] != forms[name]:
+                raise DatasetError(
+                    f"{path}: {name} of episode_{index} is {list(array.shape)}, "
+                    f"that of episode_0 [steps{''.join(f', {size}' for size in forms[name])}]"
+                )
+    return {name: np.concatenate([episode[name] for episode in episodes]) for name in forms}
+
+
+def _convert(raw: Columns, where: str) -> Columns:
+    columns: Columns = {}
+    for name, array in raw.items():
+        what = f"{where}: {name}"
+        if name in ("terminated", "truncated"):
+            columns[name] = any_agent(as_flags(array, what))
+        elif name.endswith("rewards"):
+            columns[name] = as_rewards(array, what, 1 if name == "prey_rewards" else 2)
+        else:
+            columns[name] = as_float32(array, what)
+    return columns
 
 
 @dataclass(frozen=True, slots=True)
 class _Episode:
-    """The arrays of an episode, through the low-level interface as in `_EpisodeWriter`."""
+    """An episode's group."""
 
-    h5py: Any
-    group: Any  # identifier of its group
+    reader: EpisodeReader
+    group: Any  # its identifier
     where: str  # for messages
-    types: dict[str, tuple[Any, Any]]  # by name: the type in the file and its dtype, shared by all episodes
 
     def find(self, name: str) -> npt.NDArray[Any] | None:
         """An array, or None where the episode has none of that name."""
-        h5py = self.h5py
-        try:
-            leaf = h5py.h5d.open(self.group, name.encode())
-        except KeyError:
-            return None
-        kind = leaf.get_type()
-        known = self.types.get(name)
-        if known is None or not known[0].equal(kind):
-            known = self.types[name] = (kind, kind.dtype)
-        column: npt.NDArray[Any] = np.empty(leaf.shape, known[1])
-        leaf.read(h5py.h5s.ALL, h5py.h5s.ALL, column, kind)
-        return column
+        return self.reader.find(self.group, name, self.where)
 
     def read(self, name: str) -> npt.NDArray[Any]:
         """An array.
@@ -238,15 +160,29 @@ class _Episode:
             raise DatasetError(f"{self.where} has no {name}")
         return column
 
-    def stack(self, name: str, learners: int) -> npt.NDArray[Any]:
-        """[T, N, ...] from an array for each learner."""
-        return np.stack([self.read(f"{name}/agent_{i}") for i in range(learners)], axis=1)
+    def has(self, name: str) -> bool:
+        """Whether the episode has an array of that name."""
+        return self.reader.has(self.group, name)
+
+    def by_agent(self, name: str, agents: tuple[str, ...]) -> npt.NDArray[Any]:
+        """[T, N, ...] from an array for each agent."""
+        arrays = [self.read(f"{name}/{agent}") for agent in agents]
+        try:
+            return stack(arrays, [f"{name}/{agent}" for agent in agents])
+        except DatasetError as error:
+            raise DatasetError(f"{self.where}: {error}") from None
+
+    def flags(self, name: str, agents: Agents) -> npt.NDArray[Any]:
+        """Ends of all agents together, or by agent."""
+        if not self.has(name) and self.has(f"{name}/{agents.learners[0]}"):
+            return self.by_agent(name, agents.learners)
+        return self.read(name)
 
 
-def _read_episode(episode: _Episode, task: Task) -> Columns:
+def _read_episode(episode: _Episode, agents: Agents) -> Columns:
     where = episode.where
-    observations = episode.stack("observations", task.num_learners)
-    actions = episode.stack("actions", task.num_learners)
+    observations = episode.by_agent("observations", agents.learners)
+    actions = episode.by_agent("actions", agents.learners)
     steps = len(actions)
     if len(observations) != steps + 1:
         raise DatasetError(
@@ -255,17 +191,16 @@ def _read_episode(episode: _Episode, task: Task) -> Columns:
     columns: Columns = {
         "observations": observations[:-1],
         "actions": actions,
-        "rewards": _rewards(episode, steps, task.num_learners),
         "next_observations": observations[1:],
-        "terminated": episode.read("terminations"),
-        "truncated": episode.read("truncations"),
+        "terminated": episode.flags("terminations", agents),
+        "truncated": episode.flags("truncations", agents),
     }
-    prey = episode.find("observations/prey")
-    if prey is not None:
-        columns |= _read_prey(episode, prey, steps)
-    for name in ("rewards", "terminated", "truncated"):
-        if len(columns[name]) != steps:
-            raise DatasetError(f"{where} must have {steps} {name}, got {len(columns[name])}")
+    columns |= _rewards(episode, steps, agents)
+    if agents.prey is not None:
+        columns |= _prey(episode, agents.prey, steps)
+    for name, column in columns.items():
+        if len(column) != steps:
+            raise DatasetError(f"{where} must have {steps} {name}, got {len(column)}")
     states = episode.find("infos/state")
     if states is not None:
         if len(states) != steps + 1:
@@ -274,23 +209,63 @@ def _read_episode(episode: _Episode, task: Task) -> Columns:
     return columns
 
 
-def _read_prey(episode: _Episode, observations: npt.NDArray[Any], steps: int) -> Columns:
-    rewards = episode.read("infos/prey_rewards")
-    if len(observations) != steps + 1 or len(rewards) != steps + 1:
-        raise DatasetError(f"{episode.where} must have {steps + 1} observations and rewards of the prey")
+def _prey(episode: _Episode, prey: str, steps: int) -> Columns:
+    observations = episode.read(f"observations/{prey}")
+    if len(observations) != steps + 1:
+        raise DatasetError(
+            f"{episode.where} must have {steps + 1} observations of the prey, got {len(observations)}"
+        )
     return {
         "prey_observations": observations[:-1],
-        "prey_actions": episode.read("actions/prey"),
-        "prey_rewards": rewards[1:],
+        "prey_actions": episode.read(f"actions/{prey}"),
         "prey_next_observations": observations[1:],
     }
 
 
-def _rewards(episode: _Episode, steps: int, learners: int) -> npt.NDArray[Any]:
-    """[T, N]: each learner's, or the team's where the dataset has no other."""
-    rewards = episode.find("infos/agent_rewards")
-    if rewards is None and episode.find("infos/agent_rewards/agent_0") is not None:
-        rewards = episode.stack("infos/agent_rewards", learners)
+def _rewards(episode: _Episode, steps: int, agents: Agents) -> Columns:
+    """Each learner's [T, N], or the team's where the file has no other; the prey's [T] where it has them."""
+    learners = len(agents.learners)
+    names = agents.learners if agents.prey is None else (*agents.learners, agents.prey)
+    found: Columns = {}
+    rewards = _by_learner(episode, steps, names, learners)
     if rewards is None:
-        return np.repeat(episode.read("rewards")[:, None], learners, axis=1)
+        team = without_last_axes(_of_steps(episode.read("rewards"), steps), 1)
+        found["rewards"] = np.repeat(team[:, None], learners, axis=1)
+    else:
+        found["rewards"] = rewards[:, :learners]
+        if rewards.shape[1] == len(names) > learners:
+            found["prey_rewards"] = rewards[:, learners]
+    own = None if agents.prey is None else episode.find("infos/prey_rewards")
+    if own is not None:
+        found["prey_rewards"] = without_last_axes(_of_steps(own, steps), 1)
+    return found
+
+
+def _by_learner(
+    episode: _Episode, steps: int, names: tuple[str, ...], learners: int
+) -> npt.NDArray[Any] | None:
+    """Rewards [T, N] or [T, A] of the agents one by one, from either place that files have them in."""
+    for place in ("infos/agent_rewards", "rewards"):
+        if episode.has(place):
+            rewards = episode.read(place)
+        elif episode.has(f"{place}/{names[0]}"):
+            known = names if episode.has(f"{place}/{names[-1]}") else names[:learners]
+            rewards = without_last_axes(episode.by_agent(place, known), 2)
+        else:
+            continue
+        if rewards.ndim == 2 and rewards.shape[1] in (learners, len(names)):
+            return _of_steps(rewards, steps)
+    return None
+
+
+def _of_steps(rewards: npt.NDArray[Any], steps: int) -> npt.NDArray[Any]:
+    """Without the row of the reset."""
     return rewards[1:] if len(rewards) == steps + 1 else rewards
+
+
+def agent(index: int) -> str:
+    """How this package names learner `index`."""
+    return f"agent_{index}"
+
+
+PREY = "prey"  # how this package names the prey

@@ -8,12 +8,15 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..replay import ReplayBuffer
-from .dataset import CHUNK_ROWS, FLOAT_COLUMNS, Dataset
+from .checks import CHUNK_ROWS
+from .manifest import FLOAT_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+
+    from .dataset import Dataset
 
 
 def fields(dataset: Dataset, *, next_actions: bool = False) -> dict[str, tuple[int, ...]]:

@@ -7,20 +7,38 @@ OCDBT store of zarr arrays, one for each leaf, [1, T, ...] over all T steps in o
 
 OG-MARL takes a step's next observation from the step after it, so the last one of an episode is not part of
 its layout. What is written here adds it as the leaf infos.next_observations, which other readers ignore; the
-prey's columns, where there are any, lie beside it under their own names.
+prey's columns, where there are any, lie beside it under their own names. Vaults of others may hold the prey
+as the last agent, its observations padded to the size of the learners'.
 """
 
 from __future__ import annotations
 
 import json
-from ast import literal_eval
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DatasetError
-from .dataset import CHUNK_ROWS, PREY_COLUMNS, Dataset
-from .foreign import Columns, Foreign, any_agent, as_flags, as_float32, claim, optional_package, rounding_note
+from ..tasks import QUALITIES
+from .checks import CHUNK_ROWS
+from .folders import whole_folder
+from .foreign import (
+    LARGEST_RATIO,
+    Columns,
+    Foreign,
+    any_agent,
+    as_flags,
+    as_float32,
+    as_rewards,
+    optional_package,
+    rounding_note,
+    split_agents,
+    write_origin,
+)
+from .manifest import PREY_COLUMNS, load_json
+from .npy import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,19 +46,31 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..tasks import Task
+    from .dataset import Dataset
 
 VAULT_VERSION = 1.2
 METADATA_FILE = "metadata.json"
 TIME_AXIS = int(10e12)  # the open end of a vault's time axis
+_LEAF_SHAPE = re.compile(r"\(1, ?[0-9]+(, ?[0-9]+)*,?\)")
 LEAVES = ("observations", "actions", "rewards", "terminals", "truncations")
 
 
 def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
     """Writes the vault `destination/{task}.vlt/{Quality}`; returns what the format drops."""
     store = optional_package("tensorstore", "Vault")
-    folder = destination / f"{dataset.task}.vlt" / dataset.quality.title().replace("-", "")
-    claim(folder)
-    columns = dataset.columns()
+    folder = destination / f"{dataset.task}.vlt" / _uid(dataset.quality)
+    with whole_folder(folder) as temporary:
+        _write_leaves(store, temporary, dataset.columns())
+        write_origin(temporary, dataset.manifest)
+    return ("readers other than this one drop the last next observation of every episode",)
+
+
+def _uid(quality: str) -> str:
+    """A vault's name of a quality."""
+    return quality.title().replace("-", "")
+
+
+def _write_leaves(store: Any, folder: Path, columns: Columns) -> None:
     rows, learners = columns["rewards"].shape
     leaves = {
         "observations": columns["observations"],
@@ -62,10 +92,6 @@ def write(dataset: Dataset, destination: Path) -> tuple[str, ...]:
             array[:, start:stop].write(np.ascontiguousarray(leaf[start:stop])[None]).result()
     index = _open(store, folder, "vault_index", create=("int32", (1,)))
     index.write(np.array([rows], np.int32)).result()
-    return (
-        "the manifest (recipe, versions, references, checksums) is not stored",
-        "readers other than this one drop the last next observation of every episode",
-    )
 
 
 def _write_metadata(folder: Path, leaves: Columns, rows: int) -> None:
@@ -86,85 +112,107 @@ def read(source: Path, task: Task) -> Foreign:
     """Reads a vault, the folder that holds `metadata.json`."""
     store = optional_package("tensorstore", "Vault")
     structure = _structure(source)
-    try:
-        rows = int(_open(store, source, "vault_index").read().result()[0])
-    except (ValueError, OSError) as error:
-        raise DatasetError(
-            f"{source} is damaged: its vault_index cannot be read ({_first_line(error)})"
-        ) from None
-    if rows < 1:
-        raise DatasetError(f"{source} is an empty vault")
     for name in LEAVES:
         if name not in structure:
             raise DatasetError(f"{source} is not an OG-MARL vault: {METADATA_FILE} has no leaf {name!r}")
-    raw = {name: _read_leaf(store, source, name, rows) for name in LEAVES}
-    infos = structure.get("infos", {})
-    columns: Columns = {
-        name: as_float32(raw[name], f"{source}: {name}") for name in ("observations", "actions", "rewards")
-    }
+    vault = _Vault(store, source)
+    raw = {name: vault.leaf(name) for name in LEAVES}
+    columns: Columns = {name: as_float32(raw[name], f"{source}: {name}") for name in LEAVES[:2]}
+    columns["rewards"] = as_rewards(raw["rewards"], f"{source}: rewards", 2)
+    columns = split_agents(columns, task, str(source))
     for name, leaf in (("terminated", "terminals"), ("truncated", "truncations")):
-        columns[name] = any_agent(as_flags(raw[leaf], f"{source}: {leaf}").reshape(rows, -1))
-    if "next_observations" in infos:
-        following = _read_leaf(store, source, "infos.next_observations", rows)
-        columns["next_observations"] = as_float32(following, f"{source}: infos.next_observations")
-        for name in PREY_COLUMNS:
-            if name in infos:
-                column = _read_leaf(store, source, f"infos.{name}", rows)
-                columns[name] = as_float32(column, f"{source}: infos.{name}")
-        if "next_state" in infos:
-            for name, leaf in (("states", "infos.state"), ("next_states", "infos.next_state")):
-                columns[name] = as_float32(_read_leaf(store, source, leaf, rows), f"{source}: {leaf}")
-        return Foreign(columns, rounding_note(raw))
+        columns[name] = any_agent(as_flags(raw[leaf], f"{source}: {leaf}"))
+    infos = structure["infos"]
+    own = ["next_observations", *PREY_COLUMNS] if "next_observations" in infos else []
+    for name in own:
+        if name in infos:
+            columns[name] = as_float32(vault.leaf(f"infos.{name}"), f"{source}: infos.{name}")
     notes = rounding_note(raw)
-    if "state" in infos:
+    if "next_state" in infos:
+        for name, leaf in (("states", "infos.state"), ("next_states", "infos.next_state")):
+            columns[name] = as_float32(vault.leaf(leaf), f"{source}: {leaf}")
+    elif "state" in infos and not own:
         notes = ("global states (infos.state) were left out", *notes)
-    return _without_last_steps(columns, notes)
-
-
-def _without_last_steps(columns: Columns, notes: tuple[str, ...]) -> Foreign:
-    """Next observations from the step after; truncated steps, which have none, are left out."""
-    ends = columns["terminated"] | columns["truncated"]
-    ends[-1] = True
-    following = np.concatenate((columns["observations"][1:], columns["observations"][-1:]))
-    # After a termination no value follows, so any observation serves.
-    following[columns["terminated"]] = columns["observations"][columns["terminated"]]
-    columns["next_observations"] = following
-    dropped = ends & ~columns["terminated"]
-    kept = ~dropped
-    truncated = np.zeros(len(ends), np.bool_)
-    truncated[:-1] = dropped[1:]
-    columns["truncated"] = truncated
-    note = (
-        f"the last step of {int(dropped.sum())} truncated episodes was left out: "
-        "the vault does not hold the observation after it, so returns lack that step's reward"
-    )
-    return Foreign({name: column[kept] for name, column in columns.items()}, (note, *notes))
+    names = {_uid(quality): quality for quality in QUALITIES}
+    return Foreign(columns, notes, names.get(_uid(source.resolve().name)))
 
 
 def _structure(source: Path) -> dict[str, Any]:
+    """The tree of leaves; `infos` is a part of it even where a vault has none."""
     path = source / METADATA_FILE
     if not path.is_file():
         raise DatasetError(f"{source} is not a vault: {METADATA_FILE} is missing")
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        version, structure = metadata["version"], metadata["structure_shape"]
-        shapes = [literal_eval(shape) for shape in structure.values() if isinstance(shape, str)]
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
-        raise DatasetError(
-            f"{path} is damaged: it does not describe a vault ({_first_line(error)})"
-        ) from None
-    if not isinstance(version, float | int) or int(version) != int(VAULT_VERSION):
+    metadata = load_json(path)
+    version, structure = metadata.get("version"), metadata.get("structure_shape")
+    if not isinstance(structure, dict) or not isinstance(structure.get("infos", {}), dict):
+        raise DatasetError(f"{path} is damaged: it does not describe a vault")
+    if not isinstance(version, int | float) or not 1 <= version < 2:
         raise DatasetError(f"{path} has vault version {version!r}, this version of omar reads 1.x")
-    if any(not isinstance(shape, tuple) or len(shape) < 2 or shape[0] != 1 for shape in shapes):
-        raise DatasetError(f"{path} is not an OG-MARL vault: every leaf must be [1, steps, ...]")
-    found: dict[str, Any] = structure
-    return found
+    infos = structure.get("infos", {})
+    for shape in (*(leaf for name, leaf in structure.items() if name != "infos"), *infos.values()):
+        if not isinstance(shape, str) or not _LEAF_SHAPE.fullmatch(shape):
+            raise DatasetError(f"{path} is not an OG-MARL vault: every leaf must be [1, steps, ...]")
+    return {**structure, "infos": infos}
+
+
+class _Vault:
+    """Reads the leaves of one vault."""
+
+    def __init__(self, store: Any, source: Path) -> None:
+        self._store, self._source = store, source
+        index = self._open("vault_index", "its vault_index")
+        if index.shape != (1,) or index.dtype.numpy_dtype.kind not in "iu":
+            raise DatasetError(f"{source} is damaged: its vault_index must be one integer")
+        self._rows = int(self._values(index, 0, "its vault_index"))
+        if self._rows < 1:
+            raise DatasetError(f"{source} is an empty vault")
+        files = (path for path in source.rglob("*") if path.is_file())
+        self._largest = LARGEST_RATIO * sum(path.stat().st_size for path in files)
+
+    def leaf(self, name: str) -> npt.NDArray[Any]:
+        """A leaf's values of all steps, [T, ...].
+
+        Raises:
+            DatasetError: It cannot be read, or it is no [1, T, ...].
+        """
+        array = self._open(f"{name}.", f"leaf {name!r}")
+        shape, dtype, rows = tuple(array.shape), array.dtype.numpy_dtype, self._rows
+        if len(shape) < 2 or shape[0] != 1 or shape[1] < rows or dtype.kind not in "biuf":
+            raise DatasetError(
+                f"{self._source} is damaged: leaf {name!r} must be [1, {rows}, ...] of numbers, "
+                f"got {dtype} {list(shape)}"
+            )
+        if math.prod(shape[2:]) * rows * dtype.itemsize > self._largest:
+            raise DatasetError(
+                f"{self._source} is damaged: leaf {name!r} claims {rows:,} rows, which it does not hold"
+            )
+        column: npt.NDArray[Any] = self._values(array, (0, slice(0, rows)), f"leaf {name!r}")
+        return column
+
+    def _open(self, path: str, what: str) -> Any:
+        try:
+            return _open(self._store, self._source, path)
+        except Exception as error:  # tensorstore has many kinds for what it cannot read
+            raise self._unreadable(what, error) from None
+
+    def _values(self, array: Any, where: Any, what: str) -> Any:
+        try:
+            return array[where].read().result()
+        except Exception as error:  # as above
+            raise self._unreadable(what, error) from None
+
+    def _unreadable(self, what: str, error: Exception) -> DatasetError:
+        return DatasetError(f"{self._source} is damaged: {what} cannot be read ({first_line(error)})")
 
 
 def _open(store: Any, folder: Path, name: str, create: tuple[str, tuple[int, ...]] | None = None) -> Any:
     spec: dict[str, Any] = {
         "driver": "zarr",
-        "kvstore": {"driver": "ocdbt", "base": f"file://{folder.resolve()}", "path": name},
+        "kvstore": {
+            "driver": "ocdbt",
+            "base": {"driver": "file", "path": f"{folder.resolve()}/"},
+            "path": name,
+        },
         "metadata": {},
     }
     if create is None:
@@ -172,18 +220,3 @@ def _open(store: Any, folder: Path, name: str, create: tuple[str, tuple[int, ...
     if len(create[1]) > 1:
         spec["metadata"]["compressor"] = {"id": "gzip", "level": 5}
     return store.open(spec, dtype=create[0], shape=create[1], create=True).result()
-
-
-def _read_leaf(store: Any, source: Path, name: str, rows: int) -> npt.NDArray[Any]:
-    try:
-        leaf = _open(store, source, f"{name}.")
-        column: npt.NDArray[Any] = leaf[0, :rows].read().result()
-    except (ValueError, OSError, IndexError) as error:
-        raise DatasetError(
-            f"{source} is damaged: leaf {name!r} cannot be read ({_first_line(error)})"
-        ) from None
-    return column
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

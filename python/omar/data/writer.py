@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 from contextlib import suppress
@@ -13,17 +12,11 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..errors import DatasetError
-from ..tasks import TASKS, References
-from .dataset import (
-    CHUNK_ROWS,
-    FLAG_COLUMNS,
-    PREY_COLUMNS,
-    STATE_COLUMNS,
-    Dataset,
-    check_finite,
-    episode_returns,
-)
-from .manifest import MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
+from .checks import CHUNK_ROWS, check_finite
+from .dataset import Dataset, episode_returns
+from .folders import move_into_place, sweep, sync, temporary_folder
+from .manifest import FLAG_COLUMNS, MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
+from .npy import header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,42 +25,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from .spec import DatasetSpec
+
 DISK_MARGIN = 64 * 2**20  # bytes that stay free beyond the dataset itself
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetSpec:
-    """What a dataset will be: known before its first row is written."""
-
-    task: str
-    quality: str
-    transitions: int
-    num_learners: int
-    obs_size: int
-    action_size: int
-    episode_length: int
-    recipe: Mapping[str, Any]
-    references: References | None = None  # of the prey; the paper's when None
-    prey_obs_size: int = 0  # of the optional prey columns
-    state_size: int = 0  # of the optional global states
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every column."""
-        n, learners = self.transitions, self.num_learners
-        shapes: dict[str, tuple[int, ...]] = {
-            "observations": (n, learners, self.obs_size),
-            "actions": (n, learners, self.action_size),
-            "rewards": (n, learners),
-            "next_observations": (n, learners, self.obs_size),
-            "terminated": (n,),
-            "truncated": (n,),
-        }
-        if self.prey_obs_size:
-            sizes = ((n, self.prey_obs_size), (n, self.action_size), (n,), (n, self.prey_obs_size))
-            shapes |= dict(zip(PREY_COLUMNS, sizes, strict=True))
-        if self.state_size:
-            shapes |= dict.fromkeys(STATE_COLUMNS, (n, self.state_size))
-        return shapes
 
 
 @dataclass(slots=True)
@@ -85,11 +45,7 @@ class _ColumnFile:
     def __post_init__(self) -> None:
         self.file = self.path.open("wb")
         self.digest = hashlib.sha256()
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
-        )
-        self._write(header.getvalue())
+        self._write(header(self.dtype, self.shape))
 
     def append(self, chunk: npt.NDArray[Any]) -> None:
         self._write(np.ascontiguousarray(chunk).data.cast("B"))
@@ -111,16 +67,23 @@ class DatasetWriter:
     """Writes a dataset into a temporary folder beside its final place and renames it when it is whole.
 
     Used as a context manager: leaving it without `finish` (an error, Ctrl-C) removes the temporary folder. A
-    killed process leaves the temporary folder, which no reader takes for a dataset.
+    killed process leaves the temporary folder, which no reader takes for a dataset; the next writer beside it
+    removes it.
     """
 
-    def __init__(self, path: Path, spec: DatasetSpec) -> None:
+    def __init__(self, path: Path, spec: DatasetSpec, *, replace: bool = False) -> None:
         """Creates the temporary folder and the column files.
 
+        Args:
+            path: Where the dataset will lie.
+            spec: What it will be.
+            replace: Whether it takes the place of what is at `path`, which stays until `finish`.
+
         Raises:
-            DatasetError: `path` exists, its folder cannot be written, or the disk lacks space.
+            DatasetError: `path` exists and is not to be replaced, its folder cannot be written, or the disk
+                lacks space.
         """
-        if path.exists():
+        if os.path.lexists(path) and not replace:
             raise DatasetError(f"{path} exists already: remove it or choose another place")
         self._path = path
         self._spec = spec
@@ -131,6 +94,7 @@ class DatasetWriter:
         shapes = spec.shapes()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(path.parent)
             _check_space(path.parent, shapes)
             self._temporary.mkdir()
             for name, shape in shapes.items():
@@ -182,9 +146,8 @@ class DatasetWriter:
                 file.write(manifest.to_json())
                 file.flush()
                 os.fsync(file.fileno())
-            _sync_folder(self._temporary)
-            self._temporary.rename(self._path)
-            _sync_folder(self._path.parent)
+            sync(self._temporary)
+            move_into_place(self._temporary, self._path)
         except OSError as error:
             raise DatasetError(f"cannot write a dataset to {self._path}: {error.strerror or error}") from None
         return Dataset.open(self._path)
@@ -197,7 +160,6 @@ class DatasetWriter:
             raise DatasetError("a dataset needs at least one transition")
         ends[-1] = True
         returns = episode_returns(rewards[:, None].astype(np.float64), ends)
-        references = spec.references or TASKS[spec.task].references
         return Manifest(
             task=spec.task,
             quality=spec.quality,
@@ -210,12 +172,8 @@ class DatasetWriter:
                 float(returns.mean()), float(returns.std()), float(returns.min()), float(returns.max())
             ),
             recipe=spec.recipe,
-            references={
-                "random": references.random,
-                "expert": references.expert,
-                "source": references.source,
-            },
-            versions=current_versions(),
+            references=spec.scale,
+            versions=current_versions() if spec.versions is None else spec.versions,
         )
 
     def _discard(self) -> None:
@@ -234,17 +192,6 @@ class DatasetWriter:
         """Removes what is not finished."""
         if self._temporary.exists():
             self._discard()
-
-
-def temporary_folder(path: Path) -> Path:
-    """Where a dataset grows before it is moved to `path`: hidden, beside it, its own for each process."""
-    return path.parent / f".{path.name}.partial-{os.getpid()}"
-
-
-def remove_partial(path: Path) -> None:
-    """Removes what killed processes left of `path`; only while no other process can be writing there."""
-    for left in path.parent.glob(f".{path.name}.partial-*"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def _check_chunk(name: str, chunk: npt.NDArray[Any], file: _ColumnFile, rows: int) -> None:
@@ -266,14 +213,6 @@ def _check_space(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
             f"not enough disk space in {folder}: the dataset needs {needed / 2**20:.0f} MiB, "
             f"{free / 2**20:.0f} MiB are free (OMAR_HOME chooses another place)"
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_dataset(

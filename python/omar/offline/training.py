@@ -149,7 +149,7 @@ class Training:
 
     def references(self) -> References:
         """What counts as 0 and 100: the datasets' own references, which depend on their prey."""
-        return References(**self.datasets[0].manifest.references)
+        return self.datasets[0].manifest.references
 
     def evaluate(self, seconds: float) -> Evaluation:
         """Evaluates all seeds."""
