@@ -12,16 +12,16 @@ from data_cases import some_policy, some_prey
 from omar.behaviors.policy import Policy
 from omar.behaviors.policy_file import load_policy, save_policies
 from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey
+from omar.collect import ShipBehaviors, TrainBehaviors
 from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
 from omar.evaluation.policies import NoisyPolicy
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
-from omar.online.behaviors import TrainBehaviors
 from omar.online.matd3 import Matd3Settings
 from omar.online.recorded import REPLAY_RECIPES, medium_replay
-from omar.online.shipping import ShipBehaviors
 from omar.online.training import CollectionSettings, OnlineTraining, training_blocks
+from omar.runs.files import seal
 from omar.tasks import get_task, normalized_score
 
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
@@ -253,16 +253,17 @@ def test_collection_settings_out_of_range(change, message):
 
 def test_folders_that_hold_no_training(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(
-        ValueError, match="is not an empty folder: choose another --out, or continue with --resume"
-    ):
+    with pytest.raises(ValueError, match="is not an empty folder: choose another --out"):
         command(tmp_path)()
-    with pytest.raises(ValueError, match=r"is not the folder of an online training: it has no config.json"):
+    with pytest.raises(ValueError, match=r"is not the folder of a run: it has no config.json"):
         TrainBehaviors(resume=tmp_path)()
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="is damaged: it is not JSON"):
         TrainBehaviors(resume=tmp_path)()
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps(seal({"kind": "offline"})))
+    with pytest.raises(ValueError, match="is not the folder of an online training"):
+        TrainBehaviors(resume=tmp_path)()
+    (tmp_path / "config.json").write_text(json.dumps(seal({"kind": "online"})))
     with pytest.raises(ValueError, match="does not describe an online training"):
         TrainBehaviors(resume=tmp_path)()
 

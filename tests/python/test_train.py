@@ -3,23 +3,29 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import omar
 from data_cases import save_authors_prey
 from omar.behaviors.find import load_prey
 from omar.data import ensure_dataset
 from omar.errors import OmarError
+from omar.evaluate import main as evaluate
 from omar.offline.config import RunConfig, TrainConfig, resolve
-from omar.offline.options import parse
-from omar.runs import checkpoint
+from omar.offline.options import NewRun, Resumption, parse
+from omar.runs.files import seal, to_json, unseal
+from omar.runs.reporting import Silent
 from omar.tasks import get_task
 from omar.terminal.cli import INTERRUPTED
 from omar.train import main
@@ -41,18 +47,25 @@ def train(dataset, out, *arguments):
 
 
 def lines(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    """The metrics without what every run has of its own: the time, and the checksum over it."""
+    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in line.items() if name not in ("seconds", "crc32")} for line in found
+    ]
 
 
-def weights(out):
-    newest = max((out / "checkpoint").glob("*.safetensors"))
+def weights(out, seed=0):
+    newest = max((out / "checkpoint").glob(f"*.seed-{seed}.safetensors"))
     return {name: tensor.clone() for name, tensor in load_file(newest).items()}  # not a view of the file
 
 
+def checkpoints(out):
+    """Bytes of every checkpoint file by name."""
+    return {path.name: path.read_bytes() for path in (out / "checkpoint").glob("*.safetensors")}
+
+
 def same_weights(a, b):
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    return all(torch.equal(first[name], second[name]) for name in first)
+    return checkpoints(a) == checkpoints(b)
 
 
 @pytest.mark.parametrize("algorithm", ["omar", "cql"])
@@ -100,7 +113,8 @@ def test_weights_move_and_differ_between_seeds(dataset, tmp_path):
     before, after = weights(tmp_path / "none"), weights(tmp_path / "some")
     moved = (after["actor.weights.0"] - before["actor.weights.0"]).abs().amax(dim=(1, 2))
     assert bool((moved > 0.01).all())
-    assert not torch.equal(after["actor.weights.0"][:3], after["actor.weights.0"][3:])
+    other = weights(tmp_path / "some", seed=1)
+    assert not torch.equal(after["actor.weights.0"], other["actor.weights.0"])
 
 
 def test_zero_updates_only_evaluate(dataset, tmp_path):
@@ -113,8 +127,7 @@ def test_the_same_command_twice_gives_the_same_weights(dataset, tmp_path):
     for name in ("first", "second"):
         assert train(dataset, tmp_path / name, "--updates", 6, "--eval-every", 3) == 0
     assert same_weights(tmp_path / "first", tmp_path / "second")
-    without_time = [[line | {"seconds": 0} for line in lines(tmp_path / n)] for n in ("first", "second")]
-    assert without_time[0] == without_time[1]
+    assert lines(tmp_path / "first") == lines(tmp_path / "second")
 
 
 def test_another_seed_gives_other_weights(dataset, tmp_path):
@@ -123,11 +136,22 @@ def test_another_seed_gives_other_weights(dataset, tmp_path):
     assert not same_weights(tmp_path / "first", tmp_path / "second")
 
 
-def test_a_seed_does_not_depend_on_the_seeds_beside_it(dataset, tmp_path):
-    assert train(dataset, tmp_path / "two", "--updates", 5) == 0
-    assert train(dataset, tmp_path / "one", "--updates", 5, "--seeds", 1) == 0
-    two, one = weights(tmp_path / "two")["actor.weights.0"], weights(tmp_path / "one")["actor.weights.0"]
-    torch.testing.assert_close(two[:3], one, rtol=0, atol=1e-5)
+@pytest.mark.parametrize("algorithm", ["omar", "cql", "bc"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_seed_has_the_same_checkpoint_bytes_whatever_is_trained_beside_it(
+    dataset, tmp_path, algorithm, threads
+):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        arguments = ("--updates", 12, "--algorithm", algorithm, "--hidden", 64, "--batch-size", 256)
+        for seeds in (1, 5):
+            assert train(dataset, tmp_path / f"{seeds}", *arguments, "--seeds", seeds) == 0
+    finally:
+        torch.set_num_threads(before)
+    alone, beside = checkpoints(tmp_path / "1"), checkpoints(tmp_path / "5")
+    assert len(beside) == 5 * len(alone)
+    assert {name: data for name, data in beside.items() if name in alone} == alone
 
 
 @contextmanager
@@ -152,23 +176,141 @@ def wait_for_checkpoint(out, running, least=1):
 
 
 def test_resume_after_a_kill_is_bit_identical(dataset, tmp_path):
-    arguments = ("--updates", 2000, "--eval-every", 7, "--checkpoint-every", 10)
+    arguments = ("--updates", 400, "--eval-every", 70, "--checkpoint-every", 10)
     with process(dataset, tmp_path / "killed", *arguments) as running:
         wait_for_checkpoint(tmp_path / "killed", running)
         running.send_signal(signal.SIGKILL)
-    config = tmp_path / "killed" / "config.json"
-    reached = max(int(p.stem.split("-")[1]) for p in (tmp_path / "killed" / "checkpoint").glob("*.json"))
-    total = reached + 12
-    config.write_text(config.read_text().replace('"updates": 2000', f'"updates": {total}'))
+    assert not (tmp_path / "killed" / "result.json").exists()
     with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
-        file.write('{"update": 1999, "seco')  # a line that the kill cut short
+        file.write('{"update": 399, "seco')  # a line that the kill cut short
     assert main(["--resume", str(tmp_path / "killed")]) == 0
-    whole = ("--updates", total, "--eval-every", 7, "--checkpoint-every", 10)
-    assert train(dataset, tmp_path / "whole", *whole) == 0
+    assert train(dataset, tmp_path / "whole", *arguments) == 0
     assert same_weights(tmp_path / "killed", tmp_path / "whole")
-    resumed, expected = lines(tmp_path / "killed"), lines(tmp_path / "whole")
-    assert [line | {"seconds": 0} for line in resumed] == [line | {"seconds": 0} for line in expected]
+    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
     assert len(list((tmp_path / "killed" / "tensorboard").iterdir())) == 1
+
+
+def test_a_lost_line_is_evaluated_again(dataset, tmp_path):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 8, "--eval-every", 4) == 0
+    before = lines(out)
+    text = (out / "metrics.jsonl").read_text()
+    (out / "metrics.jsonl").write_text(text[:-30])
+    assert main(["--resume", str(out)]) == 0
+    assert lines(out) == before
+
+
+def test_a_damaged_line_is_refused_and_nothing_is_lost(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 8, "--eval-every", 4) == 0
+    metrics = out / "metrics.jsonl"
+    damaged = metrics.read_text().replace('"update": 4', '"update": 5')
+    metrics.write_text(damaged)
+    assert "metrics.jsonl, line 2, is damaged" in fails(capsys, ["--resume", out])
+    assert metrics.read_text() == damaged
+
+
+def test_a_finished_run_can_be_extended(dataset, tmp_path, capsys):
+    arguments = ("--eval-every", 4, "--checkpoint-every", 4)
+    assert train(dataset, tmp_path / "run", "--updates", 8, *arguments) == 0
+    assert main(["--resume", str(tmp_path / "run"), "--updates", "12"]) == 0
+    assert train(dataset, tmp_path / "whole", "--updates", 12, *arguments) == 0
+    assert same_weights(tmp_path / "run", tmp_path / "whole")
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["updates"] == 12
+    message = f"--updates 6 is less than the 12 updates that {tmp_path / 'run'} is to have"
+    assert message in fails(capsys, ["--resume", tmp_path / "run", "--updates", 6])
+
+
+def test_a_moved_run_goes_on_with_a_moved_dataset(dataset, tmp_path, capsys):
+    first = tmp_path / "data"
+    shutil.copytree(dataset, first)
+    assert train(first, tmp_path / "run", "--updates", 4) == 0
+    first.rename(tmp_path / "moved")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    assert "unknown dataset" in fails(capsys, ["--resume", tmp_path / "elsewhere", "--updates", 8])
+    again = ["--resume", tmp_path / "elsewhere", "--updates", 8, "--dataset"]
+    other = ensure_dataset("simple_spread", "random", 1, steps=1000, progress=False).path
+    assert "has another checksum" in fails(capsys, [*again, other])
+    assert main([str(a) for a in [*again, tmp_path / "moved"]]) == 0
+    assert main(["--resume", str(tmp_path / "elsewhere")]) == 0  # it knows the new place
+    assert lines(tmp_path / "elsewhere")[-1]["update"] == 8
+
+
+def test_a_run_can_start_from_the_networks_of_another(dataset, tmp_path, capsys):
+    assert train(dataset, tmp_path / "first", "--updates", 20) == 0
+    start = ("--init-from", tmp_path / "first")
+    assert train(dataset, tmp_path / "second", "--updates", 0, *start) == 0
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert torch.equal(first["actor.weights.1"], second["actor.weights.1"])
+    assert torch.equal(first["critic.target.weights.0"], second["critic.target.weights.0"])
+    assert not second["actor.adam.first"].any()
+    arguments = ["--dataset", dataset, "--out", tmp_path / "third", *SMALL, "--hidden", 9, *start]
+    assert "is not one of these settings" in fails(capsys, arguments)
+    assert "is not the folder of a run" in fails(
+        capsys, ["--dataset", dataset, *SMALL, "--init-from", tmp_path / "nowhere"]
+    )
+
+
+def test_a_second_process_is_told_that_the_run_is_taken(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    with process(
+        dataset, out, "--updates", 100000, "--eval-every", 100000, "--checkpoint-every", 2
+    ) as running:
+        wait_for_checkpoint(out, running)
+        assert f"another process is working on {out}" in fails(capsys, ["--resume", out])
+        assert running.poll() is None
+
+
+def test_without_its_checkpoints_a_run_does_not_begin_again(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 3) == 0
+    shutil.rmtree(out / "checkpoint")
+    assert f"{out} has no checkpoint to go on from" in fails(capsys, ["--resume", out])
+
+
+def test_the_library_tells_a_reporter_and_prints_nothing(dataset, tmp_path, capsys):
+    told = []
+
+    class Notes(Silent):
+        def updated(self, update, losses):
+            told.append(update)
+
+        def evaluated(self, evaluation):
+            told.append(f"evaluated {evaluation.update}")
+
+    settings = {"batch_size": 32, "hidden": 8}
+    config = omar.TrainConfig(
+        dataset=str(dataset),
+        seeds=2,
+        updates=4,
+        eval_every=2,
+        eval_episodes=3,
+        out=tmp_path / "run",
+        settings=settings,
+    )
+    result = omar.train(config, Notes())
+    assert told == ["evaluated 0", 1, 2, "evaluated 2", 3, 4, "evaluated 4"]
+    assert result.finished
+    assert result.scores == lines(tmp_path / "run")[-1]["scores"]
+    observations = torch.randn(5, 3, 18)
+    again = omar.load_policy(tmp_path / "run" / "policy.safetensors", seed=1)
+    assert torch.equal(result.policies[1](observations), again(observations))
+    stopped = omar.train(replace(config, out=tmp_path / "stopped"), stop=lambda: len(told) > 0)
+    assert (stopped.finished, stopped.update) == (False, 1)
+    assert omar.resume(tmp_path / "stopped").finished
+    assert same_weights(tmp_path / "run", tmp_path / "stopped")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_needs_neither_its_dataset_nor_its_old_place(dataset, tmp_path, capsys):
+    shutil.copytree(dataset, tmp_path / "data")
+    assert train(tmp_path / "data", tmp_path / "run", "--updates", 3) == 0
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert evaluate(["--run", str(tmp_path / "moved"), "--episodes", "3", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["scores"]) == 2
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(dataset, tmp_path):
@@ -188,38 +330,25 @@ def test_ctrl_c_saves_and_says_how_to_go_on(dataset, tmp_path):
 def test_resuming_a_finished_run_changes_nothing(dataset, tmp_path):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 3) == 0
-    before = lines(out), weights(out)
+    before = lines(out), checkpoints(out)
     assert main(["--resume", str(out)]) == 0
-    assert lines(out) == before[0]
-    assert all(torch.equal(weights(out)[name], tensor) for name, tensor in before[1].items())
+    assert (lines(out), checkpoints(out)) == before
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(dataset, tmp_path, capsys):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 6, "--checkpoint-every", 3) == 0
-    reference = weights(out)
+    reference = checkpoints(out)
     newest = max((out / "checkpoint").glob("*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-100])
     assert main(["--resume", str(out)]) == 0
-    assert "update-00000006.safetensors is damaged" in capsys.readouterr().out
-    assert all(torch.equal(weights(out)[name], tensor) for name, tensor in reference.items())
+    said = capsys.readouterr().out
+    assert re.search(
+        r"the checkpoint of update 6: .*update-00000006.seed-1.safetensors is damaged: .*; using update 3",
+        said,
+    )
+    assert checkpoints(out) == reference
     assert [line["update"] for line in lines(out)] == [0, 6]
-
-
-def test_at_most_two_checkpoints_are_kept(dataset, tmp_path):
-    assert train(dataset, tmp_path / "run", "--updates", 6, "--checkpoint-every", 1) == 0
-    names = sorted(path.name for path in (tmp_path / "run" / "checkpoint").iterdir())
-    assert names == [f"update-0000000{u}.{kind}" for u in (5, 6) for kind in ("json", "safetensors")]
-
-
-def test_an_unwritten_json_means_no_checkpoint(tmp_path):
-    tensors = {"x": torch.ones(2)}
-    checkpoint.save(tmp_path, tensors, 1, {"seconds": 0.0})
-    checkpoint.save(tmp_path, tensors, 2, {"seconds": 0.0})
-    (tmp_path / "update-00000002.json").unlink()  # as a kill between the two files leaves it
-    found = checkpoint.load(tmp_path)
-    assert found is not None
-    assert found[1]["update"] == 1
 
 
 def test_config_round_trip(tmp_path):
@@ -245,8 +374,8 @@ def test_presets(preset, quality, expected):
 
 def test_no_arguments_mean_the_main_job():
     command = parse([])
+    assert isinstance(command, NewRun)
     config = resolve(command.config, "random")
-    assert command.given == frozenset()
     assert (config.options.task, config.options.dataset, config.options.algorithm) == (
         "simple_spread",
         "random",
@@ -367,10 +496,15 @@ def test_help_takes_the_quality_of_a_folder(capsys, dataset):
 
 def test_given_options_are_known():
     command = parse(["--tau=0.5", "--eval_every", "3", "--updates", "6000", "--dataset", "medium"])
-    assert command.given == {"tau", "eval_every", "updates", "dataset"}
     assert command.config.settings == {"tau": 0.5}
     assert command.config.updates == 6000
     assert resolve(command.config, "medium").algorithm.alpha == 5.0
+
+
+def test_a_run_is_taken_up_with_its_own_settings():
+    assert parse(["--resume", "a"]) == Resumption(Path("a"), None, None)
+    command = parse(["--resume", "a", "--updates", "9", "--dataset", "b", "c"])
+    assert command == Resumption(Path("a"), ("b", "c"), 9)
 
 
 def test_python_settings_are_checked_by_name():
@@ -388,15 +522,11 @@ def test_python_settings_are_checked_by_name():
         TrainConfig(seeds=True)
 
 
-def test_a_preset_trains_its_own_number_of_updates(dataset, tmp_path, monkeypatch):
+def test_a_preset_trains_its_own_number_of_updates(dataset, tmp_path):
     """`--updates` that is not given is the preset's, 6,000 for random data of simple_spread."""
-    from omar.offline import training
-
-    seen = []
-    monkeypatch.setattr(training, "check_memory", lambda config, *_: seen.append(config.updates))
-    arguments = ["--dataset", str(dataset), "--out", str(tmp_path / "run"), *SMALL]
-    training.start(parse(arguments).config)
-    assert seen == [6000]
+    config = parse(["--dataset", str(dataset), "--out", str(tmp_path / "run"), *SMALL]).config
+    result = omar.train(config, stop=lambda: True)
+    assert (result.finished, result.config.updates) == (False, 6000)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["updates"] == 6000
 
 
@@ -432,9 +562,8 @@ def test_message_all_checkpoints_damaged(capsys, dataset, tmp_path):
 def test_message_checkpoint_of_other_settings(capsys, dataset, tmp_path):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 1) == 0
-    config = out / "config.json"
-    config.write_text(config.read_text().replace('"hidden": 8', '"hidden": 9'))
-    assert "is not one of this run's settings" in fails(capsys, ["--resume", out])
+    reseal(out / "config.json", lambda entries: entries["backbone"].update(hidden=9))
+    assert "is not one of these settings" in fails(capsys, ["--resume", out])
 
 
 @pytest.mark.parametrize(
@@ -442,8 +571,9 @@ def test_message_checkpoint_of_other_settings(capsys, dataset, tmp_path):
     [
         ("{", "is damaged: it is not JSON"),
         ("[]", "holds no JSON object"),
-        ("{}", "config.json does not describe a run: `options` is missing"),
-        ('{"options": {"speed": 1}}', "config.json does not describe a run: `backbone` is missing"),
+        ("{}", "config.json is damaged or was edited: its checksum does not belong to its contents"),
+        (json.dumps(seal({"kind": "offline"})), "config.json does not describe a run: `options` is missing"),
+        (json.dumps(seal({"kind": "online"})), "is not the folder of an offline training"),
     ],
 )
 def test_message_config_damaged(capsys, tmp_path, text, message):
@@ -464,31 +594,43 @@ def test_message_config_damaged(capsys, tmp_path, text, message):
         ({"backbone": []}, "config.json: `backbone` must be a JSON object, got []"),
         ({"backbone": {"gamma": True}}, "config.json: `backbone.gamma` must be a finite number, got true"),
         ({"backbone": {"gamma": 2}}, "config.json: `backbone.gamma` must be in [0, 1), got 2.0"),
-        ({"algorithm": {"tau": float("nan")}}, "`algorithm.tau` must be a finite number, got NaN"),
+        ({"algorithm": {"tau": 10**400}}, "`algorithm.tau` must be a finite number, got 1000"),
+        ({"datasets": 3}, "`datasets` must be a list"),
+        ({"datasets": [{}]}, "`path` is missing"),
         ({"algorithm": {"refit": ["elite"]}}, "`algorithm.refit` must be 'softmax' or 'elite'"),
     ],
 )
 def test_message_config_of_the_wrong_form(capsys, tmp_path, change, message):
-    raw = json.loads(json.dumps(resolve(TrainConfig(), "random").to_dict()))
+    raw = {**json.loads(json.dumps(resolve(TrainConfig(), "random").to_dict())), "datasets": []}
     for name, value in change.items():
         raw[name] = raw[name] | value if isinstance(value, dict) else value
-    (tmp_path / "config.json").write_text(json.dumps(raw))
+    (tmp_path / "config.json").write_text(json.dumps(seal({"kind": "offline", **raw})))
     assert message in fails(capsys, ["--resume", tmp_path])
 
 
 def test_message_dataset_changed(capsys, dataset, tmp_path):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 1) == 0
-    config = out / "config.json"
-    checksum = json.loads(config.read_text())["datasets"][0]["sha256"]
-    config.write_text(config.read_text().replace(checksum, "0" * 64))
+    reseal(out / "config.json", lambda entries: entries["datasets"][0].update(sha256="0" * 64))
     assert "has another checksum" in fails(capsys, ["--resume", out])
 
 
-def test_message_diverged(capsys, dataset, tmp_path):
-    arguments = ("--updates", 30, "--learning-rate", 1e20)
-    assert train(dataset, tmp_path / "run", *arguments) == 2
-    assert "its training diverged" in capsys.readouterr().err
+def reseal(path, change):
+    """Changes a sealed file and seals it again."""
+    entries = unseal(json.loads(path.read_text()), "the file")
+    change(entries)
+    path.write_bytes(to_json(seal(entries)))
+
+
+@pytest.mark.parametrize("setting", [("--learning-rate", 1e20), ("--alpha", 1e39)])
+def test_a_diverged_training_is_an_error_and_no_result(capsys, dataset, tmp_path, setting):
+    assert train(dataset, tmp_path / "run", "--updates", 30, "--eval-every", 10, *setting) == 2
+    said = capsys.readouterr().err
+    assert re.search(
+        r"the training of seed 0, 1 diverged: at update 10 the loss critic/\w+ is not finite", said
+    )
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert [line["update"] for line in lines(tmp_path / "run")] == [0]
 
 
 def test_a_prey_of_the_authors_is_chased_and_scored_with_the_papers_references(tmp_path, monkeypatch, capsys):

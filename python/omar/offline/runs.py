@@ -20,7 +20,7 @@ from ..behaviors.policy_file import POLICY, load_policies
 from ..data import resolve_datasets
 from ..errors import OmarError
 from ..runs.decode import decode
-from ..runs.folder import CONFIG, RunFolder, make_folder
+from ..runs.folder import CONFIG, RunFolder, make_folder, refuse_used
 from ..runs.reporting import Silent
 from ..tasks import QUALITIES, get_task
 from .config import RunConfig, device, resolve
@@ -70,6 +70,8 @@ def train(
     """
     tells = reporter or Silent()
     task = get_task(config.task)
+    if config.out is not None:
+        refuse_used(config.out)
     if config.datasets[0] in QUALITIES:  # settings are refused before a dataset is made
         check_memory(resolve(config, config.datasets[0]), task, device(config.device))
     prey = choose_prey(task, config.prey)

@@ -98,6 +98,7 @@ class Training:
         Raises:
             OmarError: No whole checkpoint there, or networks of other shapes.
         """
+        folder.config()  # a run of this kind
         found = checkpoint.load(folder.checkpoints)
         if found is None:
             raise OmarError(f"{folder.path} has no checkpoint to start from")
