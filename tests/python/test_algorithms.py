@@ -360,3 +360,9 @@ def test_state_round_trip_continues_bit_for_bit():
 def test_messages(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_numbers_that_never_change_are_only_shifted():
+    statistics = Statistics.of(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 1e-7, 0.5]))
+    assert statistics.mean.tolist() == [1.0, 2.0, 3.0]
+    assert statistics.std.tolist() == [1.0, 1.0, 0.5]

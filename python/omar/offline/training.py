@@ -62,10 +62,9 @@ class Training:
         )
         algorithm = get_algorithm(options.algorithm)(config.algorithm, agents)
         prey = choose_prey(task, options.prey)
-        for dataset in {dataset.path: dataset for dataset in datasets}.values():
-            warning = check_prey(dataset.manifest.recipe, prey, dataset.path)
-            if warning is not None:
-                cli.say(f"warning: {warning}")
+        warnings = [check_prey(dataset.manifest.recipe, prey, dataset.path) for dataset in datasets]
+        for warning in list(filter(None, warnings))[:1]:  # one line is enough for sets that are alike
+            cli.say(f"warning: {warning}")
         return Training(config, folder, datasets, where, prey, agents, algorithm)
 
     def restore(self) -> None:
@@ -135,8 +134,11 @@ class Training:
         return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), by_name(losses))
 
     def references(self) -> References:
-        """What counts as 0 and 100: the datasets' own references, which depend on their prey."""
-        return References(**self.datasets[0].manifest.references)
+        """What counts as 0 and 100: the datasets' references, or the prey's where they do not know theirs."""
+        manifest = self.datasets[0].manifest
+        if self.prey is not None and "prey" not in manifest.recipe:
+            return self.prey.scale
+        return References(**manifest.references)
 
     def save(self, seconds: float) -> None:
         """Writes a checkpoint, and the policies beside it."""
