@@ -12,6 +12,7 @@ from omar.algorithms.base import sum_terms
 from omar.algorithms.cql import CqlSettings
 from omar.algorithms.omar import OmarSettings
 from omar.algorithms.optimizer import StackedOptimizer
+from omar.algorithms.statistics import Statistics
 from omar.cem import maximize
 from omar.errors import OmarError
 from omar.nets import StackedMlp, candidate_values, normal_candidates, uniform_candidates
@@ -63,6 +64,45 @@ def same_weights(stack, index, reference, tolerance=1e-9):
     for weight, bias, linear in zip(stack.weights, stack.biases, linears, strict=True):
         torch.testing.assert_close(weight[index].detach().T, linear.weight.detach(), rtol=0, atol=tolerance)
         torch.testing.assert_close(bias[index].detach(), linear.bias.detach(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_networks_that_normalise_learn_as_from_normalised_minibatches(name):
+    members = 2 * N
+    g = torch.Generator().manual_seed(3)
+    mean, std = (torch.randn(members, O, generator=g, dtype=torch.float64) for _ in range(2))
+    observed = Statistics(mean, std.abs() + 0.5)
+    acted = Statistics(mean[:, :A] / 10, std[:, :A].abs() + 0.5)
+    keys = [s for s in range(2) for _ in range(N)]
+    sizes = {"seeds": keys, "obs_size": O, "action_size": A, "dtype": torch.float64}
+    raw = Agents(SMALL, **sizes, observation_statistics=observed, action_statistics=acted)
+    normalised = Agents(SMALL, **sizes, action_statistics=acted)
+    for step in range(20):
+        batch = make_batch(members, seed=step)
+        scaled = replace(
+            batch,
+            observations=(batch.observations - observed.mean[:, None]) / observed.std[:, None],
+            next_observations=(batch.next_observations - observed.mean[:, None]) / observed.std[:, None],
+        )
+        for agents, data in ((raw, batch), (normalised, scaled)):
+            update(make_algorithm(name, agents), agents, data, Draw(0, step))
+    after = raw.tensors()
+    for tensor_name, tensor in normalised.tensors().items():
+        if "input" not in tensor_name:
+            torch.testing.assert_close(after[tensor_name], tensor, rtol=0, atol=1e-9)
+
+
+def test_a_checkpoint_restores_the_normalisation():
+    g = torch.Generator().manual_seed(3)
+    observed = Statistics(torch.randn(N, O, generator=g), torch.rand(N, O, generator=g) + 0.5)
+    sizes = {"seeds": [0] * N, "obs_size": O, "action_size": A}
+    trained = Agents(SMALL, **sizes, observation_statistics=observed)
+    none = Statistics(torch.zeros(N, O), torch.ones(N, O))
+    restored = Agents(SMALL, **sizes, observation_statistics=none)
+    restored.load({name: tensor.clone() for name, tensor in trained.tensors().items()}, 0)
+    batch = make_batch(N, dtype=torch.float32)
+    assert torch.equal(restored.act(batch.observations), trained.act(batch.observations))
+    assert torch.equal(restored.targets(batch), trained.targets(batch))
 
 
 @pytest.mark.parametrize("clip_norm", [0.05, math.inf])
@@ -428,3 +468,9 @@ def test_state_round_trip_continues_bit_for_bit():
 def test_messages(build, message):
     with pytest.raises(OmarError, match=message):
         build()
+
+
+def test_numbers_that_never_change_are_only_shifted():
+    statistics = Statistics.of(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 1e-7, 0.5]))
+    assert statistics.mean.tolist() == [1.0, 2.0, 3.0]
+    assert statistics.std.tolist() == [1.0, 1.0, 0.5]

@@ -115,6 +115,7 @@ def test_a_seed_is_the_same_beside_others():
         (same, other), _ = stacked.advance()
     torch.testing.assert_close(first.actions, same.actions, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(same.actions, other.actions, atol=1e-2)
+    assert alone.evaluate(100)[0] == pytest.approx(stacked.evaluate(100)[0], abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["simple_spread", "simple_tag"])

@@ -1,20 +1,24 @@
 """Evaluation: known returns, shares of worlds, messages."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
-from data_cases import some_prey
+from data_cases import some_policy, some_prey
 from omar.behaviors.find import check_prey, choose_prey
 from omar.behaviors.policy import Policy
+from omar.behaviors.policy_file import load_policies, save_policies
 from omar.envs import ParticleEnv
 from omar.errors import OmarError
 from omar.evaluate import main
+from omar.evaluation import evaluate
 from omar.evaluation.policies import UniformPolicy, stack
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
-from omar.tasks import get_task
+from omar.tasks import References, get_task
 
 SPREAD = get_task("simple_spread")
 
@@ -114,8 +118,96 @@ def test_command_with_a_run(capsys, tmp_path, monkeypatch):
     small = ["--batch-size", "16", "--hidden", "8", "--eval-episodes", "2", "--seeds", "2", "--updates", "2"]
     assert train(["--dataset", str(dataset), "--out", str(tmp_path / "run"), *small]) == 0
     capsys.readouterr()
-    assert main(["--run", str(tmp_path / "run"), "--episodes", "30", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["scores"]) == 2
+    run = tmp_path / "moved"
+    (tmp_path / "run").rename(run)
+    shutil.rmtree(dataset)  # an evaluation needs the run alone
+    assert main(["--run", str(run), "--episodes", "30", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert len(printed["scores"]) == 2
+    assert main(["--policy", str(run / "policy.safetensors"), "--episodes", "30", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == printed
+    first, second = load_policies(run / "policy.safetensors")
+    assert (first.source["seed"], second.source["seed"], first.source["update"]) == ("0", "1", "2")
+    assert first.source["quality"] == "random"
+    alone = evaluate([first], episodes=30)
+    assert alone.means.tolist() == printed["returns"][:1]
+    (run / "policy.safetensors").unlink()
+    assert main(["--run", str(run)]) == 2
+    assert (
+        "has no policy yet: policy.safetensors comes with the run's first checkpoint"
+        in capsys.readouterr().err
+    )
+
+
+def test_files_of_policies_are_evaluated_side_by_side(tmp_path, capsys):
+    one, two = tmp_path / "one", tmp_path / "two"
+    save_policies(one, [some_policy("simple_tag", hidden=8)])
+    save_policies(two, [some_policy("simple_tag", seed=s) for s in (1, 2)])
+    assert main(["--policy", str(one), str(two), "--task", "simple_tag", "--episodes", "20"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  return")[0] for line in lines] == [
+        f"{one}  seed 0",
+        f"{two}  seed 0",
+        f"{two}  seed 1",
+    ]
+    assert main(["--policy", str(one), "--task", "simple_spread"]) == 2
+    assert "--task is simple_spread, but the policies are of simple_tag" in capsys.readouterr().err
+    save_policies(two, [some_policy()])
+    assert main(["--policy", str(one), str(two)]) == 2
+    assert "the policies must be of one task, got simple_spread, simple_tag" in capsys.readouterr().err
+
+
+def test_one_episode_has_no_standard_error(capsys):
+    assert main(["--task", "simple_spread", "--episodes", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    assert "±" not in printed
+
+
+@pytest.mark.parametrize("task", ["simple_spread", "simple_tag"])
+def test_a_policy_returns_the_same_alone_and_beside_others(task):
+    policies = [some_policy(task, seed=s) for s in range(3)]
+    found = get_task(task)
+    together = episode_returns(policies, found, episodes=20, seed=1)
+    alone = episode_returns(policies[:1], found, episodes=20, seed=1)
+    assert torch.equal(together[:1], alone)
+    others = [policies[0], some_policy(task, seed=1, hidden=8)]  # other shapes: one pass for each
+    torch.testing.assert_close(
+        episode_returns(others, found, episodes=20, seed=1)[:1], alone, rtol=0, atol=0.1
+    )
+
+
+def test_every_policy_meets_its_own_prey_unless_another_is_given():
+    task = get_task("simple_tag")
+    still = replace(some_prey(), weights=(torch.zeros(1, 14, 2),), biases=(torch.zeros(1, 2),))
+    own = [some_policy("simple_tag", prey=prey) for prey in (some_prey(), still)]
+    first, second = episode_returns(own, task, episodes=50, seed=0)
+    assert not torch.equal(first, second)
+    given = episode_returns(own[:1], task, episodes=50, seed=0, prey=still)
+    assert torch.equal(given, episode_returns(own[1:], task, episodes=50, seed=0))
+
+
+def test_scores_are_of_the_policies_own_references():
+    policy = some_policy("simple_spread", references=References(0.0, 200.0, "test"))
+    evaluated = evaluate([policy, some_policy("simple_spread")], episodes=10)
+    first, second = evaluated.means.tolist()
+    expected = [first / 2, 100 * (second - 159.8) / (516.8 - 159.8)]
+    assert evaluated.scores.tolist() == pytest.approx(expected)
+
+
+def test_what_cannot_be_evaluated():
+    with pytest.raises(OmarError, match="an evaluation needs at least one policy"):
+        evaluate([])
+    with pytest.raises(OmarError, match="an evaluation needs at least one policy"):
+        episode_returns([], SPREAD, episodes=1, seed=0)
+    with pytest.raises(OmarError, match="an evaluation needs at least 1 episode, got 0"):
+        evaluate([some_policy()], episodes=0)
+    with pytest.raises(
+        OmarError, match="a policy of the learners of simple_tag cannot act for the learners of"
+    ):
+        episode_returns([some_policy("simple_tag")], SPREAD, episodes=1, seed=0)
+    with pytest.raises(OmarError, match="a policy of the prey of simple_tag cannot act for the learners of"):
+        evaluate([some_prey()], episodes=1)
 
 
 def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
@@ -141,6 +233,11 @@ def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
         (["--task", "simple_spread", "--episodes", "0"], "--episodes must be at least 1, got 0"),
         (["--task", "simple_spread", "--seed", "-1"], "--seed must be in [0, 18446744073709551615], got -1"),
         (["--run", "nowhere"], "nowhere is not the folder of a run"),
+        (["--run", "nowhere", "--task", "simple_spread"], "--run goes with neither of the others"),
+        (["--run", "nowhere", "--policy", "file"], "--run goes with neither of the others"),
+        (["--policy", "nowhere"], "no policy at nowhere: there is no such file"),
+        (["--policy", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
+        (["--task", "simple_spread", "--seed", "18446744073709551616"], "--seed must be in 0..2^64-1"),
         (["--run", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
         (["--task", "simple_tag", "--prey", "nowhere.pt"], "no prey at nowhere.pt: there is no such file"),
         (["--task", "simple_spread", "--prey", "a.pt"], "simple_spread has no prey, but a.pt was given"),

@@ -1,8 +1,11 @@
 """MATD3: a slow oracle that goes agent by agent, independence of stacked seeds, learning, errors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from omar.algorithms.statistics import Statistics
 from omar.online.matd3 import JointBatch, Matd3, Matd3Settings, Roles
 
 WIDTH, U, B = 5, 2, 7
@@ -157,6 +160,29 @@ def test_stacked_seeds_do_not_mix(roles):
         torch.testing.assert_close(
             whole.unflatten(0, (2, 2, trained))[:, 1].flatten(0, 1), part, rtol=1e-5, atol=1e-6
         )
+
+
+@ALL_ROLES
+def test_networks_that_normalise_learn_as_from_normalised_minibatches(roles):
+    g = torch.Generator().manual_seed(5)
+    seen = Statistics(
+        torch.randn(roles.agents, WIDTH, generator=g), torch.rand(roles.agents, WIDTH, generator=g) + 0.5
+    )
+    sizes = {"seeds": [3, 4], "obs_size": WIDTH, "action_size": U}
+    raw = Matd3(SETTINGS, roles, **sizes, statistics=seen)
+    normalised = Matd3(SETTINGS, roles, **sizes)
+    data = batch(roles, seeds=2)
+    scaled = replace(
+        data,
+        observations=(data.observations - seen.mean) / seen.std,
+        next_observations=(data.next_observations - seen.mean) / seen.std,
+    )
+    for i in range(5):
+        first, second = raw.update(data, i / 5), normalised.update(scaled, i / 5)
+        for name in first:
+            torch.testing.assert_close(first[name], second[name], rtol=1e-4, atol=1e-5)
+    for a, b in zip(raw.actor.networks.weights, normalised.actor.networks.weights, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_learning_rate_falls_linearly():

@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import omar
-from data_cases import save_authors_prey
+from data_cases import make_dataset, save_authors_prey
 from omar.behaviors.find import load_prey
-from omar.data import ensure_dataset
+from omar.behaviors.policy_file import load_policies
+from omar.behaviors.shipped import load_prey as load_shipped_prey
+from omar.data import Dataset, ensure_dataset
 from omar.errors import OmarError
 from omar.evaluate import main as evaluate
 from omar.offline.config import RunConfig, TrainConfig, resolve
@@ -631,6 +634,42 @@ def test_a_diverged_training_is_an_error_and_no_result(capsys, dataset, tmp_path
     )
     assert not (tmp_path / "run" / "result.json").exists()
     assert [line["update"] for line in lines(tmp_path / "run")] == [0]
+
+
+def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_that_moves(tmp_path, capsys):
+    silent = make_dataset(tmp_path / "imported", "simple_tag").path
+    assert train(silent, tmp_path / "run", "--task", "simple_tag", "--updates", 0) == 0
+    said = capsys.readouterr().out
+    assert said.count("warning: ") == 1
+    assert f"warning: {silent} does not say which prey moved in it" in said
+    policies = load_policies(tmp_path / "run" / "policy.safetensors")
+    shipped = load_shipped_prey("simple_tag")
+    assert [policy.scale for policy in policies] == [shipped.references] * 2
+    assert [policy.prey.sha256 for policy in policies] == [shipped.sha256] * 2
+    file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
+    chase = ("--task", "simple_tag", "--updates", 0, "--prey", file)
+    assert train(silent, tmp_path / "other", *chase) == 0
+    policies = load_policies(tmp_path / "other" / "policy.safetensors")
+    assert [policy.scale for policy in policies] == [get_task("simple_tag").references] * 2
+
+
+def test_the_policies_beside_a_checkpoint_are_its_networks(dataset, tmp_path):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 7, "--checkpoint-every", 3) == 0
+    policies = load_policies(out / "policy.safetensors")
+    tensors = weights(out)
+    found = Dataset.open(dataset)
+    for s, policy in enumerate(policies):
+        rows = slice(3 * s, 3 * s + 3)
+        mean, std = tensors["actor.input_mean"][rows], tensors["actor.input_std"][rows]
+        np.testing.assert_array_equal(mean, found.statistics("observations")[0])
+        first = tensors["actor.weights.0"][rows]
+        torch.testing.assert_close(policy.weights[0], first / std[:, :, None])
+        shift = torch.einsum("no,noh->nh", mean, policy.weights[0])
+        bias = tensors["actor.biases.0"][rows] - shift
+        torch.testing.assert_close(policy.biases[0], bias, rtol=1e-5, atol=1e-5)
+        assert torch.equal(policy.weights[1], tensors["actor.weights.1"][rows])
+        assert (policy.source["update"], policy.source["dataset"]) == ("7", found.manifest.sha256)
 
 
 def test_a_prey_of_the_authors_is_chased_and_scored_with_the_papers_references(tmp_path, monkeypatch, capsys):

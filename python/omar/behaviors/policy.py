@@ -148,25 +148,29 @@ class Policy:
     def __call__(self, observations: Observations) -> Observations:
         """Actions [..., N, A] of raw observations [..., N, O].
 
-        They are computed in float32, and come back as the observations came: numpy or torch, with their dtype
-        and on their device. No gradient is recorded.
+        They come back as the observations came: numpy or torch, with their dtype and on their device. They
+        are computed in float64, so that they are exact to float32's last digits, however many observations
+        come at once. No gradient is recorded.
 
         Raises:
             OmarError: Neither an array nor a tensor of floating-point numbers, or a wrong shape.
         """
         if isinstance(observations, np.ndarray):
             self._check_observations(observations, np.issubdtype(observations.dtype, np.floating))
-            actions = act(self.weights, self.biases, torch.tensor(observations.astype(np.float32)))
-            return actions.numpy().astype(observations.dtype, copy=False)
+            wide = torch.tensor(observations.astype(np.float64))
+            return self._exact(wide).numpy().astype(observations.dtype)
         if not isinstance(observations, torch.Tensor):
             kind = type(observations).__name__
             raise OmarError(f"observations must be a numpy array or a torch tensor, got {kind}")
         dense = observations.layout == torch.strided and not observations.is_meta
         self._check_observations(observations, dense and observations.is_floating_point())
+        return self._exact(observations.detach().double()).to(observations.dtype)
+
+    def _exact(self, observations: Tensor) -> Tensor:
         weights, biases = (
-            [tensor.to(observations.device) for tensor in layers] for layers in (self.weights, self.biases)
+            [tensor.to(observations) for tensor in layers] for layers in (self.weights, self.biases)
         )
-        return act(weights, biases, observations.detach().float()).to(observations.dtype)
+        return act(weights, biases, observations)
 
     def _check_observations(self, observations: npt.NDArray[Any] | Tensor, is_float: bool) -> None:
         expected, found = (self.agents, self.obs_size), tuple(observations.shape)
@@ -205,7 +209,7 @@ def check_layers(weights: Any, biases: Any, sizes: tuple[int, int, int]) -> None
     for i, layer in enumerate(zip(weights, biases, strict=True)):
         for name, tensor in zip((f"weights.{i}", f"biases.{i}"), layer, strict=True):
             check_dense(name, tensor)
-        out = action_size if i == len(weights) - 1 else max(1, *layer[1].shape[-1:])
+        out = action_size if i == len(weights) - 1 else max((1, *layer[1].shape[-1:]))
         shapes = ((agents, width, out), (agents, out))
         for name, tensor, shape in zip((f"weights.{i}", f"biases.{i}"), layer, shapes, strict=True):
             if tuple(tensor.shape) != shape:

@@ -86,7 +86,15 @@ def load_policy(path: Path | str, seed: int = 0) -> Policy:
     """
     from pathlib import Path
 
-    policies = load_policies(Path(path))
+    return choose_seed(load_policies(Path(path)), seed, Path(path))
+
+
+def choose_seed(policies: Sequence[Policy], seed: int, path: Path) -> Policy:
+    """The policy of one training seed; `path` says where they are from.
+
+    Raises:
+        OmarError: No such seed.
+    """
     if not 0 <= seed < len(policies):
         raise OmarError(f"{path} holds the training seeds 0 to {len(policies) - 1}, got {seed}")
     return policies[seed]

@@ -155,10 +155,9 @@ def find_datasets(config: TrainConfig, prey: Policy | None) -> list[Dataset]:
 def _build(
     config: RunConfig, datasets: Sequence[Dataset], prey: Policy | None, reporter: Reporter
 ) -> Training:
-    for dataset in {dataset.path: dataset for dataset in datasets}.values():
-        warning = check_prey(dataset.manifest.recipe, prey, dataset.path)
-        if warning is not None:
-            reporter.note(f"warning: {warning}")
+    warnings = [check_prey(dataset.manifest.recipe, prey, dataset.path) for dataset in datasets]
+    for warning in list(filter(None, warnings))[:1]:  # one line is enough for sets that are alike
+        reporter.note(f"warning: {warning}")
     return Training.build(config, datasets, prey)
 
 

@@ -149,8 +149,11 @@ class Training:
         )
 
     def references(self) -> References:
-        """What counts as 0 and 100: the datasets' own references, which depend on their prey."""
-        return self.datasets[0].manifest.references
+        """What counts as 0 and 100: the datasets' references, or the prey's where they do not know theirs."""
+        manifest = self.datasets[0].manifest
+        if self.prey is not None and manifest.recipe.get("prey") is None:
+            return self.prey.scale
+        return manifest.references
 
     def evaluate(self, seconds: float) -> Evaluation:
         """Evaluates all seeds."""

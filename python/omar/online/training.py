@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..algorithms.statistics import Statistics
-from ..behaviors.policy import Policy
+from ..behaviors.policy import Policy, act
 from ..envs import ParticleEnv
 from ..errors import OmarError, SettingError
 from ..evaluation.returns import episode_returns
@@ -210,7 +210,8 @@ class OnlineTraining:
         """Actions `[S, B, A - T, U]` of agents that are not trained, for raw observations."""
         if self.prey is None:
             return observations.new_empty(*observations.shape[:2], 0, self.task.action_size)
-        return self.prey(observations[:, :, self.roles.trained :, : self.task.obs_sizes[-1]])
+        own = observations[:, :, self.roles.trained :, : self.task.obs_sizes[-1]]
+        return act(self.prey.weights, self.prey.biases, own)
 
     def _update(self) -> LossTerms:
         settings = self.algorithm.settings
