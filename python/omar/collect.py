@@ -11,7 +11,7 @@ from .behaviors.authors import load_prey
 from .data import ensure_dataset
 from .online.behaviors import TrainBehaviors
 from .online.shipping import ShipBehaviors
-from .tasks import get_task
+from .tasks import QualityName, TaskName, get_task
 from .terminal.cli import DataSeed, run_one_of, say
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class MakeDataset:
     """Generates a dataset into the cache folder (OMAR_HOME, or the platform's), or finds it there."""
 
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
+    task: TaskName = "simple_spread"  # the task to act in
+    quality: QualityName = "random"  # how well the behaviour policies act
     steps: int | None = None  # transitions, whole episodes; the published size by default
     seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
     prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey

@@ -20,7 +20,8 @@ from .evaluation.returns import EVALUATION, episode_returns
 from .offline.training import Training
 from .random import mix
 from .runs import ranges
-from .tasks import References, get_task, normalized_score
+from .runs.memory import check_worlds
+from .tasks import References, TaskName, get_task, normalized_score
 from .terminal.cli import run, say
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class EvaluateOptions:
 
     run: Path | None = None
     """Folder of a run: its newest checkpoint is evaluated."""
-    task: str | None = None
+    task: TaskName | None = None
     """Task in which to evaluate uniform actions instead."""
     episodes: int = 1000
     """Episodes of each seed."""
@@ -69,6 +70,7 @@ def evaluate(options: EvaluateOptions) -> int:
         policy = UniformPolicy(task.action_size, mix(EVALUATION, options.seed))
         prey = choose_prey(task, options.prey)
         references = task.references if prey is None else prey.references or task.references
+    check_worlds(sum(task.obs_sizes), seeds * options.episodes, "--episodes")
     returns = episode_returns(
         policy, task, seeds=seeds, episodes=options.episodes, seed=options.seed, prey=prey
     )

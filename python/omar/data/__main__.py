@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ..behaviors.authors import load_prey
-from ..tasks import get_task
+from ..tasks import QualityName, TaskName, get_task
 from ..terminal.cli import DataSeed, run_one_of, say
 from .cache import ensure_dataset
 from .card import card_table, make_card, plot_card
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Choice:
     """Which dataset: one of the cache, generated on first use, or a folder."""
 
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
+    task: TaskName = "simple_spread"  # the task to act in
+    quality: QualityName = "random"  # how well the behaviour policies act
     seed: DataSeed = 0  # data seed
     steps: int | None = None  # transitions; the published size by default
     prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
@@ -81,7 +81,7 @@ class Import:
     format: str  # authors, minari or vault
     source: Path  # the folder to read
     out: Path  # the dataset's folder to write; give it to --dataset of omar.train
-    task: str = "simple_spread"  # name of the task it belongs to
+    task: TaskName = "simple_spread"  # the task it belongs to
     quality: str = "random"  # what to call it
 
     def __call__(self) -> int:

@@ -15,11 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..behaviors.policy import read
 from ..behaviors.prey import make_prey
 from ..behaviors.shipped import load_prey
-from ..errors import OmarError
+from ..errors import OmarError, SettingError
 from ..runs import ranges
 from ..runs.decode import decode
 from ..runs.interrupts import Interrupts
-from ..tasks import get_task
+from ..runs.memory import COPIES, FLOAT, check_fits
+from ..tasks import TaskName, get_task
 from ..terminal.cli import INTERRUPTED
 from .folder import Evaluation, OnlineFolder
 from .matd3 import Matd3Settings
@@ -38,8 +39,8 @@ RATE_SECONDS = 10.0
 class TrainBehaviors:
     """Trains behaviour policies with MATD3 in parallel worlds, with a prey or against a frozen one."""
 
-    task: str = "simple_spread"
-    """Task: simple_spread, simple_tag or simple_world."""
+    task: TaskName = "simple_spread"
+    """Task to act in."""
     prey: str | None = None
     """In a task with a prey: train (together with the predators), shipped, or the file of a trained prey;
     the default is the shipped prey where there is one."""
@@ -103,12 +104,31 @@ def start(options: TrainBehaviors) -> tuple[TrainBehaviors, OnlineFolder]:
     ranges.between(options, 0, 2**64 - 1, "seed")
     if options.prey is not None and not task.has_prey:
         raise OmarError(f"{task.name} has no prey: leave out --prey")
+    warmup, batch_size = options.collection.warmup, options.matd3.batch_size
+    if batch_size > warmup:
+        raise SettingError("batch_size", f"must be at most warmup = {warmup}, got {batch_size}")
+    _check_memory(options)
     prey = chosen_prey(options)
     out = options.out or Path("runs") / f"behavior-{task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     settings = dataclasses.asdict(options)
     del settings["out"], settings["resume"]
     settings["prey"] = FROZEN if prey is not None else COTRAINED if task.has_prey else None
     return options, OnlineFolder.create(out, settings, prey)
+
+
+def _check_memory(options: TrainBehaviors) -> None:
+    """Refuses sizes that no machine holds, by a lower bound of what they take."""
+    task, agents = get_task(options.task), get_task(options.task).num_agents
+    inputs = sum(task.obs_sizes) + agents * task.action_size  # of a critic: all observations and actions
+    hidden = options.matd3.hidden
+    for count, what, remedy in (
+        (options.collection.capacity * 2 * inputs, "replay buffers", "--capacity or --seeds"),
+        (options.collection.worlds * inputs, "worlds", "--worlds or --seeds"),
+        (options.eval_episodes * inputs, "worlds of an evaluation", "--eval-episodes"),
+        (options.matd3.batch_size * 2 * inputs, "minibatches", "--batch-size or --seeds"),
+        (COPIES * 2 * agents * hidden * (hidden + inputs), "networks", "--hidden or --seeds"),
+    ):
+        check_fits(FLOAT * options.seeds * count, None, what, remedy)
 
 
 def chosen_prey(options: TrainBehaviors) -> Prey | None:
