@@ -18,10 +18,11 @@ from omar.evaluation.policies import NoisyPolicy
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
 from omar.online.behaviors import TrainBehaviors
+from omar.online.collection import CollectionSettings
 from omar.online.matd3 import Matd3Settings
 from omar.online.recorded import REPLAY_RECIPES, medium_replay
 from omar.online.shipping import ShipBehaviors
-from omar.online.training import CollectionSettings, OnlineTraining, training_blocks
+from omar.online.training import OnlineTraining, training_blocks
 from omar.tasks import get_task, normalized_score
 
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)

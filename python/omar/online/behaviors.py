@@ -22,9 +22,10 @@ from ..runs.interrupts import Interrupts
 from ..runs.memory import COPIES, FLOAT, check_fits
 from ..tasks import TaskName, get_task
 from ..terminal.cli import INTERRUPTED
+from .collection import CollectionSettings
 from .folder import Evaluation, OnlineFolder
 from .matd3 import Matd3Settings
-from .training import CollectionSettings, OnlineTraining
+from .training import OnlineTraining
 
 if TYPE_CHECKING:
     from ..algorithms.base import LossTerms
