@@ -14,6 +14,7 @@ from omar.behaviors.prey import make_prey, prey_layers
 from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey
 from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
+from omar.errors import OmarError
 from omar.evaluation.policies import NoisyPolicy
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
@@ -23,6 +24,7 @@ from omar.online.matd3 import Matd3Settings
 from omar.online.recorded import REPLAY_RECIPES, medium_replay
 from omar.online.shipping import ShipBehaviors
 from omar.online.training import OnlineTraining, training_blocks
+from omar.runs.decode import encode
 from omar.tasks import get_task, normalized_score
 
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
@@ -270,6 +272,26 @@ def test_folders_that_hold_no_training(tmp_path):
         TrainBehaviors(resume=tmp_path)()
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="does not describe an online training"):
+        TrainBehaviors(resume=tmp_path)()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": "1"}, 'config.json: `seeds` must be an integer, got "1"'),
+        ({"speed": 1}, "config.json: `speed` is not a known entry"),
+        ({"collection": 5}, "config.json: `collection` must be a JSON object, got 5"),
+        ({"collection": {"worlds": 0}}, "config.json: `collection.worlds` must be at least 1, got 0"),
+        ({"matd3": {"gamma": None}}, "config.json: `matd3.gamma` must be a finite number, got null"),
+    ],
+)
+def test_configs_of_the_wrong_form(tmp_path, change, message):
+    raw = encode(command(tmp_path))
+    del raw["out"], raw["resume"]
+    for name, value in change.items():
+        raw[name] = raw[name] | value if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(OmarError, match=message):
         TrainBehaviors(resume=tmp_path)()
 
 

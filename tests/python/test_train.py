@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from data_cases import save_authors_prey
@@ -333,7 +336,7 @@ def fails(capsys, arguments):
         (["--learning_rate=0"], "--learning-rate must be greater than 0, got 0"),
         (["--learning-rate", "inf"], "--learning-rate must be a finite number, got Infinity"),
         (["--alpha", "nan"], "--alpha must be a finite number, got NaN"),
-        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--batch-size", "0"], "--batch-size must be in [1, 16777216], got 0"),
         (["--hidden", "10000000"], "the networks and minibatches need at least"),
         (["--hidden", str(2**64)], "lower --hidden, --batch-size or --seeds"),
         (["--seeds", str(2**64)], "lower --hidden, --batch-size or --seeds"),
@@ -524,6 +527,37 @@ def test_message_config_of_the_wrong_form(capsys, tmp_path, change, message):
         raw[name] = raw[name] | value if isinstance(value, dict) else value
     (tmp_path / "config.json").write_text(json.dumps(raw))
     assert message in fails(capsys, ["--resume", tmp_path])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+CONFIG = resolve(TrainConfig(), "random").to_dict()
+ENTRIES = [(part, name) for part, entries in CONFIG.items() for name in [None, *entries]]
+
+
+@given(entry=st.sampled_from(ENTRIES), value=json_values)
+def test_a_config_with_any_entry_changed_is_read_or_refused_in_one_sentence(entry, value):
+    part, name = entry
+    raw = CONFIG | {part: value if name is None else CONFIG[part] | {name: value}}
+    try:
+        config = RunConfig.from_dict(raw, Path("run"))
+    except OmarError as error:
+        assert str(error).startswith("run/config.json")
+        assert "\n" not in str(error)
+    else:
+        assert RunConfig.from_dict(config.to_dict(), Path("run")) == config
+
+
+@given(entry=st.sampled_from(ENTRIES))
+def test_a_config_without_an_entry_is_refused(entry):
+    part, name = entry
+    raw = {k: dict(v) for k, v in CONFIG.items()}
+    del (raw if name is None else raw[part])[part if name is None else name]
+    with pytest.raises(OmarError, match=f"`{name or part}` is missing|`{part}.{name}` is missing"):
+        RunConfig.from_dict(raw, Path("run"))
 
 
 def test_message_dataset_changed(capsys, dataset, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,8 @@ class TrainBehaviors:
         with Interrupts() as interrupts, Watch(console, options, training) as watch:
             finished = run(training, options, folder, watch, interrupts, time.monotonic() - seconds)
         if not finished:
-            console.print(
-                f"stopped; continue with: python -m omar.collect train --resume {folder.path}", soft_wrap=True
-            )
+            again = f"python -m omar.collect train --resume {shlex.quote(str(folder.path))}"
+            console.print(f"stopped; continue with: {again}", soft_wrap=True)
             return INTERRUPTED
         result = folder.finish()
         console.print(

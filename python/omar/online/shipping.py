@@ -64,15 +64,15 @@ class ShipBehaviors:
         """Runs the command."""
         source = Source.open(self.run)
         task, prey = source.task, source.prey
-        chooser = Chooser(self, source)
-        expert = chooser.best()
+        selection = PolicySelection(self, source)
+        expert = selection.best()
         random = measure(UniformPolicy(task.action_size), task, prey, self.episodes, REPORTING)
-        returns = {"expert": chooser.report(expert)}
+        returns = {"expert": selection.report(expert)}
         references = make_references(task, random, returns["expert"])
         span = references["expert"]["mean"] - references["random"]["mean"]
         aim = references["random"]["mean"] + span * task.qualities["medium"].normalized / 100
-        medium = chooser.nearest(aim)
-        returns["medium"] = chooser.report(medium)
+        medium = selection.nearest(aim)
+        returns["medium"] = selection.report(medium)
         entry = {
             "task": task.name,
             "noise": self.noise,
@@ -162,8 +162,8 @@ class Source:
 
 
 @dataclass(slots=True)
-class Chooser:
-    """Measures candidates with the noise of the datasets."""
+class PolicySelection:
+    """Chooses among a training's policies by their returns with the noise of the datasets."""
 
     options: ShipBehaviors
     source: Source
