@@ -347,6 +347,7 @@ def fails(capsys, arguments):
         (["--algorithm=bc", "--alpha=1"], "--alpha is an option of omar and cql, not of bc"),
         (["--device", "tpu"], "unknown device 'tpu': expected auto, cpu, cuda or cuda:1"),
         (["--device", "meta"], "unknown device 'meta': expected auto, cpu, cuda or cuda:1"),
+        (["--device", "cpu:1"], "unknown device 'cpu:1': expected auto, cpu, cuda or cuda:1"),
         (["--device", "cuda:9"], "--device cuda:9: torch finds no such CUDA device on this machine"),
         (["--dataset", "a", "b"], "--dataset must name one dataset or one for each of 3 seeds, got 2"),
         (["--resume", "nowhere"], "nowhere is not the folder of a run: it has no config.json"),

@@ -192,7 +192,7 @@ def device(name: str) -> torch.device:
         found = torch.device(name)
     except RuntimeError:
         found = None
-    if found is None or found.type not in ("cpu", "cuda"):
+    if found is None or found.type not in ("cpu", "cuda") or str(found).startswith("cpu:"):
         raise OmarError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:1")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise OmarError(f"--device {name}: torch finds no such CUDA device on this machine")
