@@ -14,11 +14,11 @@ from .threads import settle_vector_math  # noqa: E402
 settle_vector_math()
 
 from . import cem, envs, nets  # noqa: E402
+from .errors import OmarError  # noqa: E402
 from .replay import ReplayBuffer  # noqa: E402
 
 if TYPE_CHECKING:
     from .behaviors import Policy, load_policies, load_policy
-    from .errors import OmarError
     from .offline.config import TrainConfig
     from .offline.result import Result
     from .offline.runs import resume, train
@@ -44,7 +44,6 @@ __all__ = [
 # Names that are imported when they are first asked for, and where they are. `omar.train` is the command's
 # module, which can be called: a package has room for one of that name.
 _LATER = {
-    "OmarError": "errors",
     "Policy": "behaviors",
     "Result": "offline.result",
     "TrainConfig": "offline.config",

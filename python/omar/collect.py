@@ -15,7 +15,7 @@ from .data import ensure_dataset
 from .online.runs import BehaviorConfig, resume, train
 from .online.shipping import ShipOptions, ship
 from .runs.interrupts import Interrupts
-from .tasks import get_task
+from .tasks import QualityName, TaskName, get_task
 from .terminal.cli import INTERRUPTED, DataSeed, run_one_of, say
 from .terminal.display import Display
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class MakeDataset:
     """Generates a dataset into the cache folder (OMAR_HOME, or the platform's), or finds it there."""
 
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
+    task: TaskName = "simple_spread"  # the task to act in
+    quality: QualityName = "random"  # how well the behaviour policies act
     steps: int | None = None  # transitions, whole episodes; the published size by default
     seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
     prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)

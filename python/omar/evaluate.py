@@ -23,11 +23,13 @@ from .evaluation.policies import UniformPolicy
 from .evaluation.returns import EVALUATION
 from .random import mix
 from .runs import ranges
-from .tasks import get_task, normalized_score
+from .runs.memory import check_worlds
+from .tasks import TaskName, get_task, normalized_score
 from .terminal.cli import run, say
 
 if TYPE_CHECKING:
     from .behaviors.policy import Policy
+    from .tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class EvaluateOptions:
     """Folder of a run: the policies of its newest checkpoint are evaluated."""
     policy: tuple[Path, ...] = ()
     """Files of policies."""
-    task: str | None = None
+    task: TaskName | None = None
     """Task in which to evaluate uniform actions; with --policy, the task that the files must be of."""
     episodes: int = 1000
     """Episodes of each seed."""
@@ -67,12 +69,17 @@ class EvaluateOptions:
             raise OmarError("--prey goes with --task alone: a run and a file of policies know their own prey")
         if self.run is None and not self.policy:
             task = get_task(self.task or "")
+            self._check_worlds(task, 1)
             report(task.name, ["uniform actions"], self._uniform(), as_json=self.json)
             return 0
         names, policies = self._policies()
+        self._check_worlds(get_task(policies[0].task), len(policies))
         evaluated = evaluate(policies, episodes=self.episodes, seed=self.seed)
         report(policies[0].task, names, evaluated, as_json=self.json)
         return 0
+
+    def _check_worlds(self, task: Task, policies: int) -> None:
+        check_worlds(sum(task.obs_sizes), policies * self.episodes, "--episodes")
 
     def _policies(self) -> tuple[list[str], list[Policy]]:
         """What to evaluate: the name to print each policy with, and the policies."""

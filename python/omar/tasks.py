@@ -7,7 +7,7 @@ Reinforcement Learning with Actor Rectification". Hyper-parameters belong to the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, overload
 
 from .errors import OmarError
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-QUALITIES = ("random", "medium-replay", "medium", "expert")
+QualityName: TypeAlias = Literal["random", "medium-replay", "medium", "expert"]
+QUALITIES: tuple[QualityName, ...] = get_args(QualityName)
 BASELINES = ("icq", "td3_bc", "cql", "omar")
 
 
@@ -220,6 +221,11 @@ SIMPLE_WORLD = Task(
 )
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD)}
+
+if TYPE_CHECKING:
+    TaskName: TypeAlias = str
+else:  # so that command lines list the registered tasks
+    TaskName = Literal[tuple(TASKS)]
 
 
 def get_task(name: str) -> Task:

@@ -442,7 +442,7 @@ def test_state_round_trip_continues_bit_for_bit():
     ("build", "message"),
     [
         (lambda: Backbone(gamma=1.0), r"gamma must be in \[0, 1\), got 1.0"),
-        (lambda: Backbone(batch_size=0), "batch_size must be at least 1, got 0"),
+        (lambda: Backbone(batch_size=0), r"batch_size must be in \[1, 16777216\], got 0"),
         (lambda: Backbone(learning_rate=math.nan), "learning_rate must be a finite number, got NaN"),
         (lambda: Backbone(polyak_rate=1.5), r"polyak_rate must be in \(0, 1\], got 1.5"),
         (lambda: Backbone(action_penalty=-1.0), "action_penalty must be at least 0, got -1"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import OmarError
 from ..random import Draw
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ALGORITHMS: Mapping[str, type[Algorithm[Any]]] = {"omar": Omar, "cql": Cql, "bc": Bc}
+
+if TYPE_CHECKING:
+    AlgorithmName: TypeAlias = str
+else:  # so that the command line lists the registered algorithms
+    AlgorithmName = Literal[tuple(ALGORITHMS)]
 
 
 def get_algorithm(name: str) -> type[Algorithm[Any]]:
@@ -37,6 +42,7 @@ __all__ = [
     "PRESETS",
     "Agents",
     "Algorithm",
+    "AlgorithmName",
     "Backbone",
     "Batch",
     "Draw",

@@ -10,6 +10,8 @@ from ..runs import ranges
 from ..runs.decode import check_types
 from .presets import PresetName, by_quality, look_up
 
+MOST_STATES = 2**24  # the search numbers the states of a minibatch with 24 bits
+
 CriticKind: TypeAlias = Literal["independent", "centralized"]
 
 # Discount factor by preset: the released code runs 0.95 everywhere, the appendix says 0.99.
@@ -49,7 +51,8 @@ class Backbone:
     def __post_init__(self) -> None:
         """Raises SettingError where a setting has the wrong type or is out of range."""
         check_types(self)
-        ranges.at_least(self, 1, "batch_size", "hidden")
+        ranges.between(self, 1, MOST_STATES, "batch_size")
+        ranges.at_least(self, 1, "hidden")
         ranges.positive(self, "learning_rate", "clip_norm")
         ranges.between(self, 0, 1, "gamma", brackets="[)")
         ranges.between(self, 0, 1, "polyak_rate", brackets="(]")

@@ -13,7 +13,7 @@ from rich.console import Console
 from ..behaviors.find import choose_prey
 from ..errors import DatasetError
 from ..runs.files import expand_user
-from ..tasks import get_task
+from ..tasks import QualityName, TaskName, get_task
 from ..terminal.cli import DataSeed, run_one_of, say
 from .cache import cached_dataset, ensure_dataset
 from .card import Card, card_table, make_card, plot_card
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Choice:
     """Which dataset: one of the cache or a folder."""
 
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
+    task: TaskName = "simple_spread"  # the task to act in
+    quality: QualityName = "random"  # how well the behaviour policies act
     seed: DataSeed = 0  # data seed
     steps: int | None = None  # transitions; the published size by default
     prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)

@@ -11,11 +11,11 @@ from typing import Annotated, Any, TypeAlias
 import torch
 import tyro
 
-from ..algorithms import Backbone, PresetName, get_algorithm
+from ..algorithms import AlgorithmName, Backbone, PresetName, get_algorithm
 from ..errors import OmarError, SettingError
 from ..runs import ranges
 from ..runs.decode import check_types, decode, encode
-from ..tasks import get_task
+from ..tasks import TaskName
 
 MOST_UPDATES = 2**32 - 1  # the counter of random numbers ends there
 
@@ -31,12 +31,12 @@ DataSeed: TypeAlias = Annotated[
 class TrainConfig:
     """A training: the task, the data, the algorithm and how long. What is not given is the preset's."""
 
-    task: str = "simple_spread"
+    task: TaskName = "simple_spread"
     """Task to act in."""
     dataset: Source = "random"
     """A quality (random, medium-replay, medium, expert), made on first use; or a dataset's folder, or one for
     each seed."""
-    algorithm: str = "omar"
+    algorithm: AlgorithmName = "omar"
     """Algorithm; its own options are listed below."""
     seeds: int = 3
     """Seeds trained together; seed s is the same however many are trained beside it."""
@@ -71,10 +71,8 @@ class TrainConfig:
     """Settings of the backbone and of the algorithm by name, which replace the preset's."""
 
     def __post_init__(self) -> None:
-        """Raises OmarError where a value has the wrong type, is out of range, or names what is not there."""
+        """Raises SettingError where a value has the wrong type, is out of range or names nothing known."""
         check_types(self)
-        get_task(self.task)
-        get_algorithm(self.algorithm)
         ranges.at_least(self, 1, "seeds", "eval_every", "eval_episodes", "checkpoint_every")
         ranges.between(self, 0, MOST_UPDATES, "updates")
         ranges.between(self, 0, 2**64 - 1, "seed", "data_seed")
@@ -200,7 +198,7 @@ def device(name: str) -> torch.device:
         found = torch.device(name)
     except RuntimeError:
         found = None
-    if found is None or found.type not in ("cpu", "cuda"):
+    if found is None or found.type not in ("cpu", "cuda") or str(found).startswith("cpu:"):
         raise OmarError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:1")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise OmarError(f"--device {name}: torch finds no such CUDA device on this machine")

@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..algorithms import get_algorithm
-from ..runs.memory import check_fits
+from ..runs.memory import COPIES, FLOAT, check_fits, check_worlds
 
 if TYPE_CHECKING:
     import torch
 
     from ..tasks import Task
     from .config import RunConfig
-
-FLOAT = 4
-COPIES = 5  # of every weight: itself, its target, its gradient and Adam's two moments
 
 
 def check_memory(config: RunConfig, task: Task, device: torch.device) -> None:
@@ -32,5 +29,4 @@ def check_memory(config: RunConfig, task: Task, device: torch.device) -> None:
     minibatch = members * backbone.batch_size * (2 * inputs + 2 * h)
     networks = FLOAT * (COPIES * weights + minibatch)
     check_fits(networks, device, "networks and minibatches", "--hidden, --batch-size or --seeds")
-    worlds = FLOAT * seeds * config.options.eval_episodes * sum(task.obs_sizes)
-    check_fits(worlds, None, "worlds of an evaluation", "--eval-episodes or --seeds")
+    check_worlds(sum(task.obs_sizes), seeds * config.options.eval_episodes, "--eval-episodes or --seeds")

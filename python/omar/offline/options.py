@@ -22,9 +22,8 @@ from ..terminal.cli import spelled
 from .config import TrainConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-REGISTRIES = {"task": tuple(TASKS), "algorithm": tuple(ALGORITHMS)}
 ABOUT = "Trains offline multi-agent policies on a dataset, several seeds at once, and evaluates them."
 
 
@@ -75,8 +74,7 @@ def parse(arguments: Sequence[str] | None = None) -> NewRun | Resumption:
         "backbone": preset.backbone,
         chosen.algorithm: preset.settings,
     }
-    choices = {name: tyro.extras.literal_type_from_choices(known) for name, known in REGISTRIES.items()}
-    unchecked = {name: _unchecked(part, choices) for name, part in parts.items()}
+    unchecked = {name: _unchecked(part) for name, part in parts.items()}
     command: Any = dataclasses.make_dataclass("Command", [(n, type(part)) for n, part in unchecked.items()])
     parsed: Any = tyro.cli(
         command,
@@ -115,7 +113,11 @@ def _first_choices(words: list[str]) -> TrainConfig:
 
     What is wrong is found again, and said, when the whole line is parsed.
     """
-    choices = {**REGISTRIES, "preset": PRESETS}
+    choices: dict[str, tuple[str, ...]] = {
+        "task": tuple(TASKS),
+        "algorithm": tuple(ALGORITHMS),
+        "preset": PRESETS,
+    }
     found: dict[str, Any] = {}
     for word, following in zip(words, [*words, ""][1:], strict=True):
         name, value = _name(word), word.partition("=")[2] if "=" in word else following
@@ -142,14 +144,13 @@ def _refuse_options_of_others(given: frozenset[str], algorithm: str) -> None:
             raise OmarError(f"{spelled(name)} is an option of {' and '.join(owners)}, not of {algorithm}")
 
 
-def _unchecked(settings: Any, choices: Mapping[str, Any]) -> Any:
-    """The same values in a class for tyro, which checks nothing but types and `choices`.
+def _unchecked(settings: Any) -> Any:
+    """The same values in a class that checks no ranges.
 
     tyro would turn an error of a nested class into a usage error about the class; ranges are checked later.
     """
     kind, names = type(settings), [f.name for f in fields(settings)]
-    hints = {name: choice for name, choice in choices.items() if name in names}
-    body = {"__slots__": (), "__annotations__": hints, "__post_init__": lambda self: None}
+    body = {"__slots__": (), "__post_init__": lambda self: None}
     return type(kind.__name__, (kind,), body)(**{name: getattr(settings, name) for name in names})
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import OmarError
 from ..threads import one_thread
+from .collection import CollectionSettings
 from .matd3 import Matd3Settings
-from .training import CollectionSettings, OnlineTraining, training_blocks
+from .training import OnlineTraining, training_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,16 +16,18 @@ import tyro
 from ..behaviors.find import load_prey
 from ..behaviors.policy_file import save_policies
 from ..behaviors.shipped import load_prey as load_shipped_prey
-from ..errors import OmarError
+from ..errors import OmarError, SettingError
 from ..runs import ranges
 from ..runs.decode import decode, encode
 from ..runs.folder import CONFIG, make_folder
+from ..runs.memory import COPIES, FLOAT, check_fits
 from ..runs.metrics import Evaluation
 from ..runs.reporting import Silent
-from ..tasks import get_task, normalized_score
+from ..tasks import TaskName, get_task, normalized_score
+from .collection import CollectionSettings
 from .folder import PREY, OnlineFolder
 from .matd3 import Matd3Settings
-from .training import CollectionSettings, OnlineTraining
+from .training import OnlineTraining
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +45,8 @@ ROOT = Path("runs")  # where trainings go whose folder is not given
 class BehaviorConfig:
     """Trains behaviour policies with MATD3 in parallel worlds; a prey is trained too, or stays frozen."""
 
-    task: str = "simple_spread"
-    """Task: simple_spread, simple_tag or simple_world."""
+    task: TaskName = "simple_spread"
+    """Task to act in."""
     prey: str | None = None
     """In a task with a prey: train (together with the predators), shipped, or a file (a policy file, or the
     authors' pretrained_adv_model.pt); the default is the shipped prey."""
@@ -72,6 +74,10 @@ class BehaviorConfig:
         ranges.between(self, 0, 2**64 - 1, "seed")
         if self.prey is not None and not task.has_prey:
             raise OmarError(f"{task.name} has no prey: leave out --prey")
+        warmup, batch_size = self.collection.warmup, self.matd3.batch_size
+        if batch_size > warmup:
+            raise SettingError("batch_size", f"must be at most warmup = {warmup}, got {batch_size}")
+        _check_memory(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,21 @@ def resume(
     settings = read_config(path)
     with OnlineFolder(path) as folder:
         return _run(settings, folder, reporter or Silent(), stop)
+
+
+def _check_memory(config: BehaviorConfig) -> None:
+    """Refuses sizes that no machine holds, by a lower bound of what they take."""
+    task, agents = get_task(config.task), get_task(config.task).num_agents
+    inputs = sum(task.obs_sizes) + agents * task.action_size  # of a critic: all observations and actions
+    hidden = config.matd3.hidden
+    for count, what, remedy in (
+        (config.collection.capacity * 2 * inputs, "replay buffers", "--capacity or --seeds"),
+        (config.collection.worlds * inputs, "worlds", "--worlds or --seeds"),
+        (config.eval_episodes * inputs, "worlds of an evaluation", "--eval-episodes"),
+        (config.matd3.batch_size * 2 * inputs, "minibatches", "--batch-size or --seeds"),
+        (COPIES * 2 * agents * hidden * (hidden + inputs), "networks", "--hidden or --seeds"),
+    ):
+        check_fits(FLOAT * config.seeds * count, None, what, remedy)
 
 
 def read_config(path: Path) -> BehaviorConfig:

@@ -70,15 +70,15 @@ def ship(options: ShipOptions) -> dict[str, Any]:
     """
     source = Source.open(options.run)
     task, prey = source.task, source.prey
-    chooser = Chooser(options, source)
-    names = {"expert": chooser.best()}
+    selection = PolicySelection(options, source)
+    names = {"expert": selection.best()}
     random = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
-    returns = {"expert": chooser.report(names["expert"])}
+    returns = {"expert": selection.report(names["expert"])}
     references = make_references(task, random, returns["expert"])
     span = references["expert"]["mean"] - references["random"]["mean"]
     aim = references["random"]["mean"] + span * task.qualities["medium"].normalized / 100
-    names["medium"] = chooser.nearest(aim)
-    returns["medium"] = chooser.report(names["medium"])
+    names["medium"] = selection.nearest(aim)
+    returns["medium"] = selection.report(names["medium"])
     entry = {
         "task": task.name,
         "noise": options.noise,
@@ -161,8 +161,8 @@ class Source:
 
 
 @dataclass(slots=True)
-class Chooser:
-    """Measures candidates with the noise of the datasets."""
+class PolicySelection:
+    """Chooses among a training's policies by their returns with the noise of the datasets."""
 
     options: ShipOptions
     source: Source

@@ -20,8 +20,7 @@ from ..errors import OmarError, SettingError
 from ..evaluation.returns import episode_returns
 from ..random import Draw, mix, normal_like, uniform_actions
 from ..replay import ReplayBuffer
-from ..runs import ranges
-from ..runs.decode import check_types
+from .collection import CollectionSettings
 from .matd3 import JointBatch, Matd3, Matd3Settings, Roles
 
 if TYPE_CHECKING:
@@ -35,33 +34,6 @@ if TYPE_CHECKING:
 # Streams of random numbers of a seed.
 WEIGHTS, STARTS, WARMUP, NOISE, SAMPLES, STATISTICS, EVALUATION = range(7)
 STATISTICS_WORLDS = 4_000  # one episode each: 100,000 uniform steps
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionSettings:
-    """How transitions are collected, and how many updates they get."""
-
-    updates: int = 30_000
-    """Updates of every trained agent."""
-    worlds: int = 100
-    """Worlds of a seed, stepped together."""
-    updates_per_step: int = 1
-    """Updates after each step of all worlds."""
-    warmup: int = 50_000
-    """Transitions of uniform actions before the first update."""
-    capacity: int = 500_000
-    """Transitions that the replay buffer of a seed holds."""
-    noise: float = 0.1
-    """Standard deviation of the Gaussian exploration noise."""
-
-    def __post_init__(self) -> None:
-        """Raises SettingError where a setting has the wrong type or is out of range."""
-        check_types(self)
-        ranges.between(self, 0, 2**32 - 1, "updates")
-        ranges.at_least(self, 1, "worlds", "updates_per_step", "warmup", "capacity")
-        ranges.at_least(self, 0, "noise")
-        if self.capacity < self.warmup:
-            raise SettingError("capacity", f"must be at least warmup = {self.warmup}, got {self.capacity}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ import torch
 
 from ..errors import OmarError
 
+FLOAT = 4  # bytes
+COPIES = 5  # of every trained weight: itself, its target, its gradient and Adam's two moments
+
 
 def available(device: torch.device | None = None) -> int | None:
     """Bytes of memory of a device (None: the CPU's), used or not; None where the system does not say."""
@@ -37,6 +40,20 @@ def check_fits(needed: int, device: torch.device | None, what: str, remedy: str)
             f"the {what} need at least {_gigabytes(needed)} of memory, and there are {_gigabytes(there)}: "
             f"lower {remedy}"
         )
+
+
+def check_worlds(observations: int, worlds: int, remedy: str) -> None:
+    """Refuses an evaluation in more worlds than fit.
+
+    Args:
+        observations: Numbers that all agents of a world observe.
+        worlds: Of all seeds together.
+        remedy: The options to lower.
+
+    Raises:
+        OmarError: They do not fit.
+    """
+    check_fits(FLOAT * observations * worlds, None, "worlds of an evaluation", remedy)
 
 
 def _gigabytes(count: int) -> str:
