@@ -166,9 +166,15 @@ def test_missing_pieces_are_named(tmp_path):
         ),
         (lambda raw: raw["columns"]["actions"].update(sha256="0" * 64), "`sha256` is not the checksum of"),
         (lambda raw: raw.update(transitions=7), "`columns.actions` has 100 rows instead of 7"),
-        (lambda raw: raw["columns"]["actions"].update(dtype="<f8"), "`columns.actions` must be <f4 of rank 3"),
+        (
+            lambda raw: raw["columns"]["actions"].update(dtype="<f8"),
+            "`columns.actions` must be <f4 of rank 3",
+        ),
         (lambda raw: raw["columns"]["actions"].update(shape=[100]), r"rank 3, got <f4 \[100\]"),
-        (lambda raw: raw["columns"]["actions"].update(shape=[100, 3, 1]), r"manifest.json says <f4 \[100, 3, 1"),
+        (
+            lambda raw: raw["columns"]["actions"].update(shape=[100, 3, 1]),
+            r"manifest.json says <f4 \[100, 3, 1",
+        ),
         (lambda raw: raw.update(quality="../x"), r"`quality` is not a name, got '\.\./x'"),
         (lambda raw: raw.update(task="/etc"), "`task` is not a name, got '/etc'"),
         (lambda raw: raw.update(quality=""), "`quality` is not a name, got ''"),
@@ -195,7 +201,9 @@ def test_a_manifest_that_does_not_fit_is_refused(tmp_path, change, message):
 def test_a_manifest_that_is_no_json_object_is_refused(tmp_path, text):
     dataset = make_dataset(tmp_path / "set")
     (dataset.path / MANIFEST).write_text(text, encoding="latin-1")
-    with pytest.raises(DatasetError, match=r"manifest.json is damaged: it (is not JSON|holds no JSON object)"):
+    with pytest.raises(
+        DatasetError, match=r"manifest.json is damaged: it (is not JSON|holds no JSON object)"
+    ):
         Dataset.open(dataset.path)
 
 

@@ -13,7 +13,7 @@ from ..tasks import QUALITIES, get_task
 from .checks import check_finite, check_order
 from .episodes import TimeLimits, check_lengths, complete_steps, mark_ends, settle_time_limits
 from .formats import get_format
-from .manifest import PREY_COLUMNS, UNKNOWN_PREY, Manifest
+from .manifest import PREY_COLUMNS, Manifest
 from .npy import header
 from .spec import DatasetSpec
 from .writer import write_dataset
@@ -145,7 +145,7 @@ def _recipe(source: _Source) -> tuple[dict[str, Any], tuple[str, ...]]:
         )
     if not source.task.has_prey:
         return recipe, ()
-    return recipe | {"prey": UNKNOWN_PREY}, (
+    return recipe | {"prey": None}, (
         "the set does not say which prey moved in it: its scores are on the paper's scale, measured with its "
         "authors' prey",
     )
