@@ -66,7 +66,7 @@ class Manifest:
     columns: Mapping[str, ColumnInfo]
     sha256: str  # of the columns' names and checksums
     returns: Returns
-    recipe: Mapping[str, Any]  # what decides the bytes: generator, seed, steps, behaviour, prey (null: unknown)
+    recipe: Mapping[str, Any]  # what decides the bytes: generator, seed, behaviour, prey (None: unknown)
     references: References  # S_random, S_expert and their source
     versions: Mapping[str, str]
     format: str = FORMAT
