@@ -213,6 +213,15 @@ def test_several_sets_are_one_for_each_seed(tmp_path):
         resolve_datasets("simple_spread", [], [0])
 
 
+def test_sets_of_one_training_share_their_scale(tmp_path):
+    paths = []
+    for index, prey in enumerate(({"source": "uniform"}, None)):
+        spec = make_spec("simple_tag", recipe={"prey": prey})
+        paths.append(write_dataset(tmp_path / str(index), spec, make_columns("simple_tag")).path)
+    with pytest.raises(DatasetError, match=r"must share their prey and references: .*1 differs from .*0$"):
+        resolve_datasets("simple_tag", paths, [0, 1])
+
+
 def test_a_users_home_that_does_not_exist_is_one_sentence(monkeypatch):
     with pytest.raises(
         DatasetError, match="~nosuchuser/x names the home folder of a user that does not exist"

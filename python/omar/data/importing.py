@@ -12,6 +12,7 @@ from ..errors import DatasetError
 from ..tasks import QUALITIES, get_task
 from .checks import check_finite, check_order
 from .episodes import TimeLimits, check_lengths, complete_steps, mark_ends, settle_time_limits
+from .folders import refuse_existing
 from .formats import get_format
 from .manifest import PREY_COLUMNS, Manifest
 from .npy import header
@@ -59,6 +60,7 @@ def import_dataset(
     chosen = get_format(name)
     if not source.exists():
         raise DatasetError(f"nothing to import: {source} does not exist")
+    refuse_existing(destination)
     origin, unused = chosen.read_origin(source)
     found = get_task(task or (UNSTATED if origin is None else origin.task))
     if origin is not None and origin.task != found.name:
