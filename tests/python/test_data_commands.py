@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -106,6 +107,55 @@ def test_export_and_import(capsys, tmp_path, name):
     assert "250 transitions in 10 episodes" in capsys.readouterr().out
     original = Dataset.open(Path(_figures(capsys, ["--task", "simple_tag", "--steps", "250"])["path"]))
     assert Dataset.open(tmp_path / "back").manifest.sha256 == original.manifest.sha256
+
+
+def test_verify_generates_nothing(capsys, tmp_path):
+    assert data_main(["verify", "--quality", "medium", *STEPS]) == 2
+    assert re.search(
+        r"error: no dataset at .*: make it with `python -m omar.collect dataset --task simple_spread "
+        r"--quality medium --seed 0 --steps 2500`\n",
+        capsys.readouterr().err,
+    )
+    assert not (tmp_path / "home").exists()
+
+
+def test_info_works_where_the_picture_cannot_be_written(capsys):
+    folder = Path(info(capsys)["path"])
+    (folder / "card.png").mkdir()
+    assert data_main(["info", "--folder", str(folder)]) == 0
+    output = capsys.readouterr().out
+    assert "2,500" in output
+    assert re.search(r"picture: none, cannot write the picture .*card.png: .*; --plot FILE chooses", output)
+
+
+def test_info_and_export_refuse_damaged_columns(capsys, tmp_path):
+    folder = Path(info(capsys)["path"])
+    data = bytearray((folder / "rewards.npy").read_bytes())
+    data[-1] ^= 1
+    (folder / "rewards.npy").write_bytes(data)
+    for command in (["info"], ["export", "--format", "authors", "--out", str(tmp_path / "out")]):
+        assert data_main([*command, "--folder", str(folder)]) == 2
+        assert "the checksum of rewards.npy is not the manifest's" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_import_takes_a_name_and_the_meaning_of_time_limits(capsys, tmp_path):
+    out = tmp_path / "out"
+    assert data_main(["export", "--format", "authors", "--out", str(out), "--steps", "250"]) == 0
+    source = out / "simple_spread" / "random" / "seed_0_data"
+    dones = np.zeros(250, np.float32)
+    dones[24::25] = 1
+    for path in source.glob("dones_*.npy"):
+        np.save(path, dones)
+    arguments = ["import", "--format", "authors", "--source", str(source)]
+    arguments += ["--quality", "my-demonstrations", "--time-limits", "keep"]
+    assert data_main([*arguments, "--out", str(tmp_path / "back")]) == 0
+    assert "note: 10 of 10 dones lie at the time limit" in capsys.readouterr().out
+    back = Dataset.open(tmp_path / "back")
+    assert back.quality == "my-demonstrations"
+    assert back.column("terminated").sum() == 10
+    assert data_main([*arguments, "--out", str(tmp_path / "back")]) == 2
+    assert "back exists already: remove it or choose another place" in capsys.readouterr().err
 
 
 def _figures(capsys, arguments):

@@ -11,6 +11,7 @@ import pytest
 
 from data_cases import LENGTH, make_columns, make_dataset, make_spec
 from omar.data import write_dataset
+from omar.data.foreign import ORIGIN_FILE
 from omar.data.formats import FORMATS, export_dataset
 from omar.data.importing import import_dataset
 from omar.errors import DatasetError
@@ -35,6 +36,16 @@ def export(tmp_path, name, task="simple_spread", **changes):
     dataset = write_dataset(tmp_path / "set", spec, columns)
     export_dataset(name, dataset, tmp_path / "out")
     return tmp_path / "out" / FOLDERS[name].format(task=task), dataset
+
+
+def forget_origin(source):
+    """As if another program had written the files."""
+    (source / ORIGIN_FILE).unlink(missing_ok=True)
+    metadata = source / "data" / "metadata.json"
+    if metadata.exists():
+        metadata.write_text(
+            json.dumps(json.loads(metadata.read_text()) | {"omar": None, "dataset_id": "a/b-v0"})
+        )
 
 
 def bring_back(tmp_path, name, source, task="simple_spread"):
@@ -101,8 +112,12 @@ def test_nothing_is_overwritten(tmp_path, name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_another_tasks_set_is_refused(tmp_path, name):
     source, _ = export(tmp_path, name, "simple_world")
+    with pytest.raises(DatasetError, match=r"is a dataset of simple_world, not of simple_tag"):
+        bring_back(tmp_path, name, source, "simple_tag")
+    forget_origin(source)
     with pytest.raises(
-        DatasetError, match=r"is not a dataset of simple_tag: observations must be \[100, 3, 16\]"
+        DatasetError,
+        match=r"is not a dataset of simple_tag: observations must be \[100, 3, 16\]|has 24 numbers",
     ):
         bring_back(tmp_path, name, source, "simple_tag")
     assert not (tmp_path / "back").exists()
@@ -125,8 +140,6 @@ def test_unknown_names_are_refused(tmp_path):
         export_dataset("d4rl", make_dataset(tmp_path / "set"), tmp_path / "out")
     with pytest.raises(ValueError, match="unknown task 'chess'"):
         bring_back(tmp_path, "authors", tmp_path, "chess")
-    with pytest.raises(ValueError, match="unknown quality 'good' of simple_spread"):
-        import_dataset("authors", tmp_path, "simple_spread", "good", tmp_path / "back")
 
 
 @pytest.mark.parametrize(("name", "package"), [("minari", "h5py"), ("vault", "tensorstore")])
@@ -154,7 +167,7 @@ def test_authors_files_are_those_of_their_code(tmp_path):
             array = np.load(source / f"{stem}_{agent}.npy", mmap_mode="r")
             assert array.dtype == np.float32
             assert array.flags.c_contiguous
-    assert len(list(source.iterdir())) == 4 * 5
+    assert len(list(source.glob("*.npy"))) == 4 * 5
     np.testing.assert_array_equal(np.load(source / "acs_1.npy"), columns["actions"][:, 1])
     np.testing.assert_array_equal(np.load(source / "rews_3.npy"), columns["prey_rewards"])
 
@@ -203,11 +216,11 @@ def change_file(source, stem, change):
         ),
         (
             lambda s: [change_file(s, f"rews_{i}", lambda a: a[:50]) for i in range(3)],
-            r"observations must be \[50, 3, 18\]",
+            "is malformed: rewards has 50 rows, the dones have 100",
         ),
         (
             lambda s: [change_file(s, f"next_obs_{i}", lambda a: a[:50]) for i in range(3)],
-            "obs and next_obs must be alike",
+            "is malformed: next_observations has 50 rows, the dones have 100",
         ),
         (
             lambda s: [change_file(s, f"acs_{i}", lambda a: a.astype(np.int64)) for i in range(3)],
@@ -227,7 +240,7 @@ def change_file(source, stem, change):
                 for stem in ("obs", "acs", "rews", "next_obs", "dones")
                 for i in range(3)
             ],
-            "most episodes have 1 steps instead of 25: the rows are not in order of time",
+            "most episodes have 1 step instead of 25: the rows are not in order of time",
         ),
         (
             lambda s: (
@@ -381,7 +394,7 @@ def test_vaults_of_others_lose_the_last_step_of_truncated_episodes(tmp_path):
     source, dataset = export(tmp_path, "vault", terminated=terminated, truncated=truncated)
     without_next_observations(source)
     back, notes = bring_back(tmp_path, "vault", source)
-    assert any("the last step of 3 truncated episodes was left out" in note for note in notes)
+    assert any("the last step of 3 episodes was left out" in note for note in notes)
     assert any("global states" in note for note in notes)
     kept = np.setdiff1d(np.arange(100), [24, 74, 99])
     for name in ("observations", "actions", "rewards"):
@@ -407,11 +420,23 @@ def edit_metadata(source, change):
     [
         (
             lambda s: (s / "metadata.json").write_text("{"),
-            r"metadata.json is damaged: it does not describe a vault",
+            r"metadata.json is damaged: it is not JSON",
         ),
         (
             lambda s: (s / "metadata.json").write_text("[]"),
+            r"metadata.json is damaged: it holds no JSON object",
+        ),
+        (
+            lambda s: (s / "metadata.json").write_text("{}"),
             r"metadata.json is damaged: it does not describe a vault",
+        ),
+        (
+            lambda s: edit_metadata(s, lambda m: m["structure_shape"].update(infos=[])),
+            r"metadata.json is damaged: it does not describe a vault",
+        ),
+        (
+            lambda s: edit_metadata(s, lambda m: m.update(version=[1.2])),
+            r"has vault version \[1.2\], this version of omar reads 1.x",
         ),
         (
             lambda s: edit_metadata(s, lambda m: m.update(version=2.0)),
@@ -424,7 +449,7 @@ def edit_metadata(source, change):
         ),
         (
             lambda s: edit_metadata(s, lambda m: m["structure_shape"].update(actions="import os")),
-            "does not describe a vault",
+            r"every leaf must be \[1, steps",
         ),
         (lambda s: (s / "manifest.ocdbt").unlink(), "is damaged: its vault_index cannot be read"),
         (lambda s: (s / "manifest.ocdbt").write_bytes(b"x"), "is damaged: its vault_index cannot be read"),

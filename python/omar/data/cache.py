@@ -100,7 +100,8 @@ def resolve_datasets(
         progress: As in `ensure_dataset`; also of the check.
 
     Raises:
-        DatasetError: No dataset there, a damaged one, one of another task, or neither one nor S of them.
+        DatasetError: No dataset there, a damaged one, one of another task, neither one nor S of them, or
+                sets with different preys or references.
         ValueError: Unknown task.
     """
     given = [dataset] if isinstance(dataset, str | Path) else list(dataset)
@@ -117,7 +118,19 @@ def resolve_datasets(
         if key not in found:
             found[key] = _resolve(task, str(name), seed, prey, progress=progress)
         result.append(found[key])
+    for other in result[1:]:
+        _check_alike(result[0], other)
     return result
+
+
+def _check_alike(first: Dataset, other: Dataset) -> None:
+    """Scores of one training are on one scale, against one prey."""
+    scales = [(dataset.prey, dataset.manifest.references) for dataset in (first, other)]
+    if scales[0] != scales[1]:
+        raise DatasetError(
+            f"datasets of one training must share their prey and references: {other.path} differs from "
+            f"{first.path}"
+        )
 
 
 def _resolve(task: str, name: str, seed: int, prey: Policy | None, *, progress: bool) -> Dataset:

@@ -58,15 +58,17 @@ def mark_ends(columns: Columns, length: int) -> tuple[str, ...]:
 def settle_time_limits(columns: Columns, length: int, mode: TimeLimits) -> tuple[str, ...]:
     """Makes truncations of the dones that mark the time limit; returns notes.
 
-    With "auto" only if no done is anywhere else; with "truncate" of all at the limit; with "keep" of none.
+    With "auto" only if all time limits are dones, and no other step is; with "truncate" of all dones at the
+    limit; with "keep" of none.
     """
     terminated = columns["terminated"]
     dones = int(terminated.sum())
-    at_limit = terminated & (_steps_taken(columns) == length)
+    limits = (terminated | columns["truncated"]) & (_steps_taken(columns) == length)
+    at_limit = terminated & limits
     count = int(at_limit.sum())
     if not count:
         return ()
-    if mode == "keep" or (mode == "auto" and count < dones):
+    if mode == "keep" or (mode == "auto" and not count == dones == limits.sum()):
         return (
             f"{count} of {dones} dones lie at the time limit of {length} steps and count as terminations "
             "(--time-limits truncate makes them truncations)",

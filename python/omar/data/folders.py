@@ -54,6 +54,16 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def refuse_existing(path: Path) -> None:
+    """Refuses a place where something is.
+
+    Raises:
+        DatasetError: Names it.
+    """
+    if os.path.lexists(path):
+        raise DatasetError(f"{path} exists already: remove it or choose another place")
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder to write into, which becomes `path` when the block is left without an error.
@@ -62,8 +72,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         DatasetError: Something is at `path` already.
         OSError: The disk refused.
     """
-    if os.path.lexists(path):
-        raise DatasetError(f"{path} exists already: remove it or choose another place")
+    refuse_existing(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
     temporary = temporary_folder(path)

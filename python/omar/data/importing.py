@@ -12,8 +12,9 @@ from ..errors import DatasetError
 from ..tasks import QUALITIES, get_task
 from .checks import check_finite, check_order
 from .episodes import TimeLimits, check_lengths, complete_steps, mark_ends, settle_time_limits
+from .folders import refuse_existing
 from .formats import get_format
-from .manifest import PREY_COLUMNS, UNKNOWN_PREY, Manifest
+from .manifest import PREY_COLUMNS, Manifest
 from .npy import header
 from .spec import DatasetSpec
 from .writer import write_dataset
@@ -59,6 +60,7 @@ def import_dataset(
     chosen = get_format(name)
     if not source.exists():
         raise DatasetError(f"nothing to import: {source} does not exist")
+    refuse_existing(destination)
     origin, unused = chosen.read_origin(source)
     found = get_task(task or (UNSTATED if origin is None else origin.task))
     if origin is not None and origin.task != found.name:
@@ -145,7 +147,7 @@ def _recipe(source: _Source) -> tuple[dict[str, Any], tuple[str, ...]]:
         )
     if not source.task.has_prey:
         return recipe, ()
-    return recipe | {"prey": UNKNOWN_PREY}, (
+    return recipe | {"prey": None}, (
         "the set does not say which prey moved in it: its scores are on the paper's scale, measured with its "
         "authors' prey",
     )

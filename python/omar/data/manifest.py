@@ -27,7 +27,6 @@ STATE_COLUMNS = ("states", "next_states")
 COLUMNS = (*FLOAT_COLUMNS, *FLAG_COLUMNS)
 ALL_COLUMNS = (*COLUMNS, *PREY_COLUMNS, *STATE_COLUMNS)
 RANKS = {"observations": 3, "actions": 3, "rewards": 2, "next_observations": 3}
-UNKNOWN_PREY = {"source": "unknown"}  # in the recipe of a set that cannot say which prey moved in it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _READ_BYTES = 1 << 22  # a checksum reads this much at once
 
@@ -67,7 +66,7 @@ class Manifest:
     columns: Mapping[str, ColumnInfo]
     sha256: str  # of the columns' names and checksums
     returns: Returns
-    recipe: Mapping[str, Any]  # what decides the bytes: generator, seed, steps, behaviour, noise, prey
+    recipe: Mapping[str, Any]  # what decides the bytes: generator, seed, behaviour, prey (None: unknown)
     references: References  # S_random, S_expert and their source
     versions: Mapping[str, str]
     format: str = FORMAT

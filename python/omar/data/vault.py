@@ -133,8 +133,8 @@ def read(source: Path, task: Task) -> Foreign:
             columns[name] = as_float32(vault.leaf(leaf), f"{source}: {leaf}")
     elif "state" in infos and not own:
         notes = ("global states (infos.state) were left out", *notes)
-    names = {_uid(quality): quality for quality in QUALITIES}
-    return Foreign(columns, notes, names.get(_uid(source.resolve().name)))
+    names = {_uid(quality).lower(): quality for quality in QUALITIES}
+    return Foreign(columns, notes, names.get(_uid(source.resolve().name).lower()))
 
 
 def _structure(source: Path) -> dict[str, Any]:

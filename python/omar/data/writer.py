@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import DatasetError
 from .checks import CHUNK_ROWS, check_finite
 from .dataset import Dataset, episode_returns
-from .folders import move_into_place, sweep, sync, temporary_folder
+from .folders import move_into_place, refuse_existing, sweep, sync, temporary_folder
 from .manifest import FLAG_COLUMNS, MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
 from .npy import header
 
@@ -83,8 +83,8 @@ class DatasetWriter:
             DatasetError: `path` exists and is not to be replaced, its folder cannot be written, or the disk
                 lacks space.
         """
-        if os.path.lexists(path) and not replace:
-            raise DatasetError(f"{path} exists already: remove it or choose another place")
+        if not replace:
+            refuse_existing(path)
         self._path = path
         self._spec = spec
         self._temporary = temporary_folder(path)
