@@ -613,12 +613,15 @@ def test_minibatches_beside_extend_are_whole():
 
 
 def test_extends_of_several_threads_lose_no_row():
-    buffer = omar.ReplayBuffer(400_000, {"x": ()})
+    parts, rows = 80, 5_000
+    buffer = omar.ReplayBuffer(parts * rows, {"x": (16,)})
+    numbers = np.arange(parts * rows, dtype=np.float32).reshape(parts, rows, 1)
     with ThreadPoolExecutor(4) as pool:
-        parts = [np.arange(i * 1000, (i + 1) * 1000, dtype=np.float32) for i in range(400)]
-        list(pool.map(lambda part: buffer.extend({"x": part}), parts))
-    assert buffer.size == 400_000
-    assert torch.equal(buffer.columns()["x"].sort().values, torch.arange(400_000.0))
+        list(pool.map(lambda part: buffer.extend({"x": part.repeat(16, 1)}), numbers))
+    assert buffer.size == parts * rows
+    columns = buffer.columns()["x"]
+    assert torch.equal(columns, columns[:, :1].expand(-1, 16))
+    assert torch.equal(columns[:, 0].sort().values, torch.from_numpy(numbers).flatten())
 
 
 # ---- who owns what
