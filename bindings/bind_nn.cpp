@@ -33,8 +33,8 @@ CandidatePair uniform_candidates(const std::vector<int64_t>& sizes, const nn::Dr
 }
 
 CandidatePair normal_candidates(const at::Tensor& mean, double sigma, int64_t samples, const nn::Draw& draw,
-                                int64_t which) {
-  return to_pair(nn::normal_candidates(mean, sigma, samples, draw, which));
+                                int64_t set) {
+  return to_pair(nn::normal_candidates(mean, sigma, samples, draw, set));
 }
 
 at::Tensor mean_logsumexp(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& actions,
@@ -79,12 +79,11 @@ void bind_nn(py::module_& m) {
   m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
         py::arg("actions"), py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.");
-  m.def("nn_draws_on_cuda", &nn::draws_on_cuda,
-        "Are candidates for CUDA devices drawn there, by this build's kernels?");
+  m.def("nn_draws_on_cuda", &draws::on_cuda, "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");
   m.def("nn_normal_candidates", &normal_candidates, py::arg("mean"), py::arg("sigma"), py::arg("samples"),
-        py::arg("draw"), py::arg("which"), unlocked, "Normal actions around mean [M, B, A] and their log density.");
+        py::arg("draw"), py::arg("set"), unlocked, "Normal actions around mean [M, B, A] and their log density.");
   m.def("nn_mean_logsumexp", &mean_logsumexp, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("actions"),
         py::arg("log_density"), py::arg("scoring"), unlocked,
         "Mean over states of log sum exp(Q - log density): [T, M].");

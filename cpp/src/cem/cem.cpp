@@ -22,7 +22,7 @@
 #include "cem/fused_search.h"
 #include "cem/refit_kernels.h"
 #include "core/cuda_stream.h"
-#include "nn/draw.h"
+#include "core/draws.h"
 #include "nn/fused_critic.h"
 
 namespace omar::cem {
@@ -128,7 +128,7 @@ at::Tensor normals(c10::IntArrayRef sizes, Draw draw, int64_t round, c10::Device
   constexpr const char* op = "cem::normals";
   TORCH_CHECK_VALUE(round >= 0 && round < 48, "[", op, "] `round` must be in 0..47, got ", round);
   const std::uint32_t stream = static_cast<std::uint32_t>(Stream::cem) + static_cast<std::uint32_t>(round);
-  return nn::draw_candidates(op, nn::Law::normal, sizes, draw, stream, device);
+  return draws::candidates(op, draws::Distribution::normal, sizes, draw, stream, device);
 }
 
 at::Tensor sample(const Distribution& distribution, int64_t samples, Draw draw, int64_t round) {
@@ -221,7 +221,7 @@ std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const a
   TORCH_CHECK_VALUE(obs.size(1) <= (1 << 24), "[", op, "] B must be at most 2^24, got ", obs.size(1));
   const nn::StackedMlp q1 = nn::first(critic, obs.size(0));
   if (nn::takes_fused(op, path, nn::fused_obstacle(q1))) {
-    return fused_search(q1, obs, policy_actions, options, nn::on_host(op, draw));
+    return fused_search(q1, obs, policy_actions, options, draws::on_host(op, draw));
   }
   const Scorer scorer = [&](const at::Tensor& actions) {
     return nn::candidate_values(q1, obs, actions, {Path::plain, options.precision}).squeeze(0);

@@ -70,7 +70,7 @@ class Search {
            Memory<T>(shape.samples, shape.actions, elites, nullptr).size;
   }
 
-  void run(const SearchStates<T>& states, nn::CandidateBlock draws) {
+  void run(const SearchStates<T>& states, draws::CandidateBlock draws) {
     count_ = states.count;
     block_.observe(states.obs, count_);
     for (std::int64_t i = 0; i < size_ * kStride; ++i) {
@@ -97,8 +97,8 @@ class Search {
   /// Candidate k of state s: its first number; the others are kStride apart.
   const T* candidate(std::int64_t k, std::int64_t s) const { return memory_.actions + k * size_ * kStride + s; }
 
-  void sample(const nn::CandidateBlock& draws) {
-    random_.normals(draws, {1, size_ * kStride, kStride}, memory_.z);
+  void sample(const draws::CandidateBlock& draws) {
+    random_.candidates(draws::Distribution::normal, draws, {1, size_ * kStride, kStride}, memory_.z);
     for (std::int64_t row = 0; row < samples_ * size_; ++row) {
       const float* z = memory_.z + row * kStride;
       const T* mu = memory_.mu + row % size_ * kStride;
@@ -268,7 +268,7 @@ class Search {
   }
 
   CemOptions options_;
-  nn::RandomKernels random_;
+  draws::Kernels random_;
   std::int64_t samples_, size_, elites_, block_states_;
   CriticBlock<T, P> block_;
   Memory<T> memory_;

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
+#include "core/draws_kernels.h"
 #include "nn/critic_kernels.h"
-#include "nn/random.h"
 
 namespace omar::cem {
 
@@ -28,8 +28,8 @@ template <class T>
 struct SearchPass {
   nn::CriticPass<T> critic;  ///< samples = K; scratch: memory_size, 64-byte aligned
   CemOptions options;
-  nn::RandomKernels random;
-  nn::CandidateBlock draws;  ///< of these states, round 0
+  draws::Kernels random;
+  draws::CandidateBlock draws;  ///< of these states, round 0
 };
 
 template <class T>
