@@ -62,12 +62,6 @@ void bind_nn(py::module_& m) {
       .value("fused", nn::Path::fused);
   py::class_<nn::Scoring>(m, "Scoring", "How candidates are scored.")
       .def(py::init<nn::Path, nn::Precision>(), py::arg("path"), py::arg("precision"), "Path and precision.");
-  // The tensor first: an integer's caster would take one too, and read it now.
-  py::class_<nn::Draw>(m, "Draw", "Counter of random numbers.")
-      .def(py::init([](std::uint64_t seed, at::Tensor step_at) { return nn::Draw{seed, 0, std::move(step_at)}; }),
-           py::arg("seed"), py::arg("step_at"), "Seed, and an int64 scalar that holds the update number at each draw.")
-      .def(py::init([](std::uint64_t seed, std::int64_t step) { return nn::Draw{seed, step}; }), py::arg("seed"),
-           py::arg("step"), "Seed and update number.");
   py::class_<nn::CqlOptions>(m, "CqlOptions", "Sampling of the CQL penalty.")
       .def(py::init<int64_t, nn::Draw, nn::Scoring>(), py::arg("samples"), py::arg("draw"), py::arg("scoring"),
            "Uniform candidates per state, their counter, and how they are scored.");

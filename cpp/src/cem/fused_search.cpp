@@ -41,7 +41,7 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   const at::Tensor actions = at::empty_like(policy);
   const at::Tensor values = at::empty({members, batch}, obs.options());
   const int64_t elites = options.refit == Refit::elite ? options.elites : 0;
-  const draws::Kernels random = draws::chosen_kernels();
+  const draws::Kernels draws_kernels = draws::chosen_kernels();
   const T* obs_data = obs.const_data_ptr<T>();
   const T* policy_data = policy.const_data_ptr<T>();
   T* actions_data = actions.mutable_data_ptr<T>();
@@ -72,7 +72,7 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
                                         shape.actions};
       const nn::CriticPass<T> pass{shape, options.precision, packed.const_data_ptr<T>() + member * packed.size(1),
                                    memory};
-      kernels.search({pass, options, random, draws},
+      kernels.search({pass, critic.members() / members, members * packed.size(1), options, draws_kernels, draws},
                      {obs_data + state * shape.obs, policy_data + state * shape.actions,
                       actions_data + state * shape.actions, values_data + state, count});
     }
