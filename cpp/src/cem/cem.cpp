@@ -24,6 +24,7 @@
 #include "core/cuda_stream.h"
 #include "nn/draw.h"
 #include "nn/fused_critic.h"
+#include "nn/validate.h"
 
 namespace omar::cem {
 namespace {
@@ -214,7 +215,7 @@ std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const a
                                            Path path) {
   constexpr const char* op = "cem::maximize";
   check(options);
-  nn::check(critic);
+  nn::validate(critic);
   check::shape(op, "obs", obs, {-1, -1, -1}, "[M, B, O]");
   check::shape(op, "policy_actions", policy_actions, {obs.size(0), obs.size(1), -1}, "[M, B, A]");
   nn::check_candidates(op, critic, obs, policy_actions.unsqueeze(2));

@@ -8,7 +8,7 @@ import numpy
 import torch
 import typing
 from . import bounds
-__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'bounds', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'make_transitions', 'nn_candidate_values', 'nn_cql_penalty', 'nn_draws_on_cuda', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'bounds', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
 class Reward:
     """
     Reward variants of the particle scenarios.
@@ -532,7 +532,7 @@ class Draw:
         """
         Seed and update number.
         """
-class CqlOptions:
+class CqlPenaltyOptions:
     """
     Sampling of the CQL penalty.
     """
@@ -631,6 +631,14 @@ def cpu_level() -> str:
     """
     Instruction level of the CPU kernels: base, avx2, avx512, bf16 or amx. OMAR_CPU_LEVEL forces one.
     """
+def cql_mean_logsumexp(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, log_density: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+    """
+    Mean over states of log sum exp(Q - log density): [T, M].
+    """
+def cql_penalty(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, q_data: torch.Tensor, options: CqlPenaltyOptions, others: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """
+    The CQL penalty [T, M] with uniform and other candidates.
+    """
 def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.SupportsIndex) -> Transitions:
     """
     Columns for rollout_into.
@@ -638,10 +646,6 @@ def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.Suppor
 def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
     Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.
-    """
-def nn_cql_penalty(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, q_data: torch.Tensor, options: CqlOptions, others: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """
-    The CQL penalty [T, M] with uniform and other candidates.
     """
 def nn_draws_on_cuda() -> bool:
     """
@@ -651,13 +655,13 @@ def nn_forward(weights: collections.abc.Sequence[torch.Tensor], biases: collecti
     """
     Outputs [M, B, out] of stacked networks on x [M, B, in].
     """
+def nn_fused_obstacle(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], constants: collections.abc.Sequence[torch.Tensor]) -> str | None:
+    """
+    Why the fused path cannot run, in one sentence; None where it can.
+    """
 def nn_init(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], seeds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], network: typing.SupportsInt | typing.SupportsIndex, last_layer_scale: typing.SupportsFloat | typing.SupportsIndex, dtype: torch.dtype) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """
     First weights and biases of a stack: lists of [M, in, out] and [M, out].
-    """
-def nn_mean_logsumexp(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, log_density: torch.Tensor, scoring: Scoring) -> torch.Tensor:
-    """
-    Mean over states of log sum exp(Q - log density): [T, M].
     """
 def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, draw: Draw, which: typing.SupportsInt | typing.SupportsIndex) -> tuple[torch.Tensor, torch.Tensor]:
     """
