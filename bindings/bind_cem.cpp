@@ -7,7 +7,7 @@ namespace {
 
 using TensorPair = std::pair<at::Tensor, at::Tensor>;
 
-at::Tensor sample(const at::Tensor& mu, const at::Tensor& sigma, int64_t samples, const nn::Draw& draw, int64_t round) {
+at::Tensor sample(const at::Tensor& mu, const at::Tensor& sigma, int64_t samples, const Draw& draw, int64_t round) {
   return cem::sample({mu, sigma}, samples, draw, round);
 }
 
@@ -25,13 +25,12 @@ TensorPair elites(const at::Tensor& actions, const at::Tensor& q, int64_t count)
 TensorPair best(const at::Tensor& actions, const at::Tensor& q) { return cem::best({actions, q}); }
 
 TensorPair maximize_scorer(const cem::Scorer& scorer, const at::Tensor& policy_actions, const cem::CemOptions& options,
-                           const nn::Draw& draw) {
+                           const Draw& draw) {
   return cem::maximize(scorer, policy_actions, options, draw);
 }
 
 TensorPair maximize(std::vector<at::Tensor> weights, std::vector<at::Tensor> biases, const at::Tensor& obs,
-                    const at::Tensor& policy_actions, const cem::CemOptions& options, const nn::Draw& draw,
-                    nn::Path path) {
+                    const at::Tensor& policy_actions, const cem::CemOptions& options, const Draw& draw, nn::Path path) {
   return cem::maximize(nn::StackedMlp{std::move(weights), std::move(biases)}, obs, policy_actions, options, draw, path);
 }
 

@@ -37,16 +37,8 @@ CandidatePair normal_candidates(const at::Tensor& mean, double sigma, int64_t sa
   return to_pair(nn::normal_candidates(mean, sigma, samples, draw, set));
 }
 
-at::Tensor mean_logsumexp(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& actions,
-                          const at::Tensor& log_density, const nn::Scoring& scoring) {
-  return nn::mean_logsumexp({std::move(weights), std::move(biases)}, obs, {actions, log_density}, scoring);
-}
-
-at::Tensor cql_penalty(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& q_data,
-                       const nn::CqlOptions& options, const std::vector<CandidatePair>& others) {
-  std::vector<nn::Candidates> sets;
-  for (const auto& [actions, log_density] : others) sets.push_back({actions, log_density});
-  return nn::cql_penalty({std::move(weights), std::move(biases)}, obs, q_data, options, sets);
+std::optional<std::string> fused_obstacle(Tensors weights, Tensors biases, const Tensors& constants) {
+  return nn::fused_obstacle({std::move(weights), std::move(biases)}, constants);
 }
 
 }  // namespace
@@ -62,11 +54,10 @@ void bind_nn(py::module_& m) {
       .value("fused", nn::Path::fused);
   py::class_<nn::Scoring>(m, "Scoring", "How candidates are scored.")
       .def(py::init<nn::Path, nn::Precision>(), py::arg("path"), py::arg("precision"), "Path and precision.");
-  py::class_<nn::CqlOptions>(m, "CqlOptions", "Sampling of the CQL penalty.")
-      .def(py::init<int64_t, nn::Draw, nn::Scoring>(), py::arg("samples"), py::arg("draw"), py::arg("scoring"),
-           "Uniform candidates per state, their counter, and how they are scored.");
   m.def("nn_init", &init, py::arg("sizes"), py::arg("seeds"), py::arg("network"), py::arg("last_layer_scale"),
         py::arg("dtype"), unlocked, "First weights and biases of a stack: lists of [M, in, out] and [M, out].");
+  m.def("nn_fused_obstacle", &fused_obstacle, py::arg("weights"), py::arg("biases"), py::arg("constants"), unlocked,
+        "Why the fused path cannot run, in one sentence; None where it can.");
   m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"),
         py::arg_v("path", nn::Path::automatic, "Path.auto"), unlocked,
         "Outputs [M, B, out] of stacked networks on x [M, B, in].");
@@ -78,11 +69,6 @@ void bind_nn(py::module_& m) {
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");
   m.def("nn_normal_candidates", &normal_candidates, py::arg("mean"), py::arg("sigma"), py::arg("samples"),
         py::arg("draw"), py::arg("set"), unlocked, "Normal actions around mean [M, B, A] and their log density.");
-  m.def("nn_mean_logsumexp", &mean_logsumexp, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("actions"),
-        py::arg("log_density"), py::arg("scoring"), unlocked,
-        "Mean over states of log sum exp(Q - log density): [T, M].");
-  m.def("nn_cql_penalty", &cql_penalty, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("q_data"),
-        py::arg("options"), py::arg("others"), unlocked, "The CQL penalty [T, M] with uniform and other candidates.");
 }
 
 }  // namespace omar::bindings

@@ -37,5 +37,6 @@ PYBIND11_MODULE(_core, m) {
   omar::bindings::bind_particle(m);
   omar::bindings::bind_replay(m);
   omar::bindings::bind_nn(m);
+  omar::bindings::bind_cql(m);
   omar::bindings::bind_cem(m);
 }

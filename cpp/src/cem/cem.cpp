@@ -18,6 +18,7 @@
 #include "cem/fused_search.h"
 #include "core/draws.h"
 #include "nn/fused_critic.h"
+#include "nn/validate.h"
 
 namespace omar::cem {
 namespace {
@@ -147,7 +148,7 @@ std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const a
                                            const at::Tensor& policy_actions, const CemOptions& options, Draw draw,
                                            Path path) {
   check(options);
-  nn::check(critic);
+  nn::validate(critic);
   check::shape(kMaximize, "obs", obs, {-1, -1, -1}, "[M, B, O]");
   check::shape(kMaximize, "policy_actions", policy_actions, {obs.size(0), obs.size(1), -1}, "[M, B, A]");
   check_policy_actions(policy_actions, options);

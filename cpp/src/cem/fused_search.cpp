@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <vector>
 
 #include "cem/search_kernels.h"
 #include "core/dispatch.h"
@@ -33,8 +34,8 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   const at::Tensor obs = observations.contiguous();
   const at::Tensor policy = policy_actions.contiguous();
   const int64_t members = obs.size(0), batch = obs.size(1);
-  const nn::CriticShape shape{obs.size(2), policy.size(2), critic.weights[0].size(2), critic.weights[1].size(2),
-                              options.samples};
+  const std::vector<int64_t> hidden = nn::hidden_widths(critic);
+  const nn::CriticShape shape = nn::critic_shape(critic, options.samples, policy.size(2), hidden);
   const auto critic_kernels = nn::chosen_critic_kernels<T>();
   const SearchKernels<T> kernels = chosen_search_kernels<T>();
   const at::Tensor packed = nn::pack_networks(critic_kernels, shape, critic, options.precision);

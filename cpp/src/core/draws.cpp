@@ -8,6 +8,7 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "core/check_step.h"
 #include "core/cuda_stream.h"
@@ -28,17 +29,13 @@ void check_step_at(std::string_view op, const at::Tensor& step_at) {
                     check::shape_text(step_at.sizes()));
 }
 
-/// The count of all numbers. \throws c10::ValueError a size below 0, or a product that overflows
+/// The count of all numbers, of which double has 8 bytes each. \throws c10::ValueError a size below 0, or a product
+/// that overflows
 std::int64_t checked_count(std::string_view op, c10::IntArrayRef sizes) {
-  std::int64_t count = 1;
-  bool overflows = false;
-  for (const std::int64_t size : sizes) {
-    check::at_least(op, "sizes", size, 0);
-    overflows |= __builtin_mul_overflow(count, size, &count);
-  }
-  TORCH_CHECK_VALUE(!overflows && count <= INT64_MAX / 8, "[", op, "] `sizes` ", check::shape_text(sizes),
-                    " hold too many numbers");
-  return count;
+  std::vector<std::int64_t> factors = sizes.vec();
+  for (const std::int64_t size : sizes) check::at_least(op, "sizes", size, 0);
+  factors.push_back(sizeof(double));
+  return check::product(op, "the bytes of the numbers", factors) / static_cast<std::int64_t>(sizeof(double));
 }
 
 bool draws_there(c10::Device device) { return device.is_cuda() && cuda::built(); }
