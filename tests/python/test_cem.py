@@ -318,6 +318,15 @@ def test_fused_search_is_plain(options, dtype, tolerance):
     assert same.double().mean() > 0.99
 
 
+@pytest.mark.parametrize("hidden", [(30,), (30, 19, 11)], ids=str)
+@pytest.mark.parametrize("reduction", ["first", "min"])
+def test_fused_search_of_other_depths(hidden, reduction):
+    arguments = search_case(torch.float64, (7, *hidden, 1))
+    options = CemOptions(reduction=reduction)
+    fused, plain = (cem.maximize(*arguments, options, seed=7, step=3, path=p) for p in ("fused", "plain"))
+    torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("sizes", [(20, 64, 64, 1), (9, 256, 256, 1)])
 @pytest.mark.parametrize("batch", [133, 800])
 def test_fused_search_of_the_papers_sizes(sizes, batch):
@@ -460,8 +469,8 @@ def test_bf16_search_is_near(path):
 
 
 def test_fused_search_that_cannot_run():
-    critic = StackedMlp(2, (7, 4, 1))
-    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* 1 hidden"):
+    critic = StackedMlp(2, (7, 1))
+    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* hidden"):
         cem.maximize(
             critic, torch.zeros(2, 9, 5), torch.zeros(2, 9, 2), SOFTMAX, seed=0, step=0, path="fused"
         )
@@ -591,9 +600,11 @@ def test_pools_without_candidates():
 @pytest.mark.parametrize("sizes", [(2**20, 2**24, 2**9), (2**30, 2**24, 2**8), (2**38, 2**24, 1)])
 def test_sizes_whose_product_overflows(sizes):
     huge = torch.zeros(1, 1, 1).expand(sizes)
-    with pytest.raises(ValueError, match=r"\[cem::sample\] the bytes of the numbers are more than a machine can address"):
+    with pytest.raises(ValueError, match=r"\[cem::sample\] the bytes of the numbers are more than a machine"):
         cem.sample(huge, huge, 1024, seed=0, step=0)
-    with pytest.raises(ValueError, match=r"\[cem::maximize\] the bytes of the numbers are more than a machine can address"):
+    with pytest.raises(
+        ValueError, match=r"\[cem::maximize\] the bytes of the numbers are more than a machine"
+    ):
         cem.maximize(lambda _, a: a.sum(-1), huge, huge, CemOptions(samples=1024), seed=0, step=0)
 
 

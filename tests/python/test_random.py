@@ -109,7 +109,7 @@ def test_messages(function):
         function((), Draw(0, 0), like=LIKE)
     with pytest.raises(ValueError, match=r"`sizes` must be at least 0, got -1"):
         function((3, -1), Draw(0, 0), like=LIKE)
-    with pytest.raises(ValueError, match=r"the bytes of the numbers are more than a machine can address: the product of"):
+    with pytest.raises(ValueError, match=r"more than a machine can address: the product of"):
         function((2**32, 2**31, 2), Draw(0, 0), like=LIKE)
     with pytest.raises(ValueError, match=r"`sizes` must have at most 2\^32 rows of 2\^34 numbers, got"):
         function((2**32 + 1, 2), Draw(0, 0), like=LIKE)
