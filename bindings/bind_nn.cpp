@@ -33,8 +33,8 @@ CandidatePair uniform_candidates(const std::vector<int64_t>& sizes, const nn::Dr
 }
 
 CandidatePair normal_candidates(const at::Tensor& mean, double sigma, int64_t samples, const nn::Draw& draw,
-                                int64_t which) {
-  return to_pair(nn::normal_candidates(mean, sigma, samples, draw, which));
+                                int64_t set) {
+  return to_pair(nn::normal_candidates(mean, sigma, samples, draw, set));
 }
 
 std::optional<std::string> fused_obstacle(Tensors weights, Tensors biases, const Tensors& constants) {
@@ -54,12 +54,6 @@ void bind_nn(py::module_& m) {
       .value("fused", nn::Path::fused);
   py::class_<nn::Scoring>(m, "Scoring", "How candidates are scored.")
       .def(py::init<nn::Path, nn::Precision>(), py::arg("path"), py::arg("precision"), "Path and precision.");
-  // The tensor first: an integer's caster would take one too, and read it now.
-  py::class_<nn::Draw>(m, "Draw", "Counter of random numbers.")
-      .def(py::init([](std::uint64_t seed, at::Tensor step_at) { return nn::Draw{seed, 0, std::move(step_at)}; }),
-           py::arg("seed"), py::arg("step_at"), "Seed, and an int64 scalar that holds the update number at each draw.")
-      .def(py::init([](std::uint64_t seed, std::int64_t step) { return nn::Draw{seed, step}; }), py::arg("seed"),
-           py::arg("step"), "Seed and update number.");
   m.def("nn_init", &init, py::arg("sizes"), py::arg("seeds"), py::arg("network"), py::arg("last_layer_scale"),
         py::arg("dtype"), unlocked, "First weights and biases of a stack: lists of [M, in, out] and [M, out].");
   m.def("nn_fused_obstacle", &fused_obstacle, py::arg("weights"), py::arg("biases"), py::arg("constants"), unlocked,
@@ -70,12 +64,11 @@ void bind_nn(py::module_& m) {
   m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
         py::arg("actions"), py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.");
-  m.def("nn_draws_on_cuda", &nn::draws_on_cuda,
-        "Are candidates for CUDA devices drawn there, by this build's kernels?");
+  m.def("nn_draws_on_cuda", &draws::on_cuda, "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");
   m.def("nn_normal_candidates", &normal_candidates, py::arg("mean"), py::arg("sigma"), py::arg("samples"),
-        py::arg("draw"), py::arg("which"), unlocked, "Normal actions around mean [M, B, A] and their log density.");
+        py::arg("draw"), py::arg("set"), unlocked, "Normal actions around mean [M, B, A] and their log density.");
 }
 
 }  // namespace omar::bindings

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "cem/search_kernels.h"
+#include "core/draws_kernels.h"
 #include "nn/critic_kernels.h"
-#include "nn/random.h"
 
 namespace omar {
 namespace {
@@ -146,10 +146,13 @@ at::Tensor search(const Level& level, const Network& network, const cem::CemOpti
   at::Tensor memory = at::empty({level.search.memory_size(shape, elites)});
   const at::Tensor policy = network.actions.select(2, 0).contiguous();
   at::Tensor actions = at::empty_like(policy), values = at::empty({1, kBatch});
-  cem::SearchPass<float> pass{
-      {shape, options.precision, packed.const_data_ptr<float>(), memory.mutable_data_ptr<float>()}, options, {}, {}};
-  pass.random = nn::base::random_kernels();
-  pass.draws = {3, 4, static_cast<std::uint32_t>(Stream::cem), 0, 0, kBatch, kSamples, kActions};
+  const cem::SearchPass<float> pass{
+      {shape, options.precision, packed.const_data_ptr<float>(), memory.mutable_data_ptr<float>()},
+      1,
+      0,
+      options,
+      draws::base::kernels(),
+      {3, 4, static_cast<std::uint32_t>(Stream::cem), 0, 0, kBatch, kSamples, kActions}};
   level.search.search(pass, {network.obs.const_data_ptr<float>(), policy.const_data_ptr<float>(),
                              actions.mutable_data_ptr<float>(), values.mutable_data_ptr<float>(), kBatch});
   expect_near(nn::candidate_values(network.mlp, network.obs, actions.unsqueeze(2), {nn::Path::plain, options.precision})

@@ -393,7 +393,7 @@ def test_wrong_arguments_of_the_penalty():
     ):
         bad = Candidates(torch.zeros(2, 3, 4, 1), torch.zeros(2, 3, 4))
         cql_penalty(critic, obs, q, seed=0, step=0, others=[bad])
-    with pytest.raises(ValueError, match=r"`which` must be in 1..15, got 16"):
+    with pytest.raises(ValueError, match=r"`set` must be in 1..15, got 16"):
         normal_candidates(torch.zeros(1, 2, 2), 0.2, 3, seed=0, step=0, which=16)
     with pytest.raises(ValueError, match=r"`sigma` must be positive and finite, got 0"):
         normal_candidates(torch.zeros(1, 2, 2), 0.0, 3, seed=0, step=0)

@@ -4,6 +4,7 @@
 #include <omar/cem/cem.h>
 #include <omar/core/bounds.h>
 #include <omar/core/cpu_level.h>
+#include <omar/core/draws.h>
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 #include <omar/particle/particle_env.h>

@@ -13,7 +13,7 @@
 
 #include "cem/search_kernels.h"
 #include "core/dispatch.h"
-#include "nn/draw.h"
+#include "core/draws.h"
 #include "nn/fused_critic.h"
 
 namespace omar::cem {
@@ -42,7 +42,7 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   const at::Tensor actions = at::empty_like(policy);
   const at::Tensor values = at::empty({members, batch}, obs.options());
   const int64_t elites = options.refit == Refit::elite ? options.elites : 0;
-  const nn::RandomKernels random = nn::chosen_random_kernels();
+  const draws::Kernels draws_kernels = draws::chosen_kernels();
   const T* obs_data = obs.const_data_ptr<T>();
   const T* policy_data = policy.const_data_ptr<T>();
   T* actions_data = actions.mutable_data_ptr<T>();
@@ -63,17 +63,17 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
       const int64_t first = i % chunks * states;
       const int64_t state = member * batch + first;
       const int64_t count = std::min(states, batch - first);
-      const nn::CandidateBlock draws{draw.seed,
-                                     static_cast<std::uint32_t>(draw.step),
-                                     static_cast<std::uint32_t>(Stream::cem),
-                                     static_cast<std::uint32_t>(member),
-                                     static_cast<std::uint32_t>(first),
-                                     count,
-                                     shape.samples,
-                                     shape.actions};
+      const draws::CandidateBlock draws{draw.seed,
+                                        static_cast<std::uint32_t>(draw.step),
+                                        static_cast<std::uint32_t>(Stream::cem),
+                                        static_cast<std::uint32_t>(member),
+                                        static_cast<std::uint32_t>(first),
+                                        count,
+                                        shape.samples,
+                                        shape.actions};
       const nn::CriticPass<T> pass{shape, options.precision, packed.const_data_ptr<T>() + member * packed.size(1),
                                    memory};
-      kernels.search({pass, options, random, draws},
+      kernels.search({pass, critic.members() / members, members * packed.size(1), options, draws_kernels, draws},
                      {obs_data + state * shape.obs, policy_data + state * shape.actions,
                       actions_data + state * shape.actions, values_data + state, count});
     }

@@ -1,4 +1,5 @@
 #include <omar/core/check.h>
+#include <omar/core/counter.h>
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 
@@ -65,13 +66,12 @@ void validate(const InitOptions& options) {
   TORCH_CHECK_VALUE(!options.seeds.empty(), "[", op, "] `seeds` must name at least one member");
   TORCH_CHECK_VALUE(options.network >= 0 && options.network < 65536, "[", op, "] `network` must be in 0..65535, got ",
                     options.network);
-  constexpr int64_t most_draws = int64_t{1} << 34;  // four numbers for each of the counter's 2^32 draws
   for (size_t i = 0; i + 1 < options.sizes.size(); ++i) {
     const int64_t in = options.sizes[i], out = options.sizes[i + 1],
                   members = static_cast<int64_t>(options.seeds.size());
     const int64_t weights = check::product(op, "the weights of a layer", {in, out});
-    TORCH_CHECK_VALUE(weights <= most_draws - out, "[", op, "] a layer must have at most 2^34 weights, got ", in, " x ",
-                      out);
+    TORCH_CHECK_VALUE(weights <= counter::kNumbers - out, "[", op, "] a layer must have at most 2^34 weights, got ", in,
+                      " x ", out);
     check::product(op, "the bytes of a layer", {members, in, out, 8});
   }
   check::finite(op, "last_layer_scale", options.last_layer_scale);

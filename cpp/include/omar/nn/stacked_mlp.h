@@ -1,6 +1,7 @@
 #pragma once
 /// Stacked multilayer perceptrons: M networks of one shape, trained and evaluated as one batch.
 
+#include <omar/core/draws.h>
 #include <omar/core/host_device.h>
 #include <omar/nn/activation.h>
 #include <omar/nn/precision.h>
@@ -26,14 +27,7 @@ struct StackedMlp {
   int64_t out_features() const { return weights.empty() ? 0 : weights.back().size(2); }
 };
 
-/// Counter of a draw: seed and update number (its low 32 bits count).
-struct Draw {
-  std::uint64_t seed = 0;
-  std::int64_t step = 0;
-  /// int64 scalar that holds the step instead, on the device of the numbers (or undefined). It is read when they are
-  /// drawn, on CUDA by the kernel: a captured graph draws with the step that stands there when it is replayed.
-  at::Tensor step_at = {};
-};
+using omar::Draw;
 
 /// How candidates are scored.
 struct Scoring {
@@ -85,16 +79,13 @@ struct Candidates {
   at::Tensor log_density;  ///< [M, B, K]: log of the density they were drawn from
 };
 
-/// Does this build draw on CUDA devices (to float32's last bits the CPU's numbers), or on the CPU with a copy?
-OMAR_API bool draws_on_cuda();
-
 /// Uniform in [-1, 1)^A with log density -A log 2, a function of (seed, step, m, b, k, d) alone (the layout of
 /// cem::normals, stream Stream::candidates). sizes = [M, B, K, A]
 OMAR_API Candidates uniform_candidates(c10::IntArrayRef sizes, Draw draw, const at::TensorOptions& options);
 
-/// Normal around `mean` [M, B, A] with deviation `sigma`, not clamped; `which` in 1..15 tells apart several sets of one
-/// update (stream Stream::candidates + which). No gradient flows to `mean`.
-OMAR_API Candidates normal_candidates(const at::Tensor& mean, double sigma, int64_t samples, Draw draw, int64_t which);
+/// Normal around `mean` [M, B, A] with deviation `sigma`, not clamped; `set` in 1..15 tells apart several sets of one
+/// update (stream Stream::candidates + set). No gradient flows to `mean`.
+OMAR_API Candidates normal_candidates(const at::Tensor& mean, double sigma, int64_t samples, Draw draw, int64_t set);
 
 /// Both sets together.
 OMAR_API Candidates merge(const Candidates& a, const Candidates& b);
