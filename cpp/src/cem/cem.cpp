@@ -1,5 +1,4 @@
 #include <omar/cem/cem.h>
-#include <omar/core/check.h>
 #include <omar/core/rng.h>
 
 #include <ATen/TensorOperators.h>
@@ -21,6 +20,7 @@
 
 #include "cem/fused_search.h"
 #include "cem/refit_kernels.h"
+#include "core/check.h"
 #include "core/cuda_stream.h"
 #include "nn/draw.h"
 #include "nn/fused_critic.h"

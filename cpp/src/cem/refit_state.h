@@ -1,12 +1,11 @@
 #pragma once
 /// The refits of one state, as a CUDA thread runs them; a test runs them on the host against the LibTorch version.
 
-#include <omar/core/pack.h>
-
 #include <cmath>
 #include <cstdint>
 
 #include "cem/refit_kernels.h"
+#include "core/pack.h"
 
 namespace omar::cem::OMAR_LEVEL {
 

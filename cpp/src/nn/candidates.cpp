@@ -1,4 +1,3 @@
-#include <omar/core/check.h>
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 
@@ -12,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/check.h"
 #include "core/cuda_stream.h"
 #include "core/dispatch.h"
 #include "nn/draw.h"

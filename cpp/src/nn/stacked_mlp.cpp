@@ -1,4 +1,3 @@
-#include <omar/core/check.h>
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 
@@ -11,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/check.h"
 #include "nn/fused_critic.h"
 
 namespace omar::nn {

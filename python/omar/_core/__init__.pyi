@@ -7,8 +7,7 @@ import collections.abc
 import numpy
 import torch
 import typing
-from . import bounds
-__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'bounds', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'make_transitions', 'nn_candidate_values', 'nn_cql_penalty', 'nn_draws_on_cuda', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'make_transitions', 'nn_candidate_values', 'nn_cql_penalty', 'nn_draws_on_cuda', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
 class Reward:
     """
     Reward variants of the particle scenarios.
@@ -348,7 +347,7 @@ class ReplayBuffer:
     @staticmethod
     def view(datasets: collections.abc.Sequence[collections.abc.Sequence[tuple[str, torch.Tensor | numpy.ndarray]]]) -> ReplayBuffer:
         """
-        Samples from columns of the caller, which must outlive it.
+        Samples from columns of the caller, which it keeps.
         """
     def __init__(self, capacity: typing.SupportsInt | typing.SupportsIndex, fields: collections.abc.Sequence[tuple[str, collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]], device: torch.device, datasets: typing.SupportsInt | typing.SupportsIndex, storage: torch.dtype) -> None:
         """
@@ -356,7 +355,7 @@ class ReplayBuffer:
         """
     def columns(self, dataset: typing.SupportsInt | typing.SupportsIndex = 0) -> list[tuple[str, torch.Tensor]]:
         """
-        All rows, oldest first.
+        A copy of all rows, oldest first.
         """
     def extend(self, columns: collections.abc.Sequence[tuple[str, torch.Tensor | numpy.ndarray]], dataset: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
         """
