@@ -11,7 +11,7 @@ namespace omar::bindings {
 
 namespace py = pybind11;
 
-void bind_bounds(py::module_& m);
+void bind_core(py::module_& m);
 void bind_draws(py::module_& m);
 void bind_particle(py::module_& m);
 void bind_replay(py::module_& m);

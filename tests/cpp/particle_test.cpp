@@ -97,7 +97,8 @@ TEST(ParticleEnv, RefusesUndefinedActionsAndKeepsItsState) {
   at::Tensor actions = actions_of(env, 0.0);
   actions.select(0, kEnvs - 1).fill_(std::numeric_limits<double>::infinity());
   EXPECT_EQ(message<c10::ValueError>([&] { env.step(actions); }),
-            "[ParticleEnv.step] `actions` must be finite, but holds NaN or infinite values; the state is unchanged");
+            "[ParticleEnv.step] `actions` must be finite and at most 1e+06 in magnitude, but holds other values; the "
+            "state is unchanged");
   EXPECT_TRUE(env.observe().equal(before));
 }
 
@@ -113,6 +114,35 @@ TEST(ParticleEnv, RolloutWritesOnlyDefinedColumns) {
   EXPECT_TRUE(rewards_only.rewards.equal(all.rewards));
   EXPECT_FALSE(rewards_only.observations.defined());
   EXPECT_TRUE(one.observe().equal(two.observe()));
+}
+
+TEST(ParticleEnv, RefusesStepsThatTheCounterDoesNotHave) {
+  ParticleEnv env(options_of("simple_spread"));
+  Transitions nothing;
+  RolloutOptions options;
+  options.steps = 5;
+  for (const int64_t first : {int64_t{-1}, int64_t{1} << 32, (int64_t{1} << 32) - 4}) {
+    options.first_step = first;
+    EXPECT_THROW(rollout_into(env, options, nothing), c10::ValueError) << first;
+  }
+  options.first_step = (int64_t{1} << 32) - 5;
+  EXPECT_NO_THROW(rollout_into(env, options, nothing));
+}
+
+TEST(ParticleEnv, ThreadsThatShareOneLoseNoStep) {
+  ParticleEnv shared(options_of("simple_tag")), alone(options_of("simple_tag"));
+  const at::Tensor actions = actions_of(shared, 0.3);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      Step out = shared.make_step();
+      for (int i = 0; i < 9; ++i) shared.step_into(actions, out);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < 27; ++i) alone.step(actions);
+  EXPECT_TRUE(shared.observe().equal(alone.observe()));
+  EXPECT_TRUE(shared.state().steps.equal(alone.state().steps));
 }
 
 TEST(ParticleEnv, EnvironmentsOfSeveralThreadsAreIndependent) {

@@ -5,6 +5,8 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
@@ -13,10 +15,13 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <set>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
+#include "core/check.h"
 #include "replay/permutation.h"
 #include "replay/replay_kernels.h"
 
@@ -178,6 +183,80 @@ TEST(ReplayBuffer, SamplesFromSeveralThreadsAtOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(right, std::vector<int>(kThreads, kSteps));
+}
+
+// Copies would share rows, but not where the next one goes.
+static_assert(!std::is_copy_constructible_v<ReplayBuffer> && !std::is_copy_assignable_v<ReplayBuffer>);
+static_assert(std::is_nothrow_move_constructible_v<ReplayBuffer>);
+
+TEST(ReplayBuffer, SamplesBesideExtendHoldRowsOfOneMoment) {
+  constexpr int64_t kRows = 2000;
+  constexpr int kRounds = 100;
+  ReplayBuffer buffer(kRows, {{"x", {8}}, {"y", {}}});
+  const auto generation = [](int value) {
+    return Columns{{"x", at::full({kRows, 8}, value, at::kFloat)}, {"y", at::full({kRows}, value, at::kFloat)}};
+  };
+  buffer.extend(generation(0));
+  std::vector<int> torn(2, 0);
+  std::vector<std::thread> readers;
+  for (int& count : torn) {
+    readers.emplace_back([&buffer, &count] {
+      for (int step = 0; step < kRounds; ++step) {
+        const Columns batch = buffer.sample({.batch_size = 1000, .seed = 1, .step = step});
+        const at::Tensor first = batch[1].second.select(1, 0);
+        count += batch[0].second.eq(first).all().item<bool>() && batch[1].second.eq(first).all().item<bool>() ? 0 : 1;
+      }
+    });
+  }
+  for (int value = 1; value <= kRounds; ++value) buffer.extend(generation(value));
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(torn, std::vector<int>(2, 0));
+}
+
+TEST(ReplayBuffer, ExtendsOfSeveralThreadsLoseNoRow) {
+  constexpr int kThreads = 4, kParts = 50, kRows = 100;
+  ReplayBuffer buffer(kThreads * kParts * kRows, {{"x", {}}});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&buffer, t] {
+      for (int part = 0; part < kParts; ++part) {
+        const int first = (t * kParts + part) * kRows;
+        buffer.extend({{"x", at::arange(first, first + kRows, at::kFloat)}});
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const at::Tensor sorted = std::get<0>(buffer.columns()[0].second.sort());
+  EXPECT_TRUE(at::equal(sorted, at::arange(kThreads * kParts * kRows, at::kFloat)));
+}
+
+TEST(ReplayBuffer, ColumnsOfAViewAreCopies) {
+  const at::Tensor x = at::arange(6, at::kFloat);
+  const ReplayBuffer view = ReplayBuffer::view({{{"x", x}}});
+  view.columns()[0].second.add_(1);
+  EXPECT_TRUE(at::equal(x, at::arange(6, at::kFloat)));
+}
+
+TEST(ReplayBuffer, RefusesSizesWhoseProductOverflows) {
+  // 2^19 numbers of 2^11 rows, never touched.
+  const std::size_t bytes = std::size_t{1} << 32;
+  void* const memory = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  const at::Tensor wide = at::from_blob(memory, {1 << 11, 1 << 19}, at::TensorOptions(at::kFloat));
+  const ReplayBuffer view = ReplayBuffer::view({{{"x", wide}, {"y", wide}}});
+  EXPECT_THROW(view.sample({.batch_size = 1 << 11, .members = int64_t{1} << 31}), c10::ValueError);
+  munmap(memory, bytes);
+}
+
+TEST(Check, ProductsOfSizes) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(check::product("op", "rows", {}), 1);
+  EXPECT_EQ(check::product("op", "rows", {3, 4, 5}), 60);
+  EXPECT_EQ(check::product("op", "rows", {kMost, 1}), kMost);
+  EXPECT_EQ(check::product("op", "rows", {kMost, kMost, 0}), 0);
+  EXPECT_THROW(check::product("op", "rows", {kMost, 2}), c10::ValueError);
+  EXPECT_THROW(check::product("op", "rows", {int64_t{1} << 32, int64_t{1} << 31}), c10::ValueError);
+  EXPECT_THROW(check::product("op", "rows", {int64_t{1} << 32, int64_t{1} << 32, 1}), c10::ValueError);
 }
 
 TEST(ReplayBuffer, RefusesAFieldGivenTwiceAndUndefinedTensors) {

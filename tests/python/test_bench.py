@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from omar import bench
+from omar import _bounds, bench
 from omar.algorithms import Backbone
 from omar.benchmarks import dataset, learner, particle, peers, replay, rollout
 from omar.benchmarks.cem import CASES, Case
@@ -65,6 +65,28 @@ def test_every_figure_of_ours_has_a_bound_that_is_explained(name):
             assert r.bound > 0
             assert r.share > 0
             assert r.bound_is
+
+
+@pytest.mark.parametrize(
+    ("bound", "arguments", "message"),
+    [
+        (_bounds.fma_flops, (0.0,), "`seconds` must be positive, got 0"),
+        (_bounds.particle_steps, (0, 3, 57, 0.01), "`worlds` must be at least 1, got 0"),
+        (_bounds.particle_steps, (1, 2000, 57, 0.01), "`agents` must be at most 1024, got 2000"),
+        (
+            _bounds.particle_steps,
+            (2**60, 3, 57, 0.01),
+            "the numbers of the worlds are more than a machine can",
+        ),
+        (_bounds.gather_rows, (2**32 + 1, 64, 1, 0.01), r"`rows` must be at most 2\^32, got 4294967297"),
+        (_bounds.gather_rows, (2, 63, 1, 0.01), "`row_bytes` must be a positive multiple of 64, got 63"),
+        (_bounds.gather_rows, (2, 64, 2**60, 0.01), "the rows of a minibatch are more than a machine can"),
+        (_bounds.gather_rows, (2**32, 2**40, 1, 0.01), "rows are more than a machine can address"),
+    ],
+)
+def test_a_bound_names_what_it_cannot_do(bound, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        bound(*arguments)
 
 
 @pytest.mark.parametrize("name", ["rollout", "dataset"])

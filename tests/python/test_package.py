@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from omar import _core
-
 ROOT = Path(__file__).parents[2]
 CMAKE = shutil.which("cmake")
+READELF = shutil.which("readelf")
 
 
 def run(*command: str | Path, **environment: str) -> str:
@@ -41,6 +40,12 @@ def test_cmake_prefix_holds_the_config_file():
     core, torch = run(sys.executable, "-m", "omar", "--cmake-prefix").strip().split(";")
     assert (Path(core) / "lib" / "cmake" / "omar" / "omar-config.cmake").is_file()
     assert (Path(torch) / "include" / "ATen" / "core" / "Tensor.h").is_file()
+
+
+@pytest.mark.skipif(READELF is None, reason="needs readelf")
+def test_the_core_brings_torchs_cuda_backend():
+    core = Path(run(sys.executable, "-m", "omar", "--cmake-prefix").split(";")[0])
+    assert "[libtorch.so]" in run(READELF, "-d", core / "lib" / "libomar.so")
 
 
 def test_version_and_help():
@@ -82,6 +87,8 @@ def test_cpp_program_links_the_installed_core(tmp_path: Path, source, program, o
     )
     run(CMAKE, "--build", tmp_path)
     assert re.fullmatch(output, run(tmp_path / program))
+    if READELF is not None:  # torch's CUDA backend comes with libtorch.so, although no symbol of it is used
+        assert "[libtorch.so]" in run(READELF, "-d", tmp_path / program)
 
 
 @pytest.mark.slow
@@ -136,10 +143,3 @@ def test_an_unknown_level_is_named() -> None:
     )
     assert done.returncode != 0
     assert 'OMAR_CPU_LEVEL must be base, avx2, avx512, bf16 or amx, got "sse9"' in done.stderr
-
-
-def test_the_replay_bound_names_what_it_cannot_do() -> None:
-    with pytest.raises(ValueError, match=r"`rows` must be at most 2\^32, got 4294967297"):
-        _core.bounds.gather_rows(2**32 + 1, 64, 1, 0.01)
-    with pytest.raises(ValueError, match="`row_bytes` must be a positive multiple of 64, got 63"):
-        _core.bounds.gather_rows(2, 63, 1, 0.01)

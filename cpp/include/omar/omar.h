@@ -2,7 +2,6 @@
 /// All of omar: offline multi-agent reinforcement learning with actor rectification.
 
 #include <omar/cem/cem.h>
-#include <omar/core/bounds.h>
 #include <omar/core/cpu_level.h>
 #include <omar/core/draws.h>
 #include <omar/core/rng.h>

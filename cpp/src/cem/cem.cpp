@@ -1,5 +1,4 @@
 #include <omar/cem/cem.h>
-#include <omar/core/check.h>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -16,6 +15,7 @@
 
 #include "cem/checks.h"
 #include "cem/fused_search.h"
+#include "core/check.h"
 #include "core/draws.h"
 #include "nn/fused_critic.h"
 #include "nn/validate.h"

@@ -1,6 +1,6 @@
+#include "core/check.h"
 #include "cem/checks.h"
 
-#include <omar/core/check.h>
 
 #include <cmath>
 #include <limits>

@@ -1,5 +1,4 @@
 #include <omar/cem/cem.h>
-#include <omar/core/check.h>
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
@@ -7,6 +6,7 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/core/DeviceGuard.h>
 
+#include "core/check.h"
 #include "cem/checks.h"
 #include "cem/refit_kernels.h"
 #include "cem/refit_state.h"

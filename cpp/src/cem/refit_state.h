@@ -1,13 +1,12 @@
 #pragma once
 /// The refits of one state, for CPU tensors and in a CUDA thread.
 
-#include <omar/core/pack.h>
-
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "cem/refit_kernels.h"
+#include "core/pack.h"
 
 namespace omar::cem::OMAR_LEVEL {
 

@@ -1,13 +1,13 @@
 #pragma once
 /// Tensors that a call makes, with sizes that come from its arguments.
 
-#include <omar/core/check.h>
-
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
 #include <string_view>
 #include <vector>
+
+#include "core/check.h"
 
 namespace omar {
 

@@ -1,6 +1,6 @@
+#include "core/check.h"
 #include "core/draws.h"
 
-#include <omar/core/check.h>
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

@@ -1,4 +1,3 @@
-#include <omar/core/check.h>
 #include <omar/cql/penalty.h>
 
 #include <ATen/TensorOperators.h>
@@ -11,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "core/check.h"
 #include "nn/fused_critic.h"
 #include "nn/validate.h"
 

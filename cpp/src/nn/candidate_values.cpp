@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "core/check.h"
 #include "nn/fused_critic.h"
 #include "nn/validate.h"
 

@@ -1,4 +1,3 @@
-#include <omar/core/check.h>
 #include <omar/nn/stacked_mlp.h>
 
 #include <ATen/TensorOperators.h>
@@ -7,6 +6,7 @@
 
 #include <cmath>
 
+#include "core/check.h"
 #include "core/draws.h"
 
 namespace omar::nn {

@@ -1,4 +1,3 @@
-#include <omar/core/check.h>
 #include <omar/core/counter.h>
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
@@ -12,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/check.h"
 #include "core/draws.h"
 #include "nn/fused_critic.h"
 #include "nn/validate.h"

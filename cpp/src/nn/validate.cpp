@@ -1,6 +1,6 @@
+#include "core/check.h"
 #include "nn/validate.h"
 
-#include <omar/core/check.h>
 
 #include <algorithm>
 #include <string>

@@ -1,7 +1,6 @@
 #pragma once
 /// The inside of ParticleEnv, shared by its parts.
 
-#include <omar/core/check.h>
 #include <omar/particle/particle_env.h>
 
 #include <ATen/Parallel.h>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "core/allocate.h"
+#include "core/check.h"
 #include "core/cuda_stream.h"
 #include "particle/kernels.h"
 

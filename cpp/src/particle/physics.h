@@ -3,12 +3,12 @@
 /// float or double in a CUDA thread.
 
 #include <omar/core/host_device.h>
-#include <omar/core/pack.h>
 #include <omar/core/rng.h>
 
+#include "core/pack.h"
 #include "particle/world_args.h"
 
-// Loops over agents and landmarks are unrolled up to 5 (larger worlds stay loops, or they compile for ever); the
+// Loops over agents and landmarks are unrolled up to 5 (unrolled further, larger worlds take minutes to compile); the
 // coefficients of a polynomial always.
 #if defined(__CUDACC__)
 #define OMAR_UNROLL _Pragma("unroll 5")
@@ -20,20 +20,26 @@
 
 namespace omar::particle::OMAR_LEVEL {
 
+/// V is a vector of worlds, or the number of one world.
 template <class V>
-struct ScalarOf {
-  using type = typename V::Scalar;
+struct VectorTraits {
+  using Scalar = typename V::Scalar;
+  static constexpr int lanes = V::width;
 };
 template <>
-struct ScalarOf<float> {
-  using type = float;
+struct VectorTraits<float> {
+  using Scalar = float;
+  static constexpr int lanes = 1;
 };
 template <>
-struct ScalarOf<double> {
-  using type = double;
+struct VectorTraits<double> {
+  using Scalar = double;
+  static constexpr int lanes = 1;
 };
 template <class V>
-using Scalar = typename ScalarOf<V>::type;
+using Scalar = typename VectorTraits<V>::Scalar;
+template <class V>
+constexpr int kLanes = VectorTraits<V>::lanes;
 
 template <class V>
 OMAR_HD OMAR_INLINE V load(const Scalar<V>* from) {
@@ -131,7 +137,7 @@ OMAR_HD OMAR_INLINE V exp_squaring(V x) {
   return sum;
 }
 
-/// log(1 + exp(-a)) for 0 <= a <= 40, absolute error below 1e-8 in float and 1e-14 in double.
+/// log(1 + exp(-a)), for 0 <= a <= 20 with an absolute error below 1e-8 in float and for a <= 40 below 1e-14 in double.
 template <class V>
 OMAR_HD OMAR_INLINE V log1p_exp_neg(V a) {
   using T = Scalar<V>;

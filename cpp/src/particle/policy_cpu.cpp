@@ -1,9 +1,9 @@
 /// Forward pass of a small policy network in the worlds of one block: worlds side by side in vectors, weights
 /// broadcast. Compiled once per instruction level, with fused multiply-add.
 
-#include <omar/core/pack.h>
 #include <omar/core/rng.h>
 
+#include "core/pack.h"
 #include "core/vector_bytes.h"
 #include "particle/rollout_kernels.h"
 

@@ -11,16 +11,6 @@
 
 namespace omar::particle::OMAR_LEVEL {
 
-/// Worlds of a vector.
-template <class V>
-constexpr int lanes_of() {
-  if constexpr (std::is_floating_point_v<V>) {
-    return 1;
-  } else {
-    return V::width;
-  }
-}
-
 /// Where W worlds are in their episodes, and what their start states are made of.
 struct Clock {
   std::int32_t* steps;      ///< [W], since the episode began
@@ -36,8 +26,8 @@ OMAR_HD OMAR_INLINE bool ends(std::int32_t steps) { return steps >= kEpisodeLeng
 template <class S, class V>
 OMAR_HD OMAR_NOINLINE void restart(World<S, V>& w, const Clock& clock) {
   using T = Scalar<V>;
-  T ended[lanes_of<V>()];
-  for (int i = 0; i < lanes_of<V>(); ++i) {
+  T ended[kLanes<V>];
+  for (int i = 0; i < kLanes<V>; ++i) {
     const bool over = ends(clock.steps[i]);
     ended[i] = T(over ? 1 : 0);
     clock.steps[i] = over ? 0 : clock.steps[i];
@@ -58,7 +48,7 @@ OMAR_HD OMAR_INLINE void step_world(World<S, V>& w, const V* u, Reward variant, 
   S::rewards(w, variant, rewards);
   sink.rewards(rewards);
   bool any_end = false;
-  for (int i = 0; i < lanes_of<V>(); ++i) {
+  for (int i = 0; i < kLanes<V>; ++i) {
     clock.steps[i] += 1;
     const bool over = ends(clock.steps[i]);
     sink.truncated(i, over);

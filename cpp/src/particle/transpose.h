@@ -1,13 +1,13 @@
 #pragma once
 /// Between columns (one Pack per number, W worlds side by side) and rows (the numbers of one world, contiguous).
 
-#include <omar/core/pack.h>
-
 #include <utility>
+
+#include "core/pack.h"
 
 namespace omar::particle::OMAR_LEVEL {
 
-/// Transposes inside 16-byte pieces of vectors: kPiece columns at a time.
+/// Transposes inside 16-byte pieces of vectors: `piece` columns at a time.
 template <class T, int W>
 struct Transpose {
   using V = Pack<T, W>;
@@ -84,8 +84,8 @@ template <int Columns, class T, int W>
 OMAR_INLINE void store_rows(const Pack<T, W>* columns, T* rows, std::int64_t stride) {
   using X = Transpose<T, W>;
   typename X::Vector r[X::piece];
-  if constexpr (Columns >=
-                X::piece) {  // 16 bytes of a world at a time: faster than whole vectors, which cross cache lines
+  // 16 bytes of a world at a time: faster than whole vectors, which cross cache lines.
+  if constexpr (Columns >= X::piece) {
     for (int at = 0; at < Columns; at += X::piece) {
       const int c = at + X::piece <= Columns ? at : Columns - X::piece;  // the last group may overlap the one before
       for (int q = 0; q < X::piece; ++q) r[q] = columns[c + q].v;

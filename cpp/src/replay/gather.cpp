@@ -1,7 +1,5 @@
 /// Minibatches of the replay buffer.
 
-#include <omar/core/check.h>
-
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -11,6 +9,7 @@
 #include <limits>
 
 #include "core/allocate.h"
+#include "core/check.h"
 #include "core/cuda_stream.h"
 #include "replay/buffer_impl.h"
 

@@ -1,11 +1,11 @@
 #include "replay/layout.h"
 
-#include <omar/core/check.h>
-
 #include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
+
+#include "core/check.h"
 
 namespace omar::replay {
 namespace {

@@ -1,4 +1,3 @@
-#include <omar/core/check.h>
 #include <omar/replay/replay_buffer.h>
 
 #include <ATen/Parallel.h>
@@ -8,6 +7,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/check.h"
 #include "replay/buffer_impl.h"
 
 namespace omar::replay {

@@ -1,7 +1,7 @@
-#include <omar/core/pack.h>
 
 #include <cstring>
 
+#include "core/pack.h"
 #include "core/prefetch.h"
 #include "replay/permutation.h"
 #include "replay/replay_kernels.h"

@@ -3,7 +3,6 @@
 /// bytes of a number (4 float32, 2 bfloat16), numbers of a stored row, number of fields; size and head of each dataset;
 /// name and shape of each field.
 
-#include <omar/core/check.h>
 #include <omar/replay/replay_buffer.h>
 
 #include <ATen/ops/empty_like.h>
@@ -15,6 +14,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "core/check.h"
 #include "replay/buffer_impl.h"
 #include "replay/file_io.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 /// CPU kernels of the replay buffer, one set per instruction level. Arguments are valid.
 
-#include <omar/core/cpu_level.h>
+#include <omar/core/host_device.h>
 
 #include <cstdint>
 
@@ -76,7 +76,7 @@ constexpr int kMostFields = 16;    ///< of one launch
 constexpr int kRowsPerBlock = 32;  ///< all of one member
 
 /// Blocks of threads for `batch` rows of each member.
-constexpr std::int64_t blocks_of(std::int64_t batch) { return (batch + kRowsPerBlock - 1) / kRowsPerBlock; }
+OMAR_HD constexpr std::int64_t blocks_of(std::int64_t batch) { return (batch + kRowsPerBlock - 1) / kRowsPerBlock; }
 
 /// Is this a grid that a GPU takes?
 constexpr bool fits(std::int64_t members, std::int64_t batch) {

@@ -1,7 +1,5 @@
 #include "replay/storage.h"
 
-#include <omar/core/check.h>
-
 #include <ATen/Context.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -10,6 +8,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/check.h"
 #include "replay/replay_kernels.h"
 
 namespace omar::replay {

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from .. import _core, cem
+from .. import _bounds, cem
 from ..nets import StackedMlp
 from .measure import Record, Setup, flop_bound, milliseconds
 
@@ -77,7 +77,7 @@ def run(setup: Setup) -> Iterator[Record]:
         setting = f"{case.name}: {sizes_text}, {setup.device}"
         for threads in setup.threads:
             torch.set_num_threads(threads)
-            peak = _core.bounds.fma_flops(setup.seconds / 8) if setup.device == "cpu" else None
+            peak = _bounds.fma_flops(setup.seconds / 8) if setup.device == "cpu" else None
             bound = None if peak is None else 1e3 * case.flops() / peak
             for options in (o, replace(o, precision="bf16")):
                 search = partial(cem.maximize, critic, obs, policy, options, seed=0, step=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from .. import _core
+from .. import _bounds
 from ..data.generate import build, make_plan
 from ..data.home import home
 from .measure import Record, Setup, Spread
@@ -54,7 +54,7 @@ def run(setup: Setup) -> Iterator[Record]:
         folder = Path(name)
         for threads in setup.threads:
             torch.set_num_threads(threads)
-            peak = _core.bounds.fma_flops(setup.seconds / 4)
+            peak = _bounds.fma_flops(setup.seconds / 4)
             found, written = [], []
             for repeat in range(REPEATS):
                 plan = make_plan("simple_spread", "expert", seed=repeat, steps=STEPS)

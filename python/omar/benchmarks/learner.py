@@ -9,7 +9,7 @@ from typing import get_args
 
 import torch
 
-from .. import _core
+from .. import _bounds
 from ..algorithms import Agents, Backbone, Batch, update
 from ..algorithms.omar import Omar, OmarSettings
 from ..nets import Precision
@@ -107,7 +107,7 @@ def run(setup: Setup) -> Iterator[Record]:
             learner = Learner(case, members, setup.device, precision)
             for threads in setup.threads:
                 torch.set_num_threads(threads)
-                peak = _core.bounds.fma_flops(setup.seconds / 8) if setup.device == "cpu" else None
+                peak = _bounds.fma_flops(setup.seconds / 8) if setup.device == "cpu" else None
                 yield Record.of(
                     "learner/OMAR update per agent",
                     f"{case.name}, M {members}, B {case.backbone.batch_size}, {precision}, {setup.device}",

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from .. import _core, envs
+from .. import _bounds, envs
 from .measure import Record, Setup, rate
 
 WORLDS = (64, 1024, 16384)
@@ -27,7 +27,7 @@ def run(setup: Setup) -> Iterator[Record]:
                 torch.set_num_threads(threads)
                 spread = rate(partial(env.step_into, actions, out), worlds, setup)
                 outputs = env.num_agents * (max(env.obs_sizes) + 1)
-                bound = _core.bounds.particle_steps(worlds, env.num_agents, outputs, setup.seconds / 4)
+                bound = _bounds.particle_steps(worlds, env.num_agents, outputs, setup.seconds / 4)
                 yield Record.of(
                     f"particle/{scenario}",
                     f"{worlds} worlds, float32, {setup.device}",

@@ -8,7 +8,7 @@ from itertools import count, cycle
 
 import torch
 
-from .. import _core
+from .. import _bounds
 from ..replay import ReplayBuffer
 from .measure import Record, Setup, rate
 
@@ -51,7 +51,7 @@ def run(setup: Setup) -> Iterator[Record]:
         spread = rate(partial(draw, buffer, count()), 1, setup)
         bound = None
         if setup.device == "cpu":
-            bound = _core.bounds.gather_rows(ROWS, buffer.row_bytes, BATCH, setup.seconds / 2) / BATCH
+            bound = _bounds.gather_rows(ROWS, buffer.row_bytes, BATCH, setup.seconds / 2) / BATCH
         yield Record.of(
             "replay/sample",
             setting,

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from .. import _core, envs
+from .. import _bounds, envs
 from ..data.generate import Plan, acting, make_plan
 from ..tasks import TASKS
 from .measure import Record, Setup, rate
@@ -50,7 +50,7 @@ def run(setup: Setup) -> Iterator[Record]:
         for threads in setup.threads:
             torch.set_num_threads(threads)
             spread = rate(partial(next, chunks), rows, setup)
-            peak = _core.bounds.fma_flops(setup.seconds / 4)
+            peak = _bounds.fma_flops(setup.seconds / 4)
             setting = f"{worlds} worlds, {task.episode_length} steps, {layers(plan)}"
             yield Record.of(
                 f"rollout/{task.name}", setting, spread, "env-steps/s", peak / policy_flops(plan), BOUND

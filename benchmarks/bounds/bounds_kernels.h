@@ -1,14 +1,12 @@
 #pragma once
-/// Inner loops of bounds.h, one set per instruction level. Pointers are valid and aligned for their type.
-
-#include <omar/core/cpu_level.h>
+/// Inner loops of bounds.h, one set per instruction level. Arguments are valid.
 
 #include <cstdint>
 
 namespace omar::bounds {
 
 struct Kernels {
-  /// `repeats` x kFmaPerRepeat fused multiply-adds of `lanes` lanes; returns a value that depends on all of them.
+  /// `repeats` times `fma_flops_per_repeat` FLOPs in fused multiply-adds; returns a value that depends on all of them.
   float (*fma)(std::int64_t repeats);
   std::int64_t fma_flops_per_repeat;
   /// One step of worlds [0, n): state [4 * agents, n] (x, y, vx, vy per agent), actions [2 * agents, n], out [outputs,

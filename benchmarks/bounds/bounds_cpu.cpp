@@ -1,19 +1,17 @@
-#include "core/bounds_kernels.h"
-
-#include <omar/core/pack.h>
 
 #include <cstring>
+
+#include "bounds_kernels.h"
+#include "core/pack.h"
+#include "core/prefetch.h"
+#include "core/vector_bytes.h"
+#include "particle/scenarios/simple_spread.h"
+#include "replay/replay_kernels.h"
 
 namespace omar::bounds::OMAR_LEVEL {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kWidth = 16;
-#elif defined(__AVX2__)
-constexpr int kWidth = 8;
-#else
-constexpr int kWidth = 4;
-#endif
+constexpr int kWidth = kVectorBytes / static_cast<int>(sizeof(float));
 constexpr int kChains = 12;  // enough independent sums to hide the latency of two units
 constexpr int kSteps = 64;
 
@@ -37,15 +35,19 @@ float fma(std::int64_t repeats) {
 
 void particle(float* state, const float* actions, float* out, std::int64_t n, std::int64_t agents,
               std::int64_t outputs) {
+  using particle::kTimeStep;
+  const Floats kept(static_cast<float>(1.0 - particle::kDamping));
+  const Floats gain(static_cast<float>(kTimeStep * particle::OMAR_LEVEL::SimpleSpread<3>::gain(0)));
+  const Floats time_step(static_cast<float>(kTimeStep));
   for (std::int64_t a = 0; a < agents; ++a) {
     for (int axis = 0; axis < 2; ++axis) {
       float* p = state + (4 * a + axis) * n;
       float* v = state + (4 * a + 2 + axis) * n;
       const float* u = actions + (2 * a + axis) * n;
       for (std::int64_t i = 0; i < n; i += kWidth) {
-        const Floats speed = Floats::load(v + i) * Floats(0.75f) + Floats::load(u + i) * Floats(0.5f);
+        const Floats speed = Floats::load(v + i) * kept + Floats::load(u + i) * gain;
         speed.store(v + i);
-        (Floats::load(p + i) + speed * Floats(0.1f)).store(p + i);
+        (Floats::load(p + i) + speed * time_step).store(p + i);
       }
     }
   }
@@ -58,14 +60,12 @@ void particle(float* state, const float* actions, float* out, std::int64_t n, st
 }
 
 void gather(const char* table, const std::int64_t* index, char* dst, std::int64_t n, std::int64_t row_bytes) {
-  constexpr std::int64_t kAhead = 32;
-  const auto fetch = [&](std::int64_t i) __attribute__((always_inline)) {
-    const char* row = table + index[i] * row_bytes;
-    for (std::int64_t line = 0; line < row_bytes; line += 64) __builtin_prefetch(row + line, 0, 2);
-  };
-  for (std::int64_t i = 0; i < kAhead && i < n; ++i) fetch(i);
+  using replay::kRowsAhead;
+  const auto fetch = [&](std::int64_t i)
+                         __attribute__((always_inline)) { prefetch(table + index[i] * row_bytes, row_bytes); };
+  for (std::int64_t i = 0; i < kRowsAhead && i < n; ++i) fetch(i);
   for (std::int64_t i = 0; i < n; ++i) {
-    if (i + kAhead < n) fetch(i + kAhead);
+    if (i + kRowsAhead < n) fetch(i + kRowsAhead);
     std::memcpy(dst + i * row_bytes, table + index[i] * row_bytes, static_cast<std::size_t>(row_bytes));
   }
 }

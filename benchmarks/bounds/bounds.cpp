@@ -1,6 +1,4 @@
-#include <omar/core/bounds.h>
-#include <omar/core/check.h>
-#include <omar/core/rng.h>
+#include "bounds.h"
 
 #include <ATen/Parallel.h>
 
@@ -9,7 +7,8 @@
 #include <cstring>
 #include <vector>
 
-#include "core/bounds_kernels.h"
+#include "bounds_kernels.h"
+#include "core/check.h"
 #include "core/dispatch.h"
 #include "core/memory.h"
 
@@ -55,27 +54,31 @@ double fma_flops(double seconds) {
 double particle_steps(std::int64_t worlds, std::int64_t agents, std::int64_t outputs, double seconds) {
   check::at_least("bounds::particle_steps", "worlds", worlds, 1);
   check::at_least("bounds::particle_steps", "agents", agents, 1);
+  TORCH_CHECK_VALUE(agents <= 1024, "[bounds::particle_steps] `agents` must be at most 1024, got ", agents);
   check::at_least("bounds::particle_steps", "outputs", outputs, 1);
   TORCH_CHECK_VALUE(seconds > 0.0, "[bounds::particle_steps] `seconds` must be positive, got ", seconds);
+  for (const std::int64_t numbers : {4 * agents, outputs}) {
+    check::product("bounds::particle_steps", "the numbers of the worlds", {worlds, numbers, 4});
+  }
   const Kernels kernels = OMAR_FOR_CPU(kernels)();
-  // Blocks of worlds whose state stays in L1; every thread owns a share of the blocks.
-  constexpr std::int64_t kBlock = 64;
+  // Groups of worlds whose state stays in the first-level cache; every thread owns a share of the groups.
+  constexpr std::int64_t kGroup = 64;
   const std::int64_t threads = at::get_num_threads();
-  const std::int64_t blocks = std::max<std::int64_t>(1, worlds / (kBlock * threads));
+  const std::int64_t blocks = std::max<std::int64_t>(1, worlds / (kGroup * threads));
   struct Scratch {
     std::vector<float> state, actions, out;
   };
   std::vector<Scratch> memory(static_cast<std::size_t>(threads));
   for (Scratch& m : memory) {
-    m.state.assign(static_cast<std::size_t>(4 * agents * kBlock * blocks), 0.5f);
-    m.actions.assign(static_cast<std::size_t>(2 * agents * kBlock * blocks), 0.1f);
-    m.out.assign(static_cast<std::size_t>(outputs * kBlock * blocks), 0.0f);
+    m.state.assign(static_cast<std::size_t>(4 * agents * kGroup * blocks), 0.5f);
+    m.actions.assign(static_cast<std::size_t>(2 * agents * kGroup * blocks), 0.1f);
+    m.out.assign(static_cast<std::size_t>(outputs * kGroup * blocks), 0.0f);
   }
-  return rate(seconds, static_cast<double>(kBlock * blocks), [&](std::int64_t thread) {
+  return rate(seconds, static_cast<double>(kGroup * blocks), [&](std::int64_t thread) {
     Scratch& m = memory[static_cast<std::size_t>(thread)];
     for (std::int64_t b = 0; b < blocks; ++b) {
-      kernels.particle(m.state.data() + b * 4 * agents * kBlock, m.actions.data() + b * 2 * agents * kBlock,
-                       m.out.data() + b * outputs * kBlock, kBlock, agents, outputs);
+      kernels.particle(m.state.data() + b * 4 * agents * kGroup, m.actions.data() + b * 2 * agents * kGroup,
+                       m.out.data() + b * outputs * kGroup, kGroup, agents, outputs);
     }
   });
 }
@@ -88,7 +91,8 @@ double gather_rows(std::int64_t rows, std::int64_t row_bytes, std::int64_t batch
                     "[bounds::gather_rows] `row_bytes` must be a positive multiple of 64, got ", row_bytes);
   TORCH_CHECK_VALUE(seconds > 0.0, "[bounds::gather_rows] `seconds` must be positive, got ", seconds);
   const Kernels kernels = OMAR_FOR_CPU(kernels)();
-  const auto table_bytes = static_cast<std::size_t>(rows * row_bytes);
+  const auto table_bytes = static_cast<std::size_t>(check::product("bounds::gather_rows", "rows", {rows, row_bytes}));
+  check::product("bounds::gather_rows", "the rows of a minibatch", {batch, row_bytes, at::get_num_threads()});
   const Memory table = allocate_memory(table_bytes);  // as the replay buffer's rows
   TORCH_CHECK_VALUE(table != nullptr, "[bounds::gather_rows] no memory for ", rows, " rows of ", row_bytes, " bytes");
   std::memset(table.get(), 1, table_bytes);
