@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from omar.algorithms import Draw
 from omar.envs import ParticleEnv
 from omar.envs.rollout import rollout
+from omar.nets import normal_candidates, uniform_candidates
 from omar.random import normal_like, uniform_actions
 from oracles import philox
 
@@ -121,3 +122,23 @@ def test_messages(function):
                 function((3, 2), Draw(0, step), like=LIKE)
     with pytest.raises(TypeError, match="a `step` in a tensor must be int64, got Float"):
         function((3, 2), Draw(0, torch.tensor(1.0)), like=LIKE)
+
+
+def test_messages_of_candidates():
+    whole = torch.zeros(1, 2, 3, dtype=torch.int32)
+    with pytest.raises(
+        TypeError, match=r"\[nn::uniform_candidates\] `like` must be float32 or float64, got Int"
+    ):
+        uniform_candidates(1, 2, 3, 4, seed=0, step=0, like=whole)
+    with pytest.raises(
+        TypeError, match=r"\[nn::normal_candidates\] `mean` must be float32 or float64, got Int"
+    ):
+        normal_candidates(whole, 0.2, 3, seed=0, step=0)
+    for sizes, letter, most in (
+        ((2**32 + 1, 1, 1, 1), "M", r"2\^32"),
+        ((1, 2**24 + 1, 1, 1), "B", r"2\^24"),
+        ((1, 1, 1025, 1), "K", "1024"),
+        ((1, 1, 1, 2**24 + 1), "A", r"2\^24"),
+    ):
+        with pytest.raises(ValueError, match=rf"{letter} must be at most {most}, got {max(sizes)}"):
+            uniform_candidates(*sizes, seed=0, step=0, like=LIKE)

@@ -13,11 +13,14 @@ namespace omar::cem::OMAR_LEVEL {
 OMAR_HD OMAR_INLINE float exponential(float x) { return ::expf(x); }
 OMAR_HD OMAR_INLINE double exponential(double x) { return ::exp(x); }
 
+/// A variable: nvcc calls no function of the host in a kernel.
+template <class T>
+inline constexpr T kLowest = std::numeric_limits<T>::lowest();
+
 /// exp(beta (q - top)) is made of this, for finite q <= top: a difference that overflows would make beta = 0 a NaN.
 template <class T>
 OMAR_HD OMAR_INLINE T below_top(T q, T top) {
-  constexpr T least = std::numeric_limits<T>::lowest();
-  return max_(q - top, least);
+  return max_(q - top, kLowest<T>);
 }
 
 /// Candidate `i` with score `q`. The better one comes first, the first of equals.

@@ -9,12 +9,15 @@
 
 namespace omar::draws::OMAR_LEVEL {
 
+/// A variable: nvcc calls no function of the host in a kernel.
+inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
 /// Four numbers of the block at `counter`, whose step is the key's.
 template <Distribution distribution>
 OMAR_HD OMAR_INLINE void block_numbers(const ArrayKey& key, Counter<std::uint32_t> counter, float (&z)[4]) {
   const std::int64_t step = key.step_at == nullptr ? key.step : *key.step_at;
   if (step < 0 || step >= counter::kSteps) {
-    for (float& number : z) number = std::numeric_limits<float>::quiet_NaN();
+    for (float& number : z) number = kNan;
     return;
   }
   counter.step = static_cast<std::uint32_t>(step);
