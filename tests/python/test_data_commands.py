@@ -199,7 +199,7 @@ def test_tasks_and_qualities_are_choices(capsys, main, arguments, option):
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
     first = "simple_spread" if option == "--task" else "random"
     assert f"invalid choice 'chess' for argument '{option}'. Expected one of (" in said
-    assert f"'{first}', " in said
+    assert f"'{first}'" in said  # the order of an optional choice is not fixed
 
 
 def test_modules_run_as_commands(tmp_path):
