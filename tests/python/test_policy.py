@@ -25,6 +25,7 @@ from omar.errors import OmarError
 from omar.nets import StackedMlp
 from omar.tasks import References, get_task
 
+HEAD = {"format": "omar-policy", "format_version": "1"}
 OWN = References(1.0, 2.0, "test")
 
 
@@ -282,6 +283,12 @@ def rewritten(change=None, **metadata):
     [
         (b"hello", "is not a whole safetensors file"),
         (save({"x": torch.zeros(1)}), "is not a policy: its `format` is not 'omar-policy'"),
+        (save({"x": torch.zeros(1)}, HEAD), "is damaged: its checksum does not belong to its contents"),
+        (
+            save({"x": torch.zeros(1).half()}, HEAD),
+            "x must be a dense float32 tensor on the CPU, got float16",
+        ),
+        (save({"x": torch.zeros(4, dtype=torch.float8_e5m2)}, HEAD), "got float8_e5m2"),
         (rewritten(format="x"), "is not a policy: its `format` is not 'omar-policy'"),
         (rewritten(format_version="2"), "has format version '2', this version of omar reads '1'"),
         (rewritten(task="chess"), "is not a policy: unknown task 'chess'"),
@@ -290,6 +297,7 @@ def rewritten(change=None, **metadata):
         (rewritten(references="{"), "an entry of its metadata has the wrong form"),
         (rewritten(references="[" * 100_000), "an entry of its metadata has the wrong form"),
         (rewritten(references='{"random": "a", "expert": 1, "source": ""}'), "has the wrong form"),
+        (rewritten(references=f'{{"random": {10**400}, "expert": 1, "source": ""}}'), "has the wrong form"),
         (rewritten(references=None), "an entry of its metadata has the wrong form"),
         (rewritten(sources="[]"), "must hold one policy for each of its 0 sources"),
         (rewritten(sources="3"), "an entry of its metadata has the wrong form"),

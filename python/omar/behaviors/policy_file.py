@@ -38,7 +38,7 @@ import torch
 from ..errors import OmarError
 from ..runs.files import write_atomically
 from ..tasks import References
-from .policy import Policy
+from .policy import Policy, check_dense
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,14 +154,16 @@ def from_bytes(data: bytes, path: Path) -> tuple[Policy, ...]:
         raise OmarError(
             f"{path} has format version {version!r}, this version of omar reads {FORMAT_VERSION!r}"
         )
-    if metadata.get("sha256") != _checksum(tensors, metadata):
-        raise OmarError(f"{path} is damaged: its checksum does not belong to its contents")
     try:
-        return _policies(tensors, metadata)
+        for name, tensor in tensors.items():
+            check_dense(name, tensor)
+        if metadata.get("sha256") == _checksum(tensors, metadata):
+            return _policies(tensors, metadata)
     except OmarError as error:
         raise OmarError(f"{path} is not a policy: {error}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise OmarError(f"{path} is damaged: an entry of its metadata has the wrong form") from None
+    raise OmarError(f"{path} is damaged: its checksum does not belong to its contents")
 
 
 def _policies(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> tuple[Policy, ...]:
