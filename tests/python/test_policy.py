@@ -224,12 +224,19 @@ def test_a_file_gives_back_every_seed(tmp_path, task):
         load_policy(path, 3)
 
 
-def test_the_same_policies_give_the_same_bytes_in_every_process(tmp_path):
+def test_another_process_writes_the_same_bytes_and_imports_what_it_needs_when_it_does(tmp_path):
     save_policies(tmp_path / "a", seeds())
-    copy = "from omar.behaviors.policy_file import *; import pathlib, sys\n"
-    copy += "a, b = map(pathlib.Path, sys.argv[1:]); save_policies(b, load_policies(a))"
-    subprocess.run([sys.executable, "-c", copy, tmp_path / "a", tmp_path / "b"], check=True)
+    code = """
+import sys, omar
+assert "safetensors" not in sys.modules
+from omar.behaviors import save_policies
+save_policies(sys.argv[2], omar.load_policies(sys.argv[1]))
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a", tmp_path / "b"], check=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert omar.Policy is Policy
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = omar.nothing
 
 
 def test_policies_that_do_not_belong_in_one_file():
@@ -330,10 +337,3 @@ def test_files_that_are_not_there(tmp_path):
         file.truncate(2**40)  # a hole on the disk
     with pytest.raises(OmarError, match="has 1099511627776 bytes, a policy at most"):
         load_policies(large)
-
-
-def test_the_package_does_not_import_what_policies_need_before_it_is_asked():
-    code = "import sys, omar; assert 'safetensors' not in sys.modules; omar.Policy; omar.load_policies"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = omar.nothing
