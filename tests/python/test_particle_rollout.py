@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from omar.behaviors.policy import Policy
 from omar.envs import ParticleEnv, Transitions, make_transitions, rollout, rollout_into
 from omar.nets import StackedMlp
+from omar.tasks import get_task
 from particle_cases import SCENARIOS
 
 if TYPE_CHECKING:
@@ -246,3 +248,21 @@ def test_messages() -> None:
     out.rewards = out.rewards.double()
     with pytest.raises(TypeError, match="`rewards` must be Float, got Double"):
         rollout_into(env, out, 5)
+
+
+@pytest.mark.parametrize("name", ["simple_spread", "simple_tag"])
+def test_networks_that_standardise_act_as_the_policies_made_of_them(name: str) -> None:
+    task = get_task(name)
+    learners, prey = policies(ParticleEnv(name, 1))
+    g = torch.Generator().manual_seed(0)
+    for networks in filter(None, (learners, prey)):
+        shape = (networks.members, networks.sizes[0])
+        networks.standardize(torch.randn(shape, generator=g), torch.rand(shape, generator=g) + 0.5)
+    own = None if prey is None else Policy.of_networks(prey, [0], task)
+    policy = Policy.of_networks(learners, range(3), task, prey=own)
+    found, expected = (
+        rollout(ParticleEnv(name, 7, seed=1), 25, a, b) for a, b in ((learners, prey), (policy, policy.prey))
+    )
+    assert torch.equal(found.actions, expected.actions)
+    chosen = policy(found.observations[:, :, :3, : task.obs_size])
+    torch.testing.assert_close(found.actions[:, :, :3], chosen, rtol=1e-4, atol=1e-5)

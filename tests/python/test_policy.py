@@ -25,6 +25,7 @@ from omar.errors import OmarError
 from omar.nets import StackedMlp
 from omar.tasks import References, get_task
 
+HEAD = {"format": "omar-policy", "format_version": "1"}
 OWN = References(1.0, 2.0, "test")
 
 
@@ -223,12 +224,19 @@ def test_a_file_gives_back_every_seed(tmp_path, task):
         load_policy(path, 3)
 
 
-def test_the_same_policies_give_the_same_bytes_in_every_process(tmp_path):
+def test_another_process_writes_the_same_bytes_and_imports_what_it_needs_when_it_does(tmp_path):
     save_policies(tmp_path / "a", seeds())
-    copy = "from omar.behaviors.policy_file import *; import pathlib, sys\n"
-    copy += "a, b = map(pathlib.Path, sys.argv[1:]); save_policies(b, load_policies(a))"
-    subprocess.run([sys.executable, "-c", copy, tmp_path / "a", tmp_path / "b"], check=True)
+    code = """
+import sys, omar
+assert "safetensors" not in sys.modules
+from omar.behaviors import save_policies
+save_policies(sys.argv[2], omar.load_policies(sys.argv[1]))
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a", tmp_path / "b"], check=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert omar.Policy is Policy
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = omar.nothing
 
 
 def test_policies_that_do_not_belong_in_one_file():
@@ -282,6 +290,12 @@ def rewritten(change=None, **metadata):
     [
         (b"hello", "is not a whole safetensors file"),
         (save({"x": torch.zeros(1)}), "is not a policy: its `format` is not 'omar-policy'"),
+        (save({"x": torch.zeros(1)}, HEAD), "is damaged: its checksum does not belong to its contents"),
+        (
+            save({"x": torch.zeros(1).half()}, HEAD),
+            "x must be a dense float32 tensor on the CPU, got float16",
+        ),
+        (save({"x": torch.zeros(4, dtype=torch.float8_e5m2)}, HEAD), "got float8_e5m2"),
         (rewritten(format="x"), "is not a policy: its `format` is not 'omar-policy'"),
         (rewritten(format_version="2"), "has format version '2', this version of omar reads '1'"),
         (rewritten(task="chess"), "is not a policy: unknown task 'chess'"),
@@ -290,6 +304,7 @@ def rewritten(change=None, **metadata):
         (rewritten(references="{"), "an entry of its metadata has the wrong form"),
         (rewritten(references="[" * 100_000), "an entry of its metadata has the wrong form"),
         (rewritten(references='{"random": "a", "expert": 1, "source": ""}'), "has the wrong form"),
+        (rewritten(references=f'{{"random": {10**400}, "expert": 1, "source": ""}}'), "has the wrong form"),
         (rewritten(references=None), "an entry of its metadata has the wrong form"),
         (rewritten(sources="[]"), "must hold one policy for each of its 0 sources"),
         (rewritten(sources="3"), "an entry of its metadata has the wrong form"),
@@ -322,10 +337,3 @@ def test_files_that_are_not_there(tmp_path):
         file.truncate(2**40)  # a hole on the disk
     with pytest.raises(OmarError, match="has 1099511627776 bytes, a policy at most"):
         load_policies(large)
-
-
-def test_the_package_does_not_import_what_policies_need_before_it_is_asked():
-    code = "import sys, omar; assert 'safetensors' not in sys.modules; omar.Policy; omar.load_policies"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = omar.nothing

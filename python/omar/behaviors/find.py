@@ -70,10 +70,11 @@ def check_prey(recipe: Mapping[str, Any], prey: Policy | None, dataset: Path) ->
         return None
     known = recipe.get("prey")
     if known is None:
+        file = prey.source.get("file")
+        chosen = "the shipped prey" if file is None else f"the prey of {file}"
         return (
-            f"{dataset} does not say which prey moved in it: policies meet the prey of "
-            f"{prey.source.get('file', 'this package')} (--prey chooses another), and their returns only "
-            f"compare with those against the same prey"
+            f"{dataset} does not say which prey moved in it: policies meet {chosen} (--prey chooses "
+            f"another), and their returns only compare with those against the same prey"
         )
     if known != prey.recipe():
         raise OmarError(f"{dataset} was made with another prey: give the file of that one with --prey")

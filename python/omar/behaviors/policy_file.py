@@ -28,6 +28,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors
@@ -37,11 +38,10 @@ import torch
 from ..errors import OmarError
 from ..runs.files import write_atomically
 from ..tasks import References
-from .policy import Policy
+from .policy import Policy, check_dense
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -50,22 +50,23 @@ POLICY, CONFIG = "policy.safetensors", "config.json"  # names in a run's folder
 LARGEST = 256 * 2**20  # bytes of a file
 
 
-def save_policies(path: Path, policies: Sequence[Policy]) -> None:
+def save_policies(path: Path | str, policies: Sequence[Policy]) -> None:
     """Writes the policies of S seeds, whole or not at all.
 
     Raises:
         OmarError: None, or policies that differ in more than weights and source.
         OSError: The file cannot be written.
     """
-    write_atomically(path, to_bytes(policies))
+    write_atomically(Path(path), to_bytes(policies))
 
 
-def load_policies(path: Path) -> tuple[Policy, ...]:
+def load_policies(path: Path | str) -> tuple[Policy, ...]:
     """The policies of all seeds of a file.
 
     Raises:
         OmarError: No such file, a damaged one, or one of another format or version.
     """
+    path = Path(path)
     if not path.is_file():
         raise OmarError(f"no policy at {path}: there is no such file")
     size = path.stat().st_size
@@ -84,12 +85,10 @@ def load_policy(path: Path | str, seed: int = 0) -> Policy:
     Raises:
         OmarError: As `load_policies`, or the file has no such seed.
     """
-    from pathlib import Path
-
-    return choose_seed(load_policies(Path(path)), seed, Path(path))
+    return choose_seed(load_policies(path), seed, path)
 
 
-def choose_seed(policies: Sequence[Policy], seed: int, path: Path) -> Policy:
+def choose_seed(policies: Sequence[Policy], seed: int, path: Path | str) -> Policy:
     """The policy of one training seed; `path` says where they are from.
 
     Raises:
@@ -155,14 +154,16 @@ def from_bytes(data: bytes, path: Path) -> tuple[Policy, ...]:
         raise OmarError(
             f"{path} has format version {version!r}, this version of omar reads {FORMAT_VERSION!r}"
         )
-    if metadata.get("sha256") != _checksum(tensors, metadata):
-        raise OmarError(f"{path} is damaged: its checksum does not belong to its contents")
     try:
-        return _policies(tensors, metadata)
+        for name, tensor in tensors.items():
+            check_dense(name, tensor)
+        if metadata.get("sha256") == _checksum(tensors, metadata):
+            return _policies(tensors, metadata)
     except OmarError as error:
         raise OmarError(f"{path} is not a policy: {error}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise OmarError(f"{path} is damaged: an entry of its metadata has the wrong form") from None
+    raise OmarError(f"{path} is damaged: its checksum does not belong to its contents")
 
 
 def _policies(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> tuple[Policy, ...]:

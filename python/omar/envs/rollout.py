@@ -9,6 +9,7 @@ import torch
 from .. import _core
 from .._core import Transitions
 from ..arguments import check_integer, check_kind, check_seed, check_step
+from ..nets import StackedMlp
 from .particle import ParticleEnv
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _OP = "rollout"
 
 
 class Policy(Protocol):
-    """What acts: a `StackedMlp`; the action is the tanh of its output, input normalisation is folded in."""
+    """What acts: a `StackedMlp` or an `omar.Policy`; the action is the tanh of the network's output."""
 
     @property
     def weights(self) -> Iterable[torch.Tensor]:
@@ -103,4 +104,6 @@ def rollout_into(
 def _native(policy: Policy | None) -> _core.Policy | None:
     if policy is None:
         return None
-    return _core.Policy([w.detach() for w in policy.weights], [b.detach() for b in policy.biases])
+    # A stack that standardises its inputs acts through layers that take them raw.
+    weights, biases = policy.layers() if isinstance(policy, StackedMlp) else (policy.weights, policy.biases)
+    return _core.Policy([w.detach() for w in weights], [b.detach() for b in biases])
