@@ -359,7 +359,7 @@ def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch,
     prey = load_prey(name)
     if prey is not None:
         assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256()
-        assert dataset.manifest.references["expert"] == prey.references.expert
+        assert dataset.manifest.references.expert == prey.references.expert
 
 
 @pytest.mark.parametrize("name", SHIPPED)
