@@ -5,6 +5,8 @@
 
 #include <pybind11/numpy.h>
 
+#include <memory>
+#include <utility>
 #include <variant>
 
 #include "bindings.h"
@@ -14,7 +16,20 @@ namespace {
 
 using replay::ReplayBuffer;
 
-// numpy's memory as a tensor, read-only arrays and memory maps included; valid while the array lives.
+/// Keeps an array alive for a tensor, whichever thread drops the tensor last.
+std::shared_ptr<py::object> hold(py::object object) {
+  return {new py::object(std::move(object)), [](py::object* held) {
+            if (Py_IsInitialized() == 0) {  // the interpreter took its objects with it
+              held->release();
+              delete held;
+              return;
+            }
+            const py::gil_scoped_acquire gil;
+            delete held;
+          }};
+}
+
+/// numpy's memory as a tensor that keeps the array alive; read-only arrays and memory maps included.
 at::Tensor tensor_of(const std::string& name, const std::variant<at::Tensor, py::array>& column) {
   if (const auto* tensor = std::get_if<at::Tensor>(&column)) return *tensor;
   const auto& array = std::get<py::array>(column);
@@ -27,7 +42,8 @@ at::Tensor tensor_of(const std::string& name, const std::variant<at::Tensor, py:
                       "[replay] `", name, "` has strides that tensors cannot have; pass a copy");
     strides.push_back(array.strides(i) / static_cast<py::ssize_t>(sizeof(float)));
   }
-  return at::from_blob(const_cast<void*>(array.data()), sizes, strides, at::TensorOptions(at::kFloat));
+  return at::from_blob(
+      const_cast<void*>(array.data()), sizes, strides, [owner = hold(array)](void*) {}, at::TensorOptions(at::kFloat));
 }
 
 using NamedColumns = std::vector<std::pair<std::string, std::variant<at::Tensor, py::array>>>;
@@ -47,7 +63,7 @@ void extend(ReplayBuffer& buffer, const NamedColumns& named, int64_t dataset) {
 ReplayBuffer view(const std::vector<NamedColumns>& datasets) {
   std::vector<replay::Columns> columns;
   for (const NamedColumns& named : datasets) columns.push_back(columns_of(named));
-  return ReplayBuffer::view(std::move(columns));
+  return ReplayBuffer::view(columns);
 }
 
 replay::SampleOptions options(int64_t batch_size, int64_t members, std::uint64_t seed, int64_t step,
@@ -83,8 +99,8 @@ void bind_replay(py::module_& m) {
             return fields;
           },
           "Names and shapes of the fields, in order.")
-      .def_static("view", &view, py::arg("datasets"), "Samples from columns of the caller, which must outlive it.")
-      .def("size", &ReplayBuffer::size, py::arg("dataset") = 0, "Valid rows of a dataset.")
+      .def_static("view", &view, py::arg("datasets"), "Samples from columns of the caller, which it keeps.")
+      .def("size", &ReplayBuffer::size, py::arg("dataset") = 0, Release(), "Valid rows of a dataset.")
       .def("extend", &extend, py::arg("columns"), py::arg("dataset") = 0, "Appends rows from [n, ...] columns.")
       .def(
           "sample",
@@ -99,7 +115,7 @@ void bind_replay(py::module_& m) {
           },
           py::arg("batch_size"), py::arg("members"), py::arg("seed"), py::arg("step"), Release(),
           "Rows [M, B] that sample takes.")
-      .def("columns", &ReplayBuffer::columns, py::arg("dataset") = 0, Release(), "All rows, oldest first.")
+      .def("columns", &ReplayBuffer::columns, py::arg("dataset") = 0, Release(), "A copy of all rows, oldest first.")
       .def("save", &ReplayBuffer::save, py::arg("path"), Release(), "Writes one file, atomically.")
       .def_static("load", &ReplayBuffer::load, py::arg("path"), py::arg("device"), Release(),
                   "Reads a file that save wrote.");

@@ -36,15 +36,17 @@ if(OMAR_WITH_CUDA)
   message(STATUS "omar: CUDA kernels with ${CMAKE_CUDA_COMPILER} for ${CMAKE_CUDA_ARCHITECTURES}")
 endif()
 
-# omar_add_cuda(TARGET KERNELS x_cuda.cu... HOST x.cpp... STUBS x_no_cuda.cpp...): the kernels and the host files that
-# need torch's CUDA headers, or the stubs of a build without CUDA.
+# omar_add_cuda(TARGET KERNELS x_cuda.cu... CONTRACT x_cuda.cu... HOST x.cpp... STUBS x_no_cuda.cpp...): the kernels and
+# the host files that need torch's CUDA headers, or the stubs of a build without CUDA. As on the CPU, only kernels after
+# CONTRACT may use fused multiply-add: the others give the same numbers on every device.
 function(omar_add_cuda target)
-  cmake_parse_arguments(ARG "" "" "KERNELS;HOST;STUBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "KERNELS;CONTRACT;HOST;STUBS" ${ARGN})
   if(NOT OMAR_WITH_CUDA)
     target_sources(${target} PRIVATE ${ARG_STUBS})
     return()
   endif()
-  add_library(${target}_cuda OBJECT ${ARG_KERNELS})
+  add_library(${target}_cuda OBJECT ${ARG_KERNELS} ${ARG_CONTRACT})
+  set_source_files_properties(${ARG_KERNELS} PROPERTIES COMPILE_OPTIONS -fmad=false)
   target_include_directories(${target}_cuda PRIVATE "${PROJECT_SOURCE_DIR}/cpp/include" "${PROJECT_SOURCE_DIR}/cpp/src")
   target_compile_definitions(${target}_cuda PRIVATE OMAR_BUILDING)
   target_compile_options(${target}_cuda PRIVATE -Werror all-warnings)

@@ -1,10 +1,13 @@
-# Warnings and sanitizers for the project's own targets.
-if(MSVC)
-  set(OMAR_WARNINGS /W4)
-else()
-  # GCC notes ABI changes of vector types by value; kernels are never called across such a boundary.
-  set(OMAR_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-psabi)
+# Compilers, warnings and sanitizers for the project's own targets.
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "^(GNU|Clang|AppleClang)$")
+  message(FATAL_ERROR "omar needs GCC >= 12 or Clang >= 14 (vector extensions), got ${CMAKE_CXX_COMPILER_ID}")
 endif()
+if((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 12)
+   OR (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14))
+  message(FATAL_ERROR "omar needs GCC >= 12 or Clang >= 14, got ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+endif()
+# GCC notes ABI changes of vector types by value; kernels are never called across such a boundary.
+set(OMAR_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-psabi)
 set(OMAR_SANITIZE_FLAGS "")
 if(OMAR_SANITIZE)
   set(OMAR_SANITIZE_FLAGS -fsanitize=${OMAR_SANITIZE} -fno-omit-frame-pointer -g)

@@ -1,12 +1,15 @@
-# omar_add_kernels(TARGET file...): compiles each file once per instruction level and adds the objects to TARGET.
+# omar_add_kernels(TARGET SOURCES file...): compiles each file once per instruction level and adds the objects to TARGET.
 # A kernel file includes no torch header and no standard container: everything it defines sits in the inline
 # namespace omar::OMAR_LEVEL, so that code for a newer CPU is never picked by the linker for an older one.
 # -ffp-contract=off keeps the arithmetic the same at every level; omar_add_kernels(... CONTRACT ...) lets
 # the compiler use fused multiply-add, omar_add_kernels(... BF16 ...) adds the levels with bfloat16 instructions.
 
+# The levels in rising order, as enum CpuLevel names them; core/levels.h is written from these lists.
 set(OMAR_LEVELS base)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64" AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+set(OMAR_BF16_LEVELS "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
   list(APPEND OMAR_LEVELS avx2 avx512)
+  set(OMAR_BF16_LEVELS bf16 amx)
 endif()
 set(OMAR_LEVEL_FLAGS_base "")
 set(OMAR_LEVEL_FLAGS_avx2 -march=x86-64-v3 -mtune=generic)
@@ -14,11 +17,22 @@ set(OMAR_LEVEL_FLAGS_avx512 -march=x86-64-v4 -mtune=generic -mprefer-vector-widt
 set(OMAR_LEVEL_FLAGS_bf16 -march=x86-64-v4 -mavx512bf16 -mtune=generic -mprefer-vector-width=512)
 set(OMAR_LEVEL_FLAGS_amx ${OMAR_LEVEL_FLAGS_bf16} -mamx-tile -mamx-bf16)
 
+set(OMAR_GENERATED_DIR "${PROJECT_BINARY_DIR}/generated")
+list(TRANSFORM OMAR_LEVELS REPLACE "(.+)" "&\\1::function" OUTPUT_VARIABLE _omar_pointers)
+list(TRANSFORM OMAR_BF16_LEVELS REPLACE "(.+)" "&\\1::function" OUTPUT_VARIABLE _omar_bf16_pointers)
+set(_omar_bf16_pointers ${_omar_pointers} ${_omar_bf16_pointers})
+set(_omar_level_names ${OMAR_LEVELS} ${OMAR_BF16_LEVELS})
+list(TRANSFORM _omar_level_names REPLACE "(.+)" "\"\\1\"")
+foreach(_list _omar_pointers _omar_bf16_pointers _omar_level_names)
+  list(JOIN ${_list} ", " ${_list})
+endforeach()
+configure_file("${CMAKE_CURRENT_LIST_DIR}/levels.h.in" "${OMAR_GENERATED_DIR}/core/levels.h" @ONLY)
+
 function(omar_add_kernels target)
   cmake_parse_arguments(ARG "CONTRACT;BF16" "" "SOURCES" ${ARGN})
   set(levels ${OMAR_LEVELS})
-  if(ARG_BF16 AND "avx512" IN_LIST levels)
-    list(APPEND levels bf16 amx)
+  if(ARG_BF16)
+    list(APPEND levels ${OMAR_BF16_LEVELS})
   endif()
   foreach(source IN LISTS ARG_SOURCES)
     get_filename_component(name "${source}" NAME_WE)

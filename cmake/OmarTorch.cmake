@@ -33,7 +33,14 @@ add_library(omar_torch INTERFACE)
 target_include_directories(
   omar_torch SYSTEM INTERFACE "${OMAR_TORCH_DIR}/include" "${OMAR_TORCH_DIR}/include/torch/csrc/api/include")
 target_link_directories(omar_torch INTERFACE "${OMAR_TORCH_DIR}/lib")
-target_link_libraries(omar_torch INTERFACE torch_cpu c10)
+# `torch` needs torch_cuda where torch has CUDA. Nothing refers to a symbol of it, so the linker would drop it, and a C++
+# program would run without torch's CUDA backend.
+if(APPLE)
+  set(_omar_torch_by_name torch)
+else()
+  set(_omar_torch_by_name "-Wl,--push-state,--no-as-needed,-ltorch,--pop-state")
+endif()
+target_link_libraries(omar_torch INTERFACE "${_omar_torch_by_name}" torch_cpu c10)
 target_compile_definitions(omar_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=${_omar_torch_abi})
 find_package(OpenMP QUIET COMPONENTS CXX)
 if(OMAR_SANITIZE MATCHES "thread")

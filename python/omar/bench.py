@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +19,7 @@ import torch
 import tyro
 
 from .benchmarks.measure import Record, Setup
+from .errors import OmarError
 from .terminal.cli import run
 
 Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
@@ -49,23 +49,22 @@ def check(config: BenchConfig) -> None:
     """Finds what would fail only after minutes of timing.
 
     Raises:
-        ValueError: Threads or seconds that are not positive, no such device.
-        OSError: The folder for the records is not there.
+        OmarError: Threads or seconds that are not positive, no such device, no folder for the records.
     """
     if any(threads < 1 for threads in config.threads):
-        raise ValueError(f"--threads must be 1 or more, got {' '.join(map(str, config.threads))}")
+        raise OmarError(f"--threads must be 1 or more, got {' '.join(map(str, config.threads))}")
     if not 0 < config.seconds < float("inf"):
-        raise ValueError(f"--seconds must be positive, got {config.seconds}")
+        raise OmarError(f"--seconds must be positive, got {config.seconds}")
     try:
         kind = torch.device(config.device).type
     except RuntimeError:
         kind = ""
     if kind not in ("cpu", "cuda"):
-        raise ValueError(f"--device must be cpu or cuda, got {config.device!r}")
+        raise OmarError(f"--device must be cpu or cuda, got {config.device!r}")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {config.device}: torch {torch.__version__} sees no GPU")
+        raise OmarError(f"--device {config.device}: torch {torch.__version__} sees no GPU")
     if config.json is not None and (config.json.is_dir() or not config.json.parent.is_dir()):
-        raise OSError(f"--json must be a file in a folder that exists, got {config.json}")
+        raise OmarError(f"--json must be a file in a folder that exists, got {config.json}")
 
 
 def cpu_model() -> str:
@@ -205,8 +204,11 @@ def measure(config: BenchConfig) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point."""
-    config = tyro.cli(BenchConfig, args=arguments, prog="python -m omar.bench", description=__doc__)
-    return run(partial(measure, config))
+    return run(
+        lambda: measure(
+            tyro.cli(BenchConfig, args=arguments, prog="python -m omar.bench", description=__doc__)
+        )
+    )
 
 
 if __name__ == "__main__":

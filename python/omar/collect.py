@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .behaviors.authors import load_prey
+from rich.console import Console
+
+from .behaviors.find import choose_prey
 from .data import ensure_dataset
-from .online.behaviors import TrainBehaviors
-from .online.shipping import ShipBehaviors
-from .tasks import get_task
-from .terminal.cli import DataSeed, run_one_of, say
+from .online.runs import BehaviorConfig, resume, train
+from .online.shipping import ShipOptions, ship
+from .runs.interrupts import Interrupts
+from .tasks import QualityName, TaskName, get_task
+from .terminal.cli import INTERRUPTED, DataSeed, run_one_of, say
+from .terminal.display import Display
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,21 +27,64 @@ if TYPE_CHECKING:
 class MakeDataset:
     """Generates a dataset into the cache folder (OMAR_HOME, or the platform's), or finds it there."""
 
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
+    task: TaskName = "simple_spread"  # the task to act in
+    quality: QualityName = "random"  # how well the behaviour policies act
     steps: int | None = None  # transitions, whole episodes; the published size by default
     seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
-    prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
-    rebuild: bool = False  # make it anew even if it is there
+    prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)
+    rebuild: bool = False  # generate it again even if it exists
 
     def __call__(self) -> int:
         """Runs the command."""
-        prey = None if self.prey is None else load_prey(self.prey, get_task(self.task))
+        prey = choose_prey(get_task(self.task), self.prey)
         dataset = ensure_dataset(
             self.task, self.quality, self.seed, steps=self.steps, prey=prey, rebuild=self.rebuild
         )
         returns = dataset.manifest.returns
         say(f"{dataset.path}: {len(dataset):,} transitions, return {returns.mean:.1f} ± {returns.std:.1f}")
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBehaviors(BehaviorConfig):
+    """Trains behaviour policies with MATD3 in parallel worlds; a prey is trained too, or stays frozen."""
+
+    resume: Path | None = None
+    """Continue the training in this folder, with the settings it was started with."""
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        with Interrupts() as interrupts, Display(Console()) as display:
+            if self.resume is None:
+                result = train(self, reporter=display, stop=lambda: interrupts.stop)
+            else:
+                result = resume(self.resume, reporter=display, stop=lambda: interrupts.stop)
+        if not result.finished:
+            path = shlex.quote(str(result.path))
+            say(f"stopped; continue with: python -m omar.collect train --resume {path}")
+            return INTERRUPTED
+        best = result.best
+        say(
+            f"best return {best['return']:.1f} at update {best['update']} of seed {best['seed']}, kept in "
+            f"{result.path / best['policy']}"
+        )
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShipBehaviors(ShipOptions):
+    """Chooses behaviour policies from a training and writes them with a card, as the package ships them."""
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        card = ship(self)
+        for quality in ("medium", "expert"):
+            entry = card[quality]
+            say(
+                f"{quality}: update {entry['update']}, return {entry['return']['mean']:.1f}, "
+                f"normalized {entry['normalized']:.1f}"
+            )
+        say(f"wrote {self.out}")
         return 0
 
 

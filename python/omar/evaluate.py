@@ -1,6 +1,7 @@
 """Evaluates policies: all seeds at once, each in its own share of parallel worlds, one episode per world.
 
-`python -m omar.evaluate --run DIR` evaluates the policies of a run, `--task NAME` uniform actions.
+`python -m omar.evaluate --run DIR` evaluates the policies of a run, `--policy FILE ...` those of files, and
+`--task NAME` alone uniform actions. Neither a run nor a file needs a dataset.
 """
 
 from __future__ import annotations
@@ -11,89 +12,122 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 import tyro
 
 from .behaviors.find import choose_prey
-from .evaluation.policies import Policy, UniformPolicy
-from .evaluation.returns import EVALUATION, episode_returns
-from .offline.training import Training
+from .behaviors.policy_file import load_policies, run_policies
+from .errors import OmarError
+from .evaluation import Evaluated, episode_returns, evaluate
+from .evaluation.policies import UniformPolicy
+from .evaluation.returns import EVALUATION
 from .random import mix
-from .tasks import References, get_task, normalized_score
+from .runs import ranges
+from .runs.memory import check_worlds
+from .tasks import TaskName, get_task, normalized_score
 from .terminal.cli import run, say
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from .behaviors.policy import Policy
     from .tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """Evaluates the policies of a run, or uniform actions, in parallel worlds."""
+    """Evaluates the policies of a run or of files, or uniform actions, in parallel worlds."""
 
     run: Path | None = None
-    """Folder of a run: its newest checkpoint is evaluated."""
-    task: str | None = None
-    """Task in which to evaluate uniform actions instead."""
+    """Folder of a run: the policies of its newest checkpoint are evaluated."""
+    policy: tuple[Path, ...] = ()
+    """Files of policies."""
+    task: TaskName | None = None
+    """Task in which to evaluate uniform actions; with --policy, the task that the files must be of."""
     episodes: int = 1000
     """Episodes of each seed."""
     prey: Path | None = None
-    """File of the prey (with --task); the shipped one when not given. A run knows its own."""
+    """File of the prey (with --task alone); the shipped one when not given. A policy knows its own."""
     seed: int = 0
-    """Key of the start states."""
+    """Seed of the start states."""
     json: bool = False
     """Print one JSON object instead of lines."""
 
+    def __call__(self) -> int:
+        """Runs the command; returns the exit status.
 
-def evaluate(options: EvaluateOptions) -> int:
-    """The command; returns the exit status.
+        Raises:
+            OmarError: Not exactly one of a run, files and a task; options out of range; what cannot be read.
+        """
+        if self.run is not None and (self.policy or self.task is not None):
+            raise OmarError(
+                "give --run DIR, --policy FILE or --task NAME: --run goes with neither of the others"
+            )
+        if self.run is None and not self.policy and self.task is None:
+            raise OmarError("give --run DIR, --policy FILE or --task NAME")
+        ranges.at_least(self, 1, "episodes")
+        ranges.between(self, 0, 2**64 - 1, "seed")
+        if self.prey is not None and (self.run is not None or self.policy):
+            raise OmarError("--prey goes with --task alone: a run and a file of policies know their own prey")
+        if self.run is None and not self.policy:
+            task = get_task(self.task or "")
+            self._check_worlds(task, 1)
+            report(task.name, ["uniform actions"], self._uniform(), as_json=self.json)
+            return 0
+        names, policies = self._policies()
+        self._check_worlds(get_task(policies[0].task), len(policies))
+        evaluated = evaluate(policies, episodes=self.episodes, seed=self.seed)
+        report(policies[0].task, names, evaluated, as_json=self.json)
+        return 0
 
-    Raises:
-        ValueError: Not exactly one of a run and a task, or a run that cannot be read.
-    """
-    if (options.run is None) == (options.task is None):
-        raise ValueError("give either --run DIR or --task NAME")
-    if options.episodes < 1:
-        raise ValueError(f"--episodes must be at least 1, got {options.episodes}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, got {options.seed}")
-    policy: Policy
-    if options.run is not None:
-        if options.prey is not None:
-            raise ValueError("--prey goes with --task: a run knows its own prey")
-        training = Training.open(options.run)
-        task, seeds = get_task(training.config.options.task), training.config.options.seeds
-        policy, prey, references = training.policy(), training.prey, training.references()
-    else:
-        task, seeds = get_task(options.task or ""), 1
-        policy = UniformPolicy(task.action_size, mix(EVALUATION, options.seed))
-        prey = choose_prey(task, options.prey)
-        references = task.references if prey is None else prey.references or task.references
-    returns = episode_returns(
-        policy, task, seeds=seeds, episodes=options.episodes, seed=options.seed, prey=prey
-    )
-    report(task, returns, references, as_json=options.json)
-    return 0
+    def _check_worlds(self, task: Task, policies: int) -> None:
+        check_worlds(sum(task.obs_sizes), policies * self.episodes, "--episodes")
+
+    def _policies(self) -> tuple[list[str], list[Policy]]:
+        """What to evaluate: the name to print each policy with, and the policies."""
+        if self.run is not None:
+            files = [("", run_policies(self.run))]
+        else:
+            several = len(self.policy) > 1
+            files = [(f"{path}  " if several else "", load_policies(path)) for path in self.policy]
+        names = [f"{file}seed {s}" for file, policies in files for s in range(len(policies))]
+        found = [policy for _, policies in files for policy in policies]
+        tasks = sorted({policy.task for policy in found})
+        if len(tasks) > 1:
+            raise OmarError(f"the policies must be of one task, got {', '.join(tasks)}")
+        if self.task is not None and tasks != [get_task(self.task).name]:
+            raise OmarError(f"--task is {self.task}, but the policies are of {tasks[0]}")
+        return names, found
+
+    def _uniform(self) -> Evaluated:
+        task = get_task(self.task or "")
+        prey = choose_prey(task, self.prey)
+        actor = UniformPolicy(task.action_size, mix(EVALUATION, self.seed))
+        returns = episode_returns(actor, task, episodes=self.episodes, seed=self.seed, prey=prey)
+        references = task.references if prey is None else prey.scale
+        score = normalized_score(task, float(returns.mean()), references)
+        return Evaluated(returns, torch.tensor([score], dtype=torch.float64))
 
 
-def report(task: Task, returns: Tensor, references: References, *, as_json: bool) -> None:
-    """Prints mean returns and normalized scores of returns `[S, episodes]`."""
-    means, episodes = returns.mean(dim=1), returns.shape[1]
-    scores = normalized_score(task, means, references)
+def report(task: str, names: list[str], evaluated: Evaluated, *, as_json: bool) -> None:
+    """Prints mean returns and normalized scores."""
+    means, scores, episodes = evaluated.means.tolist(), evaluated.scores.tolist(), evaluated.returns.shape[1]
     if as_json:
-        entries = {"returns": means.tolist(), "scores": scores.tolist(), "episodes": episodes}
-        say(json.dumps({"task": task.name, **entries}))
+        entries = {"policies": names, "returns": means, "scores": scores, "episodes": episodes}
+        say(json.dumps({"task": task, **entries}))
         return
-    errors = returns.std(dim=1) / episodes**0.5
-    for seed, (mean, error, score) in enumerate(zip(means, errors, scores, strict=True)):
-        text = f"return {mean:.1f} ± {error:.1f} (standard error)  normalized score {score:.1f}"
-        say(f"seed {seed}  {text}")
+    errors = evaluated.errors
+    for i, name in enumerate(names):
+        error = "" if errors is None else f" ± {float(errors[i]):.1f} (standard error)"
+        say(f"{name}  return {means[i]:.1f}{error}  normalized score {scores[i]:.1f}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-    options = tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")
-    return run(lambda: evaluate(options))
+
+    def parse_and_run() -> int:
+        options = tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")
+        return options()
+
+    return run(parse_and_run)
 
 
 if __name__ == "__main__":

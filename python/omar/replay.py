@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from . import _core
+from .arguments import check_device, check_integer, check_seed, check_step, refuse_copy
 
 Column = torch.Tensor | npt.NDArray[Any]
+_SAMPLE = "replay::sample"
 
 
 class ReplayBuffer:
@@ -20,9 +22,12 @@ class ReplayBuffer:
 
     All S datasets have the same capacity; each fills and wraps on its own. Row i is the i-th that was
     written, until the ring wraps and the newest rows take the places of the oldest.
+
+    Threads may share a buffer: a minibatch holds the rows from before or from after an `extend`, never parts
+    of both. A buffer cannot be copied or pickled; `save` and `load` write and read it.
     """
 
-    __slots__ = ("_core", "_viewed")
+    __slots__ = ("_core",)
 
     def __init__(
         self,
@@ -43,19 +48,27 @@ class ReplayBuffer:
                 are float32 either way.
 
         Raises:
-            ValueError: capacity or datasets below 1, no field, a size below 1, no such device.
+            ValueError: capacity or datasets below 1, no field, a size below 1, no such device, no memory.
             TypeError: another storage.
         """
-        named = [(name, list(shape)) for name, shape in fields.items()]
-        self._core = _core.ReplayBuffer(capacity, named, _device(device), datasets, storage)
-        self._viewed: object = None
+        named = [
+            (name, [check_integer("replay", f"fields[{name!r}]", size) for size in shape])
+            for name, shape in fields.items()
+        ]
+        self._core = _core.ReplayBuffer(
+            check_integer("replay", "capacity", capacity),
+            named,
+            check_device("replay", device),
+            check_integer("replay", "datasets", datasets),
+            storage,
+        )
 
     @classmethod
     def view(cls, *datasets: Mapping[str, Column]) -> ReplayBuffer:
         """A buffer that samples straight from existing columns, such as memory maps, without a copy.
 
-        Rows that were never sampled are never read from disk. Nothing can be added. A packed buffer samples
-        faster, because each of its rows lies in one place.
+        Rows that were never sampled are never read from disk. Nothing can be added. The buffer keeps the
+        columns alive and only reads them. A packed buffer samples faster: each of its rows lies in one place.
 
         Args:
             datasets: for each dataset every field once: float32 `[n, ...]`, contiguous, on the CPU.
@@ -65,9 +78,7 @@ class ReplayBuffer:
             TypeError: not float32, not a tensor or array.
         """
         buffer = cls.__new__(cls)
-        viewed = [_checked(columns) for columns in datasets]
-        buffer._core = _core.ReplayBuffer.view(viewed)
-        buffer._viewed = viewed  # the core does not own numpy's memory
+        buffer._core = _core.ReplayBuffer.view([_checked(columns) for columns in datasets])
         return buffer
 
     @property
@@ -126,7 +137,7 @@ class ReplayBuffer:
             ValueError: missing or unknown field, wrong shape, no such dataset.
             TypeError: not float32, not a tensor or array.
         """
-        self._core.extend(_checked(columns), dataset)
+        self._core.extend(_checked(columns), check_integer("replay", "dataset", dataset))
 
     def sample(
         self, batch_size: int, *, members: int = 1, seed: int, step: int, agents: int | None = None
@@ -139,21 +150,22 @@ class ReplayBuffer:
             batch_size: B rows for each member.
             members: M, a multiple of S; member m draws from dataset `m // (M / S)`.
             seed: key of the draw.
-            step: counter of the draw: the update's number, in [0, 2^32).
+            step: counter of the draw: the update's number, in 0..2^32-1.
             agents: N, the first size of every field; member m receives only slice `m % N`, without that axis.
 
         Raises:
             ValueError: an argument out of range, an empty dataset, B larger than a dataset.
         """
-        return dict(self._core.sample(batch_size, members, seed, step, agents))
+        part = None if agents is None else check_integer(_SAMPLE, "agents", agents)
+        return dict(self._core.sample(*_draw(batch_size, members, seed, step), part))
 
     def sample_indices(self, batch_size: int, *, members: int = 1, seed: int, step: int) -> torch.Tensor:
         """The rows that `sample` takes: int64 `[M, B]` on the CPU."""
-        return self._core.sample_indices(batch_size, members, seed, step)
+        return self._core.sample_indices(*_draw(batch_size, members, seed, step))
 
     def columns(self, dataset: int = 0) -> dict[str, torch.Tensor]:
-        """All rows of a dataset, oldest first: `[size, ...]` of every field."""
-        return dict(self._core.columns(dataset))
+        """A copy of all rows of a dataset, oldest first: `[size, ...]` of every field."""
+        return dict(self._core.columns(check_integer("replay", "dataset", dataset)))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes all datasets to one file, atomically.
@@ -172,9 +184,11 @@ class ReplayBuffer:
             OSError: the file cannot be read.
         """
         buffer = cls.__new__(cls)
-        buffer._core = _core.ReplayBuffer.load(fspath(path), _device(device))
-        buffer._viewed = None
+        buffer._core = _core.ReplayBuffer.load(fspath(path), check_device("replay", device))
         return buffer
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copy(self, "`save` it and `load` the file")
 
 
 def _checked(columns: Mapping[str, Column]) -> list[tuple[str, Column]]:
@@ -186,8 +200,10 @@ def _checked(columns: Mapping[str, Column]) -> list[tuple[str, Column]]:
     return list(columns.items())
 
 
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"[replay] `device` must be a device such as cpu or cuda, got {device!r}") from None
+def _draw(batch_size: int, members: int, seed: int, step: int) -> tuple[int, int, int, int]:
+    return (
+        check_integer(_SAMPLE, "batch_size", batch_size),
+        check_integer(_SAMPLE, "members", members),
+        check_seed(_SAMPLE, seed),
+        check_step(_SAMPLE, "step", step),
+    )

@@ -1,13 +1,15 @@
-"""The task registry: what each task of the paper is made of, its references, published figures and presets.
+"""The task registry: what each task of the paper is made of, its references and its published figures.
 
 A task is one row here. Figures come from Pan et al. 2022, "Plan Better Amid Conservatism: Offline Multi-Agent
-Reinforcement Learning with Actor Rectification", and from the code its authors released.
+Reinforcement Learning with Actor Rectification". Hyper-parameters belong to the algorithms.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, overload
+
+from .errors import OmarError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,11 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-QUALITIES = ("random", "medium-replay", "medium", "expert")
+QualityName: TypeAlias = Literal["random", "medium-replay", "medium", "expert"]
+QUALITIES: tuple[QualityName, ...] = get_args(QualityName)
 BASELINES = ("icq", "td3_bc", "cql", "omar")
-PRESETS = ("released", "paper")
-PresetName: TypeAlias = Literal["released", "paper"]
-Refit: TypeAlias = Literal["softmax", "elite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,48 +50,13 @@ class BestScore:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """One dataset of a task: the published set's figures, the scores on it and the released settings."""
+    """One dataset of a task: the published set's figures, and the scores on it."""
 
     transitions: int  # size of the published set
     returns: Score  # episode returns of the published set
     normalized: float  # the same on the normalized scale
     scores: Mapping[str, Score]  # normalized scores of the paper by algorithm, 5 seeds
     best: BestScore
-    updates: int  # released code: updates of every agent
-    tau: float  # released code: weight of the rectification term
-    alpha: float  # released code: weight of the CQL penalty
-
-
-@dataclass(frozen=True, slots=True)
-class Learner:
-    """Settings that hold for all qualities of a task (appendix B.1; HalfCheetah: released code)."""
-
-    batch_size: int
-    learning_rate: float
-    polyak_rate: float
-    hidden: int  # width of both hidden layers
-    refit: Refit
-    rounds: int  # J
-    samples: int  # K
-    elites: int  # elite refit only
-
-
-@dataclass(frozen=True, slots=True)
-class HyperParameters:
-    """Everything a preset fixes for one (task, quality)."""
-
-    gamma: float
-    tau: float
-    alpha: float
-    updates: int
-    batch_size: int
-    learning_rate: float
-    polyak_rate: float
-    hidden: int
-    refit: Refit
-    rounds: int
-    samples: int
-    elites: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +74,6 @@ class Task:
     episode_length: int
     references: References  # the paper's
     qualities: Mapping[str, Quality]
-    learner: Learner
 
     @property
     def obs_size(self) -> int:
@@ -120,22 +84,6 @@ class Task:
     def has_prey(self) -> bool:
         """Whether an agent that does not learn acts in the environment."""
         return self.num_agents > self.num_learners
-
-
-_PARTICLE_LEARNER = Learner(
-    batch_size=1024,
-    learning_rate=0.01,
-    polyak_rate=0.01,
-    hidden=64,
-    refit="softmax",
-    rounds=3,
-    samples=10,
-    elites=5,
-)
-# Appendix B.1: the rectification weight by the diversity of the data.
-_PAPER_TAU = {"random": 0.5, "medium-replay": 0.5, "medium": 0.7, "expert": 0.9}
-_PAPER_GAMMA = 0.99
-_RELEASED_GAMMA = 0.95
 
 
 def _scores(*figures: tuple[float, float | None]) -> dict[str, Score]:
@@ -154,7 +102,6 @@ SIMPLE_SPREAD = Task(
     action_size=2,
     episode_length=25,
     references=References(random=159.8, expert=516.8, source="paper"),
-    learner=_PARTICLE_LEARNER,
     qualities={
         "random": Quality(
             transitions=1_000_000,
@@ -162,9 +109,6 @@ SIMPLE_SPREAD = Task(
             normalized=0.0,
             scores=_scores((6.3, 3.5), (9.8, 4.9), (24.0, 9.8), (34.4, 5.3)),
             best=BestScore(78.2, "SPaCQL"),
-            updates=6000,
-            tau=1.0,
-            alpha=0.5,
         ),
         "medium-replay": Quality(
             transitions=97_500,
@@ -172,9 +116,6 @@ SIMPLE_SPREAD = Task(
             normalized=12.0,
             scores=_scores((13.6, 5.7), (15.4, 5.6), (20.0, 8.4), (37.9, 12.3)),
             best=BestScore(71.9, "SPaCQL"),
-            updates=2000,
-            tau=1.0,
-            alpha=1.0,
         ),
         "medium": Quality(
             transitions=1_000_000,
@@ -182,9 +123,6 @@ SIMPLE_SPREAD = Task(
             normalized=32.0,
             scores=_scores((29.3, 5.5), (29.3, 4.8), (34.1, 7.2), (47.9, 18.9)),
             best=BestScore(96.0, "MoSDOT"),
-            updates=2000,
-            tau=1.0,
-            alpha=5.0,
         ),
         "expert": Quality(
             transitions=1_000_000,
@@ -192,9 +130,6 @@ SIMPLE_SPREAD = Task(
             normalized=104.0,
             scores=_scores((104.0, 3.4), (108.3, 3.3), (98.2, 5.2), (114.9, 2.6)),
             best=BestScore(136.4, "DoF"),
-            updates=2000,
-            tau=1.0,
-            alpha=5.0,
         ),
     },
 )
@@ -210,7 +145,6 @@ SIMPLE_TAG = Task(
     action_size=2,
     episode_length=25,
     references=References(random=-4.1, expert=185.6, source="paper, with its authors' prey"),
-    learner=_PARTICLE_LEARNER,
     qualities={
         "random": Quality(
             transitions=1_000_000,
@@ -218,9 +152,6 @@ SIMPLE_TAG = Task(
             normalized=0.0,
             scores=_scores((2.2, 2.6), (5.7, 3.5), (5.0, 8.2), (11.1, 2.8)),
             best=BestScore(89.4, "SPaCQL"),
-            updates=2000,
-            tau=0.9,
-            alpha=0.5,
         ),
         "medium-replay": Quality(
             transitions=62_500,
@@ -228,9 +159,6 @@ SIMPLE_TAG = Task(
             normalized=4.0,
             scores=_scores((34.5, 27.8), (28.7, 20.9), (24.8, 17.3), (47.1, 15.3)),
             best=BestScore(75.0, "SPaCQL"),
-            updates=1000,
-            tau=0.9,
-            alpha=0.5,
         ),
         "medium": Quality(
             transitions=1_000_000,
@@ -238,9 +166,6 @@ SIMPLE_TAG = Task(
             normalized=64.0,
             scores=_scores((63.3, 20.0), (65.1, 29.5), (61.7, 23.1), (66.7, 23.2)),
             best=BestScore(77.2, "MADiff-D"),
-            updates=2000,
-            tau=0.7,
-            alpha=5.0,
         ),
         "expert": Quality(
             transitions=1_000_000,
@@ -248,9 +173,6 @@ SIMPLE_TAG = Task(
             normalized=112.0,
             scores=_scores((113.0, 14.4), (115.2, 12.5), (93.9, 14.0), (116.2, 19.8)),
             best=BestScore(120.9, "MADiff-D"),
-            updates=2000,
-            tau=0.9,
-            alpha=5.0,
         ),
     },
 )
@@ -266,7 +188,6 @@ SIMPLE_WORLD = Task(
     action_size=2,
     episode_length=25,
     references=References(random=-6.8, expert=79.5, source="paper, with its authors' prey"),
-    learner=_PARTICLE_LEARNER,
     qualities={
         "random": Quality(
             transitions=1_000_000,
@@ -274,9 +195,6 @@ SIMPLE_WORLD = Task(
             normalized=0.0,
             scores=_scores((1.0, 3.2), (2.8, 5.5), (0.6, 2.0), (5.9, 5.2)),
             best=BestScore(94.3, "SPaCQL"),
-            updates=1000,
-            tau=1.0,
-            alpha=0.5,
         ),
         "medium-replay": Quality(
             transitions=80_000,
@@ -284,9 +202,6 @@ SIMPLE_WORLD = Task(
             normalized=9.0,
             scores=_scores((12.0, 9.1), (17.4, 8.1), (29.6, 13.8), (42.9, 19.5)),
             best=BestScore(105.2, "SPaCQL"),
-            updates=1000,
-            tau=0.7,
-            alpha=1.0,
         ),
         "medium": Quality(
             transitions=1_000_000,
@@ -294,9 +209,6 @@ SIMPLE_WORLD = Task(
             normalized=84.0,
             scores=_scores((71.9, 20.0), (73.4, 9.3), (58.6, 11.2), (74.6, 11.5)),
             best=BestScore(123.5, "MADiff-D"),
-            updates=1000,
-            tau=0.1,
-            alpha=0.5,
         ),
         "expert": Quality(
             transitions=1_000_000,
@@ -304,69 +216,41 @@ SIMPLE_WORLD = Task(
             normalized=107.0,
             scores=_scores((109.5, 22.8), (110.3, 21.3), (71.9, 28.1), (110.4, 25.7)),
             best=BestScore(122.6, "MADiff-D"),
-            updates=1000,
-            tau=0.9,
-            alpha=5.0,
         ),
     },
 )
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD)}
 
+if TYPE_CHECKING:
+    TaskName: TypeAlias = str
+else:  # so that command lines list the registered tasks
+    TaskName = Literal[tuple(TASKS)]
+
 
 def get_task(name: str) -> Task:
     """The task of that name.
 
     Raises:
-        ValueError: No task has that name.
+        OmarError: No task has that name.
     """
     try:
         return TASKS[name]
     except KeyError:
-        raise ValueError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}") from None
+        raise OmarError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}") from None
 
 
 def get_quality(task: Task, quality: str) -> Quality:
-    """The figures and settings of one dataset of a task.
+    """The figures of one dataset of a task.
 
     Raises:
-        ValueError: The task has no such quality.
+        OmarError: The task has no such quality.
     """
     try:
         return task.qualities[quality]
     except KeyError:
         known = ", ".join(task.qualities)
-        raise ValueError(f"unknown quality {quality!r} of {task.name}: expected one of {known}") from None
-
-
-def hyper_parameters(task: Task, quality: str, preset: str = "released") -> HyperParameters:
-    """Settings of a preset for one dataset.
-
-    `released` is what the authors' code runs and what gives the published scores; `paper` is appendix B.1,
-    which gives gamma and tau, and leaves alpha (the best of four) and the updates to the released code.
-
-    Raises:
-        ValueError: Unknown quality or preset.
-    """
-    row = get_quality(task, quality)
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}")
-    paper = preset == "paper"
-    learner = task.learner
-    return HyperParameters(
-        gamma=_PAPER_GAMMA if paper else _RELEASED_GAMMA,
-        tau=_PAPER_TAU[quality] if paper else row.tau,
-        alpha=row.alpha,
-        updates=row.updates,
-        batch_size=learner.batch_size,
-        learning_rate=learner.learning_rate,
-        polyak_rate=learner.polyak_rate,
-        hidden=learner.hidden,
-        refit=learner.refit,
-        rounds=learner.rounds,
-        samples=learner.samples,
-        elites=learner.elites,
-    )
+        raise OmarError(f"unknown quality {quality!r} of {task.name}: expected one of {known}") from None
 
 
 @overload

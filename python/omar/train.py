@@ -1,14 +1,19 @@
-"""`python -m omar.train`: trains all seeds of an algorithm on a dataset as one stack, and evaluates them."""
+"""`python -m omar.train`: trains all seeds of an algorithm on a dataset as one stack, and evaluates them.
+
+Called as a function, the module is the library behind the command: `omar.train(omar.TrainConfig(...))`.
+"""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .offline.config import TrainOptions, changed, parse
-from .offline.training import Training, start, train
+from .offline.options import NewRun, parse
+from .offline.runs import resume, train
 from .reports.curve import learning_curve
 from .reports.tables import score_table
 from .runs.folder import CURVE
@@ -17,68 +22,69 @@ from .tasks import get_task
 from .terminal import cli
 from .terminal.display import Display
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def run(options: TrainOptions, given: dict[str, Any], console: Console) -> int:
+    from .offline.config import TrainConfig
+    from .offline.options import Resumption
+    from .offline.result import Result
+    from .runs.reporting import Reporter
+
+
+def run(command: NewRun | Resumption, console: Console) -> int:
     """The whole command; returns the exit status."""
-    if options.resume is None:
-        training = Training.build(*start(options, given))
-    else:
-        others = [name for name in changed(options) if name != "--resume"] + [
-            f"--{name.replace('_', '-')}" for name in given
-        ]
-        if others:
-            raise ValueError(f"--resume goes on with the settings of the run: leave out {', '.join(others)}")
-        training = Training.open(options.resume)
-    config, folder = training.config, training.folder
-    folder.begin(training.update)
-    try:
-        with Interrupts() as interrupts, Display(console, config, training.update) as display:
-            finished = train(training, display, interrupts)
-        if not finished:
-            command = f"python -m omar.train --resume {folder.path}"
-            cli.say(f"stopped at update {training.update}; go on with: {command}")
-            return cli.INTERRUPTED
-        conclude(training, console)
-    finally:
-        folder.close()
+    with Interrupts() as interrupts, Display(console) as display:
+
+        def stop() -> bool:
+            return interrupts.stop
+
+        if isinstance(command, NewRun):
+            result = train(command.config, display, stop)
+        else:
+            data, updates = command.dataset, command.updates
+            result = resume(command.path, dataset=data, updates=updates, reporter=display, stop=stop)
+    if not result.finished:
+        again = f"python -m omar.train --resume {shlex.quote(str(result.path))}"
+        cli.say(f"stopped at update {result.update}; continue with: {again}")
+        return cli.INTERRUPTED
+    show(result, console)
     return 0
 
 
-def conclude(training: Training, console: Console) -> None:
-    """Writes the result and the curve, and prints the scores beside the paper's."""
-    config, folder = training.config, training.folder
-    options = config.options
-    final = folder.evaluations[-1]
-    folder.finish(
-        config,
-        {
-            "returns": final.returns,
-            "scores": final.scores,
-            "mean": final.mean,
-            "std": final.std,
-            "episodes": options.eval_episodes,
-            "updates": final.update,
-            "seconds": final.seconds,
-        },
-    )
-    quality = training.datasets[0].quality
+def show(result: Result, console: Console) -> None:
+    """Draws the learning curve, and prints the scores beside the paper's."""
+    options, quality = result.config.options, result.quality
     row = get_task(options.task).qualities.get(quality)
     learning_curve(
-        folder.path / CURVE,
-        folder.evaluations,
+        result.path / CURVE,
+        result.evaluations,
         title=f"{options.task}, {quality}",
         label=f"{options.algorithm}, mean of {options.seeds} seeds",
         published=row.scores.get(options.algorithm) if row else None,
     )
-    console.print(score_table(config, quality, final))
-    cli.say(f"results in {folder.path}")
+    console.print(score_table(result))
+    cli.say(f"results in {result.path}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-    options, given = parse(arguments)
-    return cli.run(lambda: run(options, given, Console()))
+    return cli.run(lambda: run(parse(arguments), Console()))
 
+
+class _Callable(ModuleType):
+    """This module as a function: a package can have `omar.train` only once."""
+
+    def __call__(
+        self,
+        config: TrainConfig,
+        reporter: Reporter | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Result:
+        """`omar.offline.runs.train`."""
+        return train(config, reporter, stop)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from omar.behaviors.policy import Policy
 from omar.data import Dataset, DatasetSpec, write_dataset
+from omar.nets import StackedMlp
 from omar.tasks import get_task
 
 if TYPE_CHECKING:
@@ -65,6 +67,21 @@ def make_columns(
 
 def make_dataset(path: Path, task: str = "simple_spread", episodes: int = 4, seed: int = 0) -> Dataset:
     return write_dataset(path, make_spec(task, episodes), make_columns(task, episodes, seed))
+
+
+def some_prey(task: str = "simple_tag", seed: int = 0, hidden: int = 16) -> Policy:
+    """A prey with random weights."""
+    found = get_task(task)
+    mlp = StackedMlp(1, (found.obs_sizes[-1], hidden, hidden, found.action_size), seed=seed)
+    return Policy.of_networks(mlp, [0], found, source={"algorithm": "none"})
+
+
+def some_policy(task: str = "simple_spread", seed: int = 0, hidden: int = 16, **entries: Any) -> Policy:
+    """A policy of the learners with random weights; with a prey where the task has one."""
+    found = get_task(task)
+    mlp = StackedMlp(found.num_learners, (found.obs_size, hidden, hidden, found.action_size), seed=seed)
+    entries = {"prey": some_prey(task) if found.has_prey else None} | entries
+    return Policy.of_networks(mlp, range(found.num_learners), found, **entries)
 
 
 def save_authors_prey(path: Path) -> Path:

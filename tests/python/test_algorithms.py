@@ -12,6 +12,9 @@ from omar.algorithms.base import sum_terms
 from omar.algorithms.cql import CqlSettings
 from omar.algorithms.omar import OmarSettings
 from omar.algorithms.optimizer import StackedOptimizer
+from omar.algorithms.statistics import Statistics
+from omar.cem import maximize
+from omar.errors import OmarError
 from omar.nets import StackedMlp, candidate_values, normal_candidates, uniform_candidates
 from omar.random import Draw
 
@@ -35,9 +38,9 @@ def first_members(batch, count):
     return Batch(*(c[:count] for c in columns), flags)
 
 
-def make_agents(seeds=2, settings=SMALL, dtype=torch.float64):
+def make_agents(seeds=2, settings=SMALL, dtype=torch.float64, **more):
     keys = [s for s in range(seeds) for _ in range(N)]
-    return Agents(settings, seeds=keys, obs_size=O, action_size=A, dtype=dtype)
+    return Agents(settings, seeds=keys, obs_size=O, action_size=A, learners=N, dtype=dtype, **more)
 
 
 def make_algorithm(name, agents, **settings):
@@ -61,6 +64,45 @@ def same_weights(stack, index, reference, tolerance=1e-9):
     for weight, bias, linear in zip(stack.weights, stack.biases, linears, strict=True):
         torch.testing.assert_close(weight[index].detach().T, linear.weight.detach(), rtol=0, atol=tolerance)
         torch.testing.assert_close(bias[index].detach(), linear.bias.detach(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_networks_that_normalise_learn_as_from_normalised_minibatches(name):
+    members = 2 * N
+    g = torch.Generator().manual_seed(3)
+    mean, std = (torch.randn(members, O, generator=g, dtype=torch.float64) for _ in range(2))
+    observed = Statistics(mean, std.abs() + 0.5)
+    acted = Statistics(mean[:, :A] / 10, std[:, :A].abs() + 0.5)
+    keys = [s for s in range(2) for _ in range(N)]
+    sizes = {"seeds": keys, "obs_size": O, "action_size": A, "dtype": torch.float64}
+    raw = Agents(SMALL, **sizes, observation_statistics=observed, action_statistics=acted)
+    normalised = Agents(SMALL, **sizes, action_statistics=acted)
+    for step in range(20):
+        batch = make_batch(members, seed=step)
+        scaled = replace(
+            batch,
+            observations=(batch.observations - observed.mean[:, None]) / observed.std[:, None],
+            next_observations=(batch.next_observations - observed.mean[:, None]) / observed.std[:, None],
+        )
+        for agents, data in ((raw, batch), (normalised, scaled)):
+            update(make_algorithm(name, agents), agents, data, Draw(0, step))
+    after = raw.tensors()
+    for tensor_name, tensor in normalised.tensors().items():
+        if "input" not in tensor_name:
+            torch.testing.assert_close(after[tensor_name], tensor, rtol=0, atol=1e-9)
+
+
+def test_a_checkpoint_restores_the_normalisation():
+    g = torch.Generator().manual_seed(3)
+    observed = Statistics(torch.randn(N, O, generator=g), torch.rand(N, O, generator=g) + 0.5)
+    sizes = {"seeds": [0] * N, "obs_size": O, "action_size": A}
+    trained = Agents(SMALL, **sizes, observation_statistics=observed)
+    none = Statistics(torch.zeros(N, O), torch.ones(N, O))
+    restored = Agents(SMALL, **sizes, observation_statistics=none)
+    restored.load({name: tensor.clone() for name, tensor in trained.tensors().items()}, 0)
+    batch = make_batch(N, dtype=torch.float32)
+    assert torch.equal(restored.act(batch.observations), trained.act(batch.observations))
+    assert torch.equal(restored.targets(batch), trained.targets(batch))
 
 
 @pytest.mark.parametrize("clip_norm", [0.05, math.inf])
@@ -141,8 +183,6 @@ def test_cql_actor_maximises_the_first_critic():
 
 
 def test_omar_actor_is_drawn_to_an_action_that_is_no_worse_than_its_own():
-    from omar.cem import maximize
-
     agents, batch, draw = make_agents(), make_batch(2 * N), Draw(0, 0)
     omar = make_algorithm("omar", agents, tau=0.6)
     terms = omar.actor_terms(batch, draw)
@@ -169,19 +209,22 @@ def test_omar_with_tau_zero_is_cql():
         torch.testing.assert_close(stacks[1][name], tensor, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("critic", ["independent", "centralized"])
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_seed_trains_the_same_alone_and_in_a_stack(name, dtype):
-    many, alone = make_agents(seeds=3, dtype=dtype), make_agents(seeds=1, dtype=dtype)
+def test_a_seed_trains_the_same_alone_and_in_a_stack(name, dtype, critic):
+    critics, settings = ALGORITHMS[name].critics, replace(SMALL, critic=critic)
+    many, alone = (make_agents(seeds, settings, dtype, critics=critics) for seeds in (3, 1))
     algorithms = make_algorithm(name, many), make_algorithm(name, alone)
     for step in range(5):
         batch = make_batch(3 * N, seed=step, dtype=dtype)
         update(algorithms[0], many, batch, Draw(0, step))
         update(algorithms[1], alone, first_members(batch, N), Draw(0, step))
     tolerance = 1e-4 if dtype == torch.float32 else 1e-9
-    for kind in ("actor", "critic"):
+    for kind, twins in (("actor", 1), ("critic", critics)):
+        if twins == 0:
+            continue
         stacked, single = getattr(many, kind).networks, getattr(alone, kind).networks
-        twins = 2 if kind == "critic" else 1
         for w, v in zip(stacked.parameters(), single.parameters(), strict=True):
             picked = w.unflatten(0, (twins, 3 * N))[:, :N].flatten(0, 1)
             torch.testing.assert_close(picked, v, rtol=0, atol=tolerance)
@@ -229,6 +272,101 @@ def test_penalty_takes_candidates_around_both_policies():
     torch.testing.assert_close(term, 0.7 * penalty.mean(dim=-1).sum(dim=0), rtol=1e-9, atol=1e-12)
 
 
+def by_hand(m, own, *, joint_actions, observations):
+    """The input of member m's centralised critic for its own action, gathered one agent at a time."""
+    seed, i = divmod(m, N)
+    parts = [observations[seed * N + j] for j in range(N)]
+    parts += [joint_actions[seed * N + j] for j in range(N) if j != i]
+    return torch.cat([*parts, own], dim=1)
+
+
+def test_centralized_losses_are_those_of_single_networks():
+    """TD error, CQL penalty and actor's value of every member against torch modules on gathered inputs."""
+    agents = make_agents(settings=replace(SMALL, critic="centralized"))
+    batch, draw, members = make_batch(2 * N, terminated=True), Draw(7, 3), 2 * N
+    cql = make_algorithm("cql", agents, alpha=0.7, penalty_samples=5)
+    critic_terms, actor_terms = cql.critic_terms(batch, draw), cql.actor_terms(batch, draw)
+    uniform = uniform_candidates(members, B, 5, A, seed=7, step=3, like=batch.actions).actions
+    next_actions = [
+        torch.tanh(module(agents.actor.target, m)(batch.next_observations[m])) for m in range(members)
+    ]
+    for m in range(members):
+        here = {"joint_actions": batch.actions, "observations": batch.observations}
+        there = {"joint_actions": next_actions, "observations": batch.next_observations}
+        targets = [module(agents.critic.target, t * members + m) for t in range(2)]
+        inputs = by_hand(m, next_actions[m], **there)
+        q2 = torch.stack([target(inputs)[:, 0] for target in targets]).amin(dim=0)
+        y = batch.rewards[m] + 0.95 * (1 - batch.terminated[m]) * q2
+        td, penalty = 0.0, 0.0
+        for t in range(2):
+            critic = module(agents.critic.networks, t * members + m)
+            q = critic(by_hand(m, batch.actions[m], **here))[:, 0]
+            sampled = torch.stack(
+                [critic(by_hand(m, uniform[m, :, k], **here))[:, 0] for k in range(5)], dim=1
+            )
+            td += (q - y).square().mean()
+            penalty += (torch.logsumexp(sampled + A * math.log(2.0), dim=1) - q).mean()
+        assert critic_terms["td"][m].item() == pytest.approx(td.item(), abs=1e-9)
+        assert critic_terms["conservatism"][m].item() == pytest.approx(0.7 * penalty.item(), abs=1e-9)
+        pi = torch.tanh(module(agents.actor.networks, m)(batch.observations[m]))
+        q1 = module(agents.critic.networks, m)(by_hand(m, pi, **here))
+        assert actor_terms["value"][m].item() == pytest.approx(-q1.mean().item(), abs=1e-9)
+
+
+def test_centralized_search_scores_in_the_joint_context():
+    agents = make_agents(settings=replace(SMALL, critic="centralized"))
+    batch, members = make_batch(2 * N), 2 * N
+    omar = make_algorithm("omar", agents, tau=1.0)
+    distance = omar.actor_terms(batch, Draw(0, 0))["rectification"]
+
+    def scorer(observations, actions):
+        here = {"joint_actions": batch.actions, "observations": observations}
+        return torch.stack(
+            [
+                torch.cat(
+                    [
+                        module(agents.critic.networks, m)(by_hand(m, actions[m, :, k], **here))
+                        for k in range(actions.shape[2])
+                    ],
+                    dim=1,
+                )
+                for m in range(members)
+            ]
+        ).detach()
+
+    pi = agents.act(batch.observations).detach()
+    best, _ = maximize(scorer, batch.observations, pi, omar.search, seed=0, step=0)
+    torch.testing.assert_close(distance, (pi - best).square().mean(dim=(1, 2)), rtol=1e-6, atol=1e-9)
+
+
+def test_a_centralized_critic_standardizes_every_action_with_its_own_agents_statistics():
+    mean = torch.arange(2 * N * A, dtype=torch.float64).view(2 * N, A)
+    agents = make_agents(settings=replace(SMALL, critic="centralized"), action_statistics=(mean, mean + 1.0))
+    for k in range(2):
+        for m in range(2 * N):
+            seed, i = divmod(m, N)
+            others = [mean[seed * N + j] for j in range(N) if j != i]
+            expected = torch.cat([torch.zeros(N * O, dtype=torch.float64), *others, mean[m]])
+            assert torch.equal(agents.critic.networks.input_mean[k * 2 * N + m], expected)
+    assert bool((agents.critic.networks.input_std[:, : N * O] == 1).all())
+
+
+def test_behaviour_cloning_has_no_critic_and_imitates_each_agents_own_actions():
+    agents = make_agents(critics=0)
+    assert all(name.startswith("actor.") for name in agents.tensors())
+    before = [tensor.clone() for tensor in agents.actor.target.parameters()]
+    batch = make_batch(2 * N)
+    terms = update(make_algorithm("bc", agents), agents, batch, Draw(0, 0))
+    assert set(terms) == {"actor/imitation"}
+    assert all(torch.equal(a, b) for a, b in zip(before, agents.actor.target.parameters(), strict=True))
+    after = make_algorithm("bc", agents).actor_terms(batch, Draw(0, 1))["imitation"]
+    for m in range(2 * N):
+        pi = torch.tanh(module(agents.actor.networks, m)(batch.observations[m]))
+        expected = (pi - batch.actions[m]).square().mean().item()
+        assert after[m].item() == pytest.approx(expected, abs=1e-12)
+    assert bool((after < terms["actor/imitation"]).all())
+
+
 def test_first_values_are_those_of_the_first_critic():
     agents, batch = make_agents(), make_batch(2 * N)
     actions = batch.actions.clone().requires_grad_()
@@ -269,16 +407,20 @@ def test_first_policies_are_near_zero():
 def test_policies_find_the_action_that_each_state_rewards(name):
     """With gamma 0 the value is the reward, highest at a corner that depends on the state."""
     settings = Backbone(gamma=0.0, batch_size=128, hidden=16)
-    agents = make_agents(seeds=1, settings=settings, dtype=torch.float32)
-    algorithm = make_algorithm(name, agents, alpha=0.1)
+    kind = ALGORITHMS[name]
+    agents = make_agents(seeds=1, settings=settings, dtype=torch.float32, critics=kind.critics)
+    algorithm = make_algorithm(name, agents, **({"alpha": 0.1} if kind.critics else {}))
     g = torch.Generator().manual_seed(0)
     for step in range(150):
         o = torch.randn(N, 128, O, generator=g)
         a = torch.rand(N, 128, A, generator=g) * 2 - 1
         best = torch.sign(o[..., :A])
+        if not kind.critics:  # imitation finds it where the data has it
+            a = best * torch.rand(N, 128, A, generator=g)
         update(algorithm, agents, Batch(o, a, (a * best).sum(dim=-1), o), Draw(0, step))
     actions = agents.act(o).detach()
-    assert float((actions - best).abs().mean()) < 0.3
+    expected = best if kind.critics else best / 2
+    assert float((actions - expected).abs().mean()) < 0.3
 
 
 def test_state_round_trip_continues_bit_for_bit():
@@ -300,23 +442,35 @@ def test_state_round_trip_continues_bit_for_bit():
     ("build", "message"),
     [
         (lambda: Backbone(gamma=1.0), r"gamma must be in \[0, 1\), got 1.0"),
-        (lambda: Backbone(batch_size=0), "batch_size must be greater than 0, got 0"),
-        (lambda: Backbone(learning_rate=math.nan), "learning_rate must be greater than 0, got nan"),
+        (lambda: Backbone(batch_size=0), r"batch_size must be in \[1, 16777216\], got 0"),
+        (lambda: Backbone(learning_rate=math.nan), "learning_rate must be a finite number, got NaN"),
         (lambda: Backbone(polyak_rate=1.5), r"polyak_rate must be in \(0, 1\], got 1.5"),
         (lambda: Backbone(action_penalty=-1.0), "action_penalty must be at least 0, got -1"),
         (lambda: CqlSettings(alpha=-1.0), "alpha must be at least 0, got -1"),
-        (lambda: CqlSettings(penalty_samples=0), "penalty_samples must be at least 1, got 0"),
-        (lambda: CqlSettings(policy_samples=-1), "policy_samples must be at least 0, got -1"),
+        (lambda: CqlSettings(penalty_samples=0), r"penalty_samples must be in \[1, 1024\], got 0"),
+        (lambda: CqlSettings(policy_samples=-1), r"policy_samples must be in \[0, 1024\], got -1"),
         (lambda: CqlSettings(policy_noise=0.0), "policy_noise must be greater than 0, got 0"),
-        (lambda: CqlSettings(penalty_precision="fp8"), "penalty_precision must be float32 or bf16, got fp8"),
-        (lambda: OmarSettings(search_precision="fp8"), "`precision` must be 'float32' or 'bf16', got 'fp8'"),
-        (lambda: OmarSettings(penalty_samples=0), "penalty_samples must be at least 1, got 0"),
-        (lambda: Backbone(path="gpu"), "`path` must be 'auto', 'plain' or 'fused', got 'gpu'"),
+        (
+            lambda: CqlSettings(penalty_precision="fp8"),
+            "penalty_precision must be 'float32' or 'bf16', got \"fp8\"",
+        ),
+        (
+            lambda: OmarSettings(search_precision="fp8"),
+            "search_precision must be 'float32' or 'bf16', got \"fp8\"",
+        ),
+        (lambda: OmarSettings(penalty_samples=0), r"penalty_samples must be in \[1, 1024\], got 0"),
+        (lambda: Backbone(path="gpu"), "path must be 'auto', 'plain' or 'fused', got \"gpu\""),
         (lambda: OmarSettings(tau=1.2), r"tau must be in \[0, 1\], got 1.2"),
-        (lambda: OmarSettings(sigma=0.0), "sigma"),
+        (lambda: OmarSettings(sigma=0.0), "sigma must be greater than 0, got 0"),
         (lambda: get_algorithm("ppo"), "unknown algorithm 'ppo': expected one of omar, cql"),
     ],
 )
 def test_messages(build, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(OmarError, match=message):
         build()
+
+
+def test_numbers_that_never_change_are_only_shifted():
+    statistics = Statistics.of(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 1e-7, 0.5]))
+    assert statistics.mean.tolist() == [1.0, 2.0, 3.0]
+    assert statistics.std.tolist() == [1.0, 1.0, 0.5]

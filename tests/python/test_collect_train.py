@@ -8,20 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from omar.behaviors.find import choose_prey
-from omar.behaviors.policy import Behavior, fold, read, to_bytes
-from omar.behaviors.prey import make_prey, prey_layers
+from data_cases import some_policy, some_prey
+from omar.behaviors.policy import Policy
+from omar.behaviors.policy_file import load_policy, save_policies
 from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey
+from omar.collect import ShipBehaviors, TrainBehaviors
 from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
+from omar.errors import OmarError
 from omar.evaluation.policies import NoisyPolicy
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
-from omar.online.behaviors import TrainBehaviors
+from omar.online.collection import CollectionSettings
 from omar.online.matd3 import Matd3Settings
 from omar.online.recorded import REPLAY_RECIPES, medium_replay
-from omar.online.shipping import ShipBehaviors
-from omar.online.training import CollectionSettings, OnlineTraining, training_blocks
+from omar.online.runs import recorded
+from omar.online.training import OnlineTraining, training_blocks
+from omar.runs.files import seal
 from omar.tasks import get_task, normalized_score
 
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
@@ -29,11 +32,6 @@ MATD3 = Matd3Settings(batch_size=64, hidden=16)
 TASK_NAMES = ("simple_spread", "simple_tag", "simple_world")
 SHIPPED = TASK_NAMES  # tasks whose behaviours ship
 TASKS = pytest.mark.parametrize("name", TASK_NAMES)
-
-
-def some_prey(task, seed=0):
-    mlp = StackedMlp(1, (task.obs_sizes[-1], 16, 16, task.action_size), seed=seed)
-    return make_prey({name: p.detach() for name, p in mlp.named_parameters()}, "test")
 
 
 def training(name="simple_spread", *, prey=None, seed=0, seeds=1, collection=COLLECTION):
@@ -55,7 +53,7 @@ def policies(folder):
 )
 def test_transitions_follow_the_environment(name, frozen):
     task = get_task(name)
-    prey = some_prey(task) if frozen else None
+    prey = some_prey(name) if frozen else None
     run = training(name, prey=prey)
     env = ParticleEnv(name, num_envs=10)
     for block in training_blocks(run):
@@ -64,8 +62,8 @@ def test_transitions_follow_the_environment(name, frozen):
         assert torch.equal(obs[:, 1:], block["next_observations"][:, :-1])
         assert acts.abs().max() <= 1.0
         if prey is not None:
-            own = obs[:, :, -1, : task.obs_sizes[-1]].flatten(0, 1)
-            torch.testing.assert_close(acts[:, :, -1].flatten(0, 1), prey.act(own))
+            own = obs[:, :, -1:, : task.obs_sizes[-1]]
+            torch.testing.assert_close(acts[:, :, -1:], prey(own))
     # The last block again, world by world, from its start states.
     landmarks = env.num_landmarks
     positions = obs[:, 0, :, 2:4]
@@ -91,16 +89,15 @@ def test_warmup_is_uniform_and_noise_has_its_deviation():
     uniform = blocks[0][:, :24]  # 24 steps of 200 worlds come before the step that completes the warm-up
     assert abs(float(uniform.std()) - 3**-0.5) < 0.01
     assert abs(float(uniform.abs().mean()) - 0.5) < 0.01
-    mean = torch.tanh(
-        still.algorithm.logits(still.algorithm.actor.networks, still._normalized(torch.zeros(1, 1, 3, 18)))
-    )
-    assert mean.abs().max() < 1.0
+    assert float(uniform.abs().max()) > 0.999
     before = training(collection=CollectionSettings(updates=1, worlds=200, warmup=5_000, capacity=20_000))
     while before.step < 25:
         before.advance()
     (step,), _ = before.advance()
-    policy = before.behavior(0).act(step.observations)
-    assert abs(float((step.actions - policy).std()) - 0.1) < 0.01
+    policy = before.policy(0)(step.observations)
+    noise = step.actions - policy
+    assert abs(float(noise.std()) - 0.1) < 0.01
+    assert abs(float(noise.mean())) < 0.02
 
 
 def test_same_seed_same_bytes_and_another_seed_others():
@@ -112,7 +109,7 @@ def test_same_seed_same_bytes_and_another_seed_others():
         buffers.append(run.buffer.columns()["observations"])
     assert torch.equal(buffers[0], buffers[1])
     assert not torch.equal(buffers[0], buffers[2])
-    assert runs[0].behavior(0).sha256 == runs[1].behavior(0).sha256 != runs[2].behavior(0).sha256
+    assert runs[0].policy(0).sha256 == runs[1].policy(0).sha256 != runs[2].policy(0).sha256
 
 
 def test_a_seed_is_the_same_beside_others():
@@ -122,6 +119,7 @@ def test_a_seed_is_the_same_beside_others():
         (same, other), _ = stacked.advance()
     torch.testing.assert_close(first.actions, same.actions, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(same.actions, other.actions, atol=1e-2)
+    assert alone.evaluate(100)[0] == pytest.approx(stacked.evaluate(100)[0], abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["simple_spread", "simple_tag"])
@@ -159,7 +157,7 @@ def test_best_policy_is_kept(tmp_path, capsys):
     result = json.loads((out / "result.json").read_text())
     assert (result["return"], result["update"], result["seed"]) == (value, update, seed)
     name = f"seed-{seed}-update-{update:08d}.safetensors"
-    assert (out / "best.safetensors").read_bytes() == (out / "policies" / name).read_bytes()
+    assert (out / "policy.safetensors").read_bytes() == (out / "policies" / name).read_bytes()
     assert f"best return {value:.1f}" in capsys.readouterr().out
 
 
@@ -172,11 +170,10 @@ def test_folding_moves_the_normalisation_into_the_first_layer():
         torch.rand(3, 16, generator=g) + 0.2,
         torch.randn(9, 3, 16),
     )
-    layers = {name: p.detach() for name, p in mlp.named_parameters()}
-    behavior = Behavior(fold(layers, mean, std, task.obs_size))
     wanted = torch.tanh(mlp(((obs - mean) / std).transpose(0, 1))).transpose(0, 1)
-    torch.testing.assert_close(behavior.act(obs), wanted, rtol=1e-4, atol=1e-5)
-    assert torch.equal(behavior(obs.view(1, 9, 3, 16))[0], behavior.act(obs))
+    mlp.standardize(mean, std)
+    policy = Policy.of_networks(mlp, range(3), task, prey=some_prey())
+    torch.testing.assert_close(policy(obs), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_medium_replay_is_a_part_of_the_recorded_training(monkeypatch):
@@ -185,7 +182,7 @@ def test_medium_replay_is_a_part_of_the_recorded_training(monkeypatch):
         REPLAY_RECIPES["simple_tag"], matd3=MATD3, collection=replace(COLLECTION, capacity=5_000)
     )
     monkeypatch.setitem(REPLAY_RECIPES, "simple_tag", recipe)
-    prey = some_prey(task)
+    prey = some_prey()
     blocks = list(medium_replay(task, 600, seed=4, prey=prey))
     assert [len(block["actions"]) for block in blocks] == [10, 10, 4]
     again = OnlineTraining(task, MATD3, recipe.collection, seed=4, prey=prey)
@@ -202,24 +199,26 @@ def test_recipes_have_the_published_sizes(name):
 
 
 def test_ship_chooses_and_writes_a_card(tmp_path):
-    task = get_task("simple_tag")
-    prey_file, out = tmp_path / "prey.safetensors", tmp_path / "ship"
-    prey_file.write_bytes(to_bytes(prey_layers(some_prey(task))))
+    prey, prey_file, out = some_prey(), tmp_path / "prey.safetensors", tmp_path / "ship"
+    save_policies(prey_file, [prey])
     assert command(tmp_path / "run", task="simple_tag", prey=str(prey_file))() == 0
     assert ShipBehaviors(run=tmp_path / "run", out=out, episodes=200, candidates=2)() == 0
     card = json.loads((out / "card.json").read_text())
     low, high = (card["references"][key]["mean"] for key in ("random", "expert"))
     assert 100 * (card["expert"]["return"]["mean"] - low) / (high - low) == pytest.approx(112.0)
     assert card["expert"]["return"]["episodes"] == 200
-    assert (out / "prey.safetensors").read_bytes() == prey_file.read_bytes()
-    layers = read(out / "medium.safetensors", networks=3, obs_size=16, action_size=2)
-    assert Behavior(layers).sha256 == card["medium"]["sha256"]
+    medium, shipped_prey = load_policy(out / "medium.safetensors"), load_policy(out / "prey.safetensors")
+    assert medium.sha256 == card["medium"]["sha256"]
+    assert medium.source["quality"] == "medium"
+    assert shipped_prey.sha256 == medium.prey.sha256 == prey.sha256 == card["prey"]["sha256"]
+    assert (medium.references.random, medium.references.expert) == (low, high)
+    assert medium.references == shipped_prey.references
 
 
-def test_ship_refuses_a_training_whose_prey_learned_along(tmp_path):
+def test_ship_refuses_a_training_whose_prey_was_trained_too(tmp_path):
     assert command(tmp_path / "run", task="simple_tag", prey="train")() == 0
     assert any("prey" in name for name in policies(tmp_path / "run"))
-    with pytest.raises(ValueError, match="behaviours need a training against a frozen prey"):
+    with pytest.raises(ValueError, match="behaviour policies need a training against a frozen prey"):
         ShipBehaviors(run=tmp_path / "run", out=tmp_path / "ship")()
 
 
@@ -232,9 +231,9 @@ def test_ship_refuses_a_training_whose_prey_learned_along(tmp_path):
             {"task": "simple_tag", "prey": "nowhere.safetensors"},
             "no prey at nowhere.safetensors: expected train",
         ),
-        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"seed": -1}, "--seed must be at least 0, got -1"),
-        ({"eval_every": 0}, "--eval-every must be at least 1, got 0"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"seed": -1}, r"seed must be in \[0, 18446744073709551615\], got -1"),
+        ({"eval_every": 0}, "eval_every must be at least 1, got 0"),
         ({"matd3": Matd3Settings(batch_size=501)}, "batch_size must be at most warmup = 500, got 501"),
     ],
 )
@@ -246,7 +245,7 @@ def test_refused_options(tmp_path, options, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"updates": -1}, "updates must be at least 0, got -1"),
+        ({"updates": -1}, r"updates must be in \[0, 4294967295\], got -1"),
         ({"worlds": 0}, "worlds must be at least 1, got 0"),
         ({"noise": -0.1}, "noise must be at least 0, got -0.1"),
         ({"warmup": 10, "capacity": 9}, "capacity must be at least warmup = 10, got 9"),
@@ -259,35 +258,38 @@ def test_collection_settings_out_of_range(change, message):
 
 def test_folders_that_hold_no_training(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(
-        ValueError, match="is not an empty folder: choose another --out, or go on with --resume"
-    ):
+    with pytest.raises(ValueError, match="is not an empty folder: choose another --out"):
         command(tmp_path)()
-    with pytest.raises(ValueError, match=r"is not the folder of an online training: it has no config.json"):
+    with pytest.raises(ValueError, match=r"is not the folder of a run: it has no config.json"):
         TrainBehaviors(resume=tmp_path)()
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="is damaged: it is not JSON"):
         TrainBehaviors(resume=tmp_path)()
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps(seal({"kind": "offline"})))
+    with pytest.raises(ValueError, match="is not the folder of an online training"):
+        TrainBehaviors(resume=tmp_path)()
+    (tmp_path / "config.json").write_text(json.dumps(seal({"kind": "online"})))
     with pytest.raises(ValueError, match="does not describe an online training"):
         TrainBehaviors(resume=tmp_path)()
 
 
-def test_policy_files_that_are_none(tmp_path):
-    file = tmp_path / "policy.safetensors"
-    sizes = {"networks": 3, "obs_size": 18, "action_size": 2}
-    file.write_bytes(b"not a policy")
-    with pytest.raises(ValueError, match="is damaged"):
-        read(file, **sizes)
-    file.write_bytes(to_bytes({"x": torch.zeros(1)}))
-    with pytest.raises(ValueError, match="is no policy: it holds x"):
-        read(file, **sizes)
-    mlp = StackedMlp(3, (16, 8, 2))
-    file.write_bytes(to_bytes({name: p.detach() for name, p in mlp.named_parameters()}))
-    with pytest.raises(
-        ValueError, match=r"weights.0 is torch.float32 \[3, 16, 8\], expected float32 \[3, 18, 8\]"
-    ):
-        read(file, **sizes)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": "1"}, 'config.json: `seeds` must be an integer, got "1"'),
+        ({"speed": 1}, "config.json: `speed` is not a known entry"),
+        ({"collection": 5}, "config.json: `collection` must be a JSON object, got 5"),
+        ({"collection": {"worlds": 0}}, "config.json: `collection.worlds` must be at least 1, got 0"),
+        ({"matd3": {"gamma": None}}, "config.json: `matd3.gamma` must be a finite number, got null"),
+    ],
+)
+def test_configs_of_the_wrong_form(tmp_path, change, message):
+    raw = recorded(command(tmp_path))
+    for name, value in change.items():
+        raw[name] = raw[name] | value if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(seal({"kind": "online", "training": raw})))
+    with pytest.raises(OmarError, match=message):
+        TrainBehaviors(resume=tmp_path)()
 
 
 def test_qualities_without_a_policy():
@@ -297,13 +299,12 @@ def test_qualities_without_a_policy():
         load("simple_spread", "random")
 
 
-def test_a_uniform_prey_is_no_opponent():
-    task = get_task("simple_tag")
-    with pytest.raises(ValueError, match="cannot be trained against a uniform prey"):
-        training("simple_tag", prey=replace(some_prey(task), weights=(), biases=(), source="uniform"))
-    with pytest.raises(ValueError, match="simple_spread cannot be trained against a test prey"):
-        training("simple_spread", prey=some_prey(task))
-    assert np.isfinite(training("simple_tag", prey=some_prey(task)).evaluate(20)).all()
+def test_only_a_prey_of_the_task_is_an_opponent():
+    with pytest.raises(ValueError, match="simple_spread cannot be trained against a policy of simple_tag"):
+        training("simple_spread", prey=some_prey())
+    with pytest.raises(ValueError, match="simple_tag cannot be trained against a policy of simple_tag"):
+        training("simple_tag", prey=some_policy("simple_tag"))
+    assert np.isfinite(training("simple_tag", prey=some_prey()).evaluate(20)).all()
 
 
 def shipped():
@@ -317,8 +318,7 @@ def test_shipped_policies_are_those_of_the_card(name, quality):
     assert policy.sha256 == entry[quality]["sha256"]
     episodes = 1_000
     noisy = NoisyPolicy(policy, entry["noise"], seed=1)
-    prey = choose_prey(task, None)
-    returns = episode_returns(noisy, task, seeds=1, episodes=episodes, seed=99, prey=prey)
+    returns = episode_returns(noisy, task, episodes=episodes, seed=99, prey=policy.prey)
     figure = entry[quality]["return"]
     assert abs(float(returns.mean()) - figure["mean"]) < 4.5 * figure["std"] / episodes**0.5
 
@@ -326,10 +326,12 @@ def test_shipped_policies_are_those_of_the_card(name, quality):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_levels_are_those_of_the_published_sets(name):
     task, entry = get_task(name), card(name)
-    prey = load_prey(name)
+    prey = load_prey(name) if task.has_prey else None
     references = task.references if prey is None else prey.references
-    assert (prey is None) == (not task.has_prey)
     for quality in BEHAVIORS:
+        policy = load(name, quality)
+        assert policy.scale == references
+        assert (policy.prey and policy.prey.sha256) == (prey and prey.sha256)
         normalized = normalized_score(task, entry[quality]["return"]["mean"], references)
         assert normalized == pytest.approx(entry[quality]["normalized"])
         published = task.qualities[quality].normalized
@@ -339,7 +341,7 @@ def test_shipped_levels_are_those_of_the_published_sets(name):
             assert normalized > 102
     assert abs(normalized_score(task, entry["uniform"]["mean"], references)) < 1
     if prey is not None:
-        assert prey.sha256() == entry["prey"]["sha256"]
+        assert prey.sha256 == entry["prey"]["sha256"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -356,9 +358,9 @@ def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch,
     assert abs(returns.mean - figure["mean"]) < 4.5 * figure["std"] / 1_000**0.5
     behaviour = dataset.manifest.recipe["behaviour"]
     assert behaviour == {"source": "network", "sha256": load(name, quality).sha256, "noise": 0.1}
-    prey = load_prey(name)
-    if prey is not None:
-        assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256()
+    if get_task(name).has_prey:
+        prey = load_prey(name)
+        assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256
         assert dataset.manifest.references.expert == prey.references.expert
 
 

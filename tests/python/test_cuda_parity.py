@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -12,7 +10,6 @@ from omar import _core, cem
 from omar.algorithms import Agents, Algorithm, Backbone, Batch, get_algorithm, update
 from omar.envs import ParticleEnv
 from omar.nets import Step, normal_candidates, uniform_candidates
-from omar.offline.graphs import CudaRecorder, GraphedUpdate
 from omar.random import Draw
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
@@ -143,17 +140,14 @@ def test_a_captured_draw_takes_the_step_of_its_replay() -> None:
     need_draws()
     step, like = torch.zeros((), dtype=torch.int64, device="cuda"), torch.zeros(1, device="cuda")
 
-    def work() -> dict[str, torch.Tensor]:
-        return {"actions": uniform_candidates(2, 33, 10, 2, seed=5, step=step, like=like).actions}
-
-    recorder = CudaRecorder(torch.device("cuda"))
-    recorder.warm_up(work)
-    captured = recorder.capture(work)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = uniform_candidates(2, 33, 10, 2, seed=5, step=step, like=like).actions
     for number in (3, 9, 4):
         step.fill_(number)
-        recorder.replay()
+        graph.replay()
         expected = uniform_candidates(2, 33, 10, 2, seed=5, step=number, like=torch.zeros(1))
-        assert torch.equal(captured["actions"].cpu(), expected.actions)
+        assert torch.equal(captured.cpu(), expected.actions)
 
 
 MEMBERS, STATES, OBS, ACT = 6, 64, 18, 2
@@ -184,41 +178,6 @@ def minibatch(step: int, dtype: torch.dtype, device: str = "cuda") -> Batch:
         return torch.randn(MEMBERS, STATES, *shape, generator=g, dtype=dtype).to(device)
 
     return Batch(draw(OBS), draw(ACT).clamp(-1, 1), draw(), draw(OBS), (draw() > 1).to(dtype))
-
-
-# The search chooses between near equals, so that rounding makes runs of OMAR part in float32.
-TRAINED = [
-    ("cql", torch.float32, 1e-3),
-    ("cql", torch.float64, 1e-9),
-    ("omar", torch.float64, 1e-6),
-]
-
-
-@pytest.mark.parametrize(("name", "dtype", "tolerance"), TRAINED)
-def test_captured_updates_train_as_eager_ones(name: str, dtype: torch.dtype, tolerance: float) -> None:
-    need_draws()
-    graphed = GraphedUpdate(CudaRecorder(torch.device("cuda")))
-    ours, theirs = learner(name, dtype), learner(name, dtype)
-    for step in range(20):
-        for _, agents in (ours, theirs):  # a rate that falls must reach the graph
-            for stack in (agents.actor, agents.critic):
-                stack.set_learning_rate(0.01 if step < 10 else 0.002)
-        batch, draw = minibatch(step, dtype), Draw(3, step)
-        here, there = graphed(*ours, batch, draw), update(*theirs, batch, draw)
-        torch.testing.assert_close(here, there, atol=tolerance, rtol=tolerance)
-    torch.testing.assert_close(ours[1].tensors(), theirs[1].tensors(), atol=tolerance, rtol=tolerance)
-
-
-def test_captured_updates_take_the_elite_refit() -> None:
-    need_draws()
-    graphed, ours = GraphedUpdate(CudaRecorder(torch.device("cuda"))), learner("omar", torch.float64)
-    theirs = learner("omar", torch.float64)
-    for algorithm, _ in (ours, theirs):
-        algorithm.search = replace(algorithm.search, refit="elite")  # type: ignore[attr-defined]
-    for step in range(6):
-        batch, draw = minibatch(step, torch.float64), Draw(3, step)
-        here, there = graphed(*ours, batch, draw), update(*theirs, batch, draw)
-        torch.testing.assert_close(here, there, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["cql", "omar"])

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from data_cases import some_prey
 from omar.behaviors import load
-from omar.behaviors.find import shipped_prey
-from omar.behaviors.prey import Prey
+from omar.behaviors.shipped import load_prey
 from omar.data import ensure_dataset, home, replay_buffer, resolve_datasets
 from omar.data.manifest import FLOAT_COLUMNS
 from omar.envs import ParticleEnv
@@ -86,17 +86,15 @@ def test_transitions_are_those_of_the_environment(task, quality):
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_actions_are_those_of_the_shipped_policies_with_noise(task):
     dataset = ensure_dataset(task, "expert", steps=50_000)
-    chosen = load(task, "expert").act(torch.from_numpy(np.array(dataset.column("observations"))))
+    chosen = load(task, "expert")(torch.from_numpy(np.array(dataset.column("observations"))))
     noise = dataset.column("actions") - chosen.numpy()
     inside = np.abs(chosen.numpy()) < 0.5
     assert noise[inside].std() == pytest.approx(0.1, abs=0.002)
     assert noise[inside].mean() == pytest.approx(0.0, abs=0.002)
     assert np.abs(dataset.column("actions")).max() == 1.0
     if get_task(task).has_prey:
-        prey = shipped_prey(get_task(task)).act(
-            torch.from_numpy(np.array(dataset.column("prey_observations")))
-        )
-        np.testing.assert_allclose(dataset.column("prey_actions"), prey, atol=1e-5)
+        prey = load_prey(task)(np.array(dataset.column("prey_observations"))[:, None])
+        np.testing.assert_allclose(dataset.column("prey_actions"), prey[:, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize("quality", ["random", "medium"])
@@ -148,15 +146,11 @@ def test_a_damaged_set_is_refused_and_rebuilt_on_request():
 
 
 def test_another_prey_makes_another_set():
-    prey = Prey(
-        "mine",
-        weights=(torch.zeros(1, 14, 4), torch.zeros(1, 4, 2)),
-        biases=(torch.zeros(1, 4), torch.full((1, 2), 0.5)),
-    )
-    uniform, own = build("simple_tag"), build("simple_tag", prey=prey)
-    assert own.path != uniform.path
-    assert own.manifest.recipe["prey"] == {"source": "network", "sha256": prey.sha256()}
-    assert own.manifest.sha256 != uniform.manifest.sha256
+    prey = some_prey()
+    shipped, own = build("simple_tag"), build("simple_tag", prey=prey)
+    assert own.path != shipped.path
+    assert own.manifest.recipe["prey"] == {"source": "network", "sha256": prey.sha256}
+    assert own.manifest.sha256 != shipped.manifest.sha256
 
 
 @pytest.mark.parametrize(
@@ -167,7 +161,7 @@ def test_another_prey_makes_another_set():
         (("simple_tag", "random"), {"steps": 2501}, "multiple of the episode length 25, got 2501"),
         (("simple_tag", "random"), {"steps": 0}, "positive multiple of the episode length 25, got 0"),
         (("simple_tag", "random", -1), {}, "the seed must not be negative, got -1"),
-        (("simple_spread", "random"), {"prey": Prey("mine")}, "simple_spread has no prey, but one was given"),
+        (("simple_spread", "random"), {"prey": some_prey()}, "simple_spread has no prey, but one was given"),
     ],
 )
 def test_what_cannot_be_generated_is_refused(arguments, options, message):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from data_cases import save_authors_prey
-from omar import collect
+from omar import collect, evaluate
 from omar.data import Dataset
 from omar.data.__main__ import main as data_main
 
@@ -63,8 +63,8 @@ def test_info_draws_a_picture(capsys, tmp_path):
     table = capsys.readouterr().out
     assert "simple_spread random" in table
     assert "159.6 ± 60" in table
-    assert re.search(r"0 and 100 stand for +│ 159.8 and 516.8 +│ 159.8 and 516.8", table)
-    assert "0 and 100 of this set: paper" in table
+    assert re.search(r"returns scoring 0 and 100 +│ 159.8 and 516.8 +│ 159.8 and 516.8", table)
+    assert "returns that score 0 and 100 in this set: paper" in table
     # 2,500 uniform actions reach 1 - exp(-2500 / 1600) = 79% of the 1,600 cells.
     assert re.search(r"action coverage +│ (7[6-9]|8[0-2])%, ", table)
     with Image.open(Path(info(capsys)["path"]) / "card.png") as picture:
@@ -166,8 +166,6 @@ def _figures(capsys, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dataset", "--task", "chess"], "error: unknown task 'chess': expected one of simple_spread"),
-        (["dataset", "--quality", "good"], "error: unknown quality 'good' of simple_spread"),
         (
             ["dataset", "--steps", "7"],
             "error: steps must be a positive multiple of the episode length 25, got 7",
@@ -181,6 +179,27 @@ def test_mistakes_are_one_sentence(capsys, arguments, message):
     captured = capsys.readouterr().err
     assert message in captured
     assert captured.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "option"),
+    [
+        (collect.main, ["dataset"], "--task"),
+        (collect.main, ["dataset"], "--quality"),
+        (collect.main, ["train"], "--task"),
+        (data_main, ["info"], "--task"),
+        (data_main, ["info"], "--quality"),
+        (evaluate.main, [], "--task"),
+    ],
+)
+def test_tasks_and_qualities_are_choices(capsys, main, arguments, option):
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, option, "chess"])
+    assert exit_.value.code == 2
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    first = "simple_spread" if option == "--task" else "random"
+    assert f"invalid choice 'chess' for argument '{option}'. Expected one of (" in said
+    assert f"'{first}', " in said
 
 
 def test_modules_run_as_commands(tmp_path):

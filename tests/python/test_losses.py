@@ -46,7 +46,7 @@ def test_actor_terms():
     actions, candidates, values = tensors((M, B, A), (M, B, A), (M, B))
     squared = (actions.numpy() - candidates.numpy()) ** 2
     np.testing.assert_allclose(
-        losses.rectification(actions, candidates), squared.mean(axis=(1, 2)), rtol=1e-12
+        losses.squared_distance(actions, candidates), squared.mean(axis=(1, 2)), rtol=1e-12
     )
     np.testing.assert_allclose(losses.negative_value(values), -values.numpy().mean(axis=1), rtol=1e-12)
     np.testing.assert_allclose(
@@ -54,9 +54,9 @@ def test_actor_terms():
     )
 
 
-def test_rectification_does_not_pull_the_candidates():
+def test_the_distance_does_not_pull_the_aims():
     actions, candidates = (t.requires_grad_() for t in tensors((M, B, A), (M, B, A)))
-    losses.rectification(actions, candidates).sum().backward()
+    losses.squared_distance(actions, candidates).sum().backward()
     assert actions.grad is not None
     assert candidates.grad is None
 

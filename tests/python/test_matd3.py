@@ -1,8 +1,11 @@
 """MATD3: a slow oracle that goes agent by agent, independence of stacked seeds, learning, errors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from omar.algorithms.statistics import Statistics
 from omar.online.matd3 import JointBatch, Matd3, Matd3Settings, Roles
 
 WIDTH, U, B = 5, 2, 7
@@ -159,6 +162,29 @@ def test_stacked_seeds_do_not_mix(roles):
         )
 
 
+@ALL_ROLES
+def test_networks_that_normalise_learn_as_from_normalised_minibatches(roles):
+    g = torch.Generator().manual_seed(5)
+    seen = Statistics(
+        torch.randn(roles.agents, WIDTH, generator=g), torch.rand(roles.agents, WIDTH, generator=g) + 0.5
+    )
+    sizes = {"seeds": [3, 4], "obs_size": WIDTH, "action_size": U}
+    raw = Matd3(SETTINGS, roles, **sizes, statistics=seen)
+    normalised = Matd3(SETTINGS, roles, **sizes)
+    data = batch(roles, seeds=2)
+    scaled = replace(
+        data,
+        observations=(data.observations - seen.mean) / seen.std,
+        next_observations=(data.next_observations - seen.mean) / seen.std,
+    )
+    for i in range(5):
+        first, second = raw.update(data, i / 5), normalised.update(scaled, i / 5)
+        for name in first:
+            torch.testing.assert_close(first[name], second[name], rtol=1e-4, atol=1e-5)
+    for a, b in zip(raw.actor.networks.weights, normalised.actor.networks.weights, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
 def test_learning_rate_falls_linearly():
     algorithm, data = make(COOPERATIVE), batch(COOPERATIVE)
     for progress, rate in ((0.0, 1e-3), (0.5, 5.5e-4), (1.0, 1e-4)):
@@ -196,11 +222,11 @@ def test_learns_a_known_best_action():
     ("change", "message"),
     [
         ({"gamma": 1.0}, r"gamma must be in \[0, 1\), got 1.0"),
-        ({"batch_size": 0}, "batch_size must be greater than 0, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"reward_scale": 0.0}, "reward_scale must be greater than 0"),
         ({"polyak_rate": 0.0}, r"polyak_rate must be in \(0, 1\], got 0.0"),
         ({"saturation_penalty": -1.0}, "saturation_penalty must be at least 0, got -1.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be greater than 0, got nan"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got NaN"),
     ],
 )
 def test_settings_out_of_range(change, message):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +18,7 @@ from omar.envs import ParticleEnv, scenario_names
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OBS_SIZES = {"simple_spread": (18, 18, 18), "simple_tag": (16, 16, 16, 14), "simple_world": (24, 24, 24, 22)}
 
@@ -222,16 +225,40 @@ def test_the_batch_may_be_split(name: str, worlds: int, dtype: torch.dtype) -> N
         assert torch.equal(x, y[:worlds])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_world_that_overflows_leaves_the_others_alone(name: str) -> None:
-    env, calm = ParticleEnv(name, 20, seed=1), ParticleEnv(name, 20, seed=1)
+def test_the_largest_numbers_overflow_nothing(name: str, dtype: torch.dtype) -> None:
+    """Worlds at the limits of states and actions stay finite, and leave the others alone."""
+    env, calm = ParticleEnv(name, 20, seed=1, dtype=dtype), ParticleEnv(name, 20, seed=1, dtype=dtype)
     u = random_actions(env, 25)
     wild = u.clone()
-    wild[:, 7] = 3e38
-    others = [i for i in range(20) if i != 7]
+    wild[:, 7:9] = 1e6
+    wild[:, 8, ::2] *= -1
+    state = [x.clone() for x in env.state()[:3]]
+    for x in state:
+        x[8] = 1e12 * torch.sign(x[8] - 0.1)
+    env.set_state(*state)
+    others = [i for i in range(20) if i not in (7, 8)]
     for x, y in zip(play(env, wild), play(calm, u), strict=True):
+        assert bool(x.isfinite().all())
         assert torch.equal(x[others], y[others])
-    assert bool(env.observe()[7].isfinite().all())  # the next episode starts clean
+    assert torch.equal(env.observe(), calm.observe())  # the next episode starts clean
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_larger_numbers_are_refused(dtype: torch.dtype) -> None:
+    env = ParticleEnv("simple_tag", 3, dtype=dtype)
+    before = env.state()
+    u = torch.zeros(3, 4, 2, dtype=dtype)
+    for value in (1.1e6, -1.1e6, 1e38):
+        u[1, 2, 1] = value
+        with pytest.raises(ValueError, match=r"`actions` must be finite and at most 1e\+06 in magnitude"):
+            env.step(u)
+    far = torch.full((3, 4, 2), 1.1e12, dtype=dtype)
+    with pytest.raises(ValueError, match=r"`velocities` must be finite and at most 1e\+12 in magnitude"):
+        env.set_state(before.positions, far, before.landmarks)
+    for x, y in zip(before, env.state(), strict=True):
+        assert torch.equal(x, y)
 
 
 def test_state_round_trip() -> None:
@@ -262,6 +289,30 @@ def test_uniform_actions_return_what_the_paper_measured() -> None:
     assert float(returns.std()) == pytest.approx(60, abs=3)
 
 
+# ---- one state, one owner ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copying", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_environment_is_not_copied(copying: Callable[[object], object]) -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"^ParticleEnv cannot be copied or pickled: build another one and hand it the state, `set_",
+    ):
+        copying(ParticleEnv("simple_tag", 2))
+
+
+def test_threads_may_share_an_environment() -> None:
+    """No step is lost, and every observation is of a whole state."""
+    env, alone = ParticleEnv("simple_spread", 3000, seed=1), ParticleEnv("simple_spread", 3000, seed=1)
+    zeros = torch.zeros(3000, 3, 2)
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(lambda _: env.step(zeros).observations, range(20)))
+    expected = [alone.step(zeros).observations for _ in range(20)]
+    assert torch.equal(env.observe(), alone.observe())
+    for x in expected:
+        assert any(torch.equal(x, y) for y in seen)
+
+
 # ---- messages ----------------------------------------------------------------------------------------------
 
 
@@ -275,8 +326,8 @@ def test_constructor_messages() -> None:
     refuses(ValueError, 'unknown scenario "tag"; known are simple_spread simple_tag simple_world', name="tag")
     refuses(ValueError, "`num_envs` must be at least 1, got 0", num_envs=0)
     refuses(ValueError, "`num_envs` must be at least 1, got -3", num_envs=-3)
-    refuses(TypeError, "`num_envs` must be a int, got float", num_envs=2.0)
-    refuses(TypeError, "`num_envs` must be a int, got bool", num_envs=True)
+    refuses(TypeError, "`num_envs` must be an int, got float", num_envs=2.0)
+    refuses(TypeError, "`num_envs` must be an int, got bool", num_envs=True)
     refuses(TypeError, "`name` must be a str, got int", name=3)
     refuses(ValueError, "`dtype` must be float32 or float64, got Half", dtype=torch.float16)
     refuses(TypeError, "`dtype` must be a dtype, got str", dtype="float32")
@@ -289,9 +340,10 @@ def test_constructor_messages() -> None:
     refuses(ValueError, "`num_agents` can be set for simple_spread only", num_agents=4)
     refuses(ValueError, "`num_agents` must be 1..10, got 11", name="simple_spread", num_agents=11)
     refuses(ValueError, "`num_agents` must be 1..10, got 0", name="simple_spread", num_agents=0)
-    refuses(ValueError, "`seed` must be 0..2^64-1, got -1", seed=-1)
-    refuses(ValueError, "`seed` must be 0..2^64-1", seed=1 << 64)
-    refuses(TypeError, "`seed` must be a int, got str", seed="0")
+    refuses(ValueError, "`seed` must be in 0..2^64-1, got -1", seed=-1)
+    refuses(ValueError, "`seed` must be in 0..2^64-1", seed=1 << 64)
+    refuses(TypeError, "`seed` must be an int, got str", seed="0")
+    refuses(ValueError, "`num_envs` must be in -2^63..2^63-1, got 18446744073709551616", num_envs=1 << 64)
     refuses(ValueError, '`device` must be "cpu" or "cuda", got \'quantum\'', device="quantum")
     refuses(ValueError, "`device` must be cpu or cuda, got meta", device="meta")
     refuses(TypeError, "`device` must be a str or torch.device, got float", device=1.5)
@@ -322,6 +374,7 @@ def test_step_messages() -> None:
         (TypeError, "`actions` must be a Tensor, got float", 0.0),
         (TypeError, "`actions` must be a Tensor, got NoneType", None),
         (ValueError, "`actions` must be on cpu, got meta", good.to("meta")),
+        (TypeError, "`actions` must be a dense tensor, got layout Sparse", good.to_sparse()),
     ]
     for kind, message, actions in cases:
         with pytest.raises(kind, match=re.escape(message)):
@@ -343,7 +396,7 @@ def test_bad_actions_leave_the_state_unchanged(bad: float, dtype: torch.dtype) -
         actions = torch.zeros(33, 4, 2, dtype=dtype)
         actions.view(-1)[place] = bad
         with pytest.raises(
-            ValueError, match="must be finite, but holds NaN or infinite values; the state is unchanged"
+            ValueError, match=r"must be finite and at most 1e\+06 in magnitude, .*; the state is unchanged"
         ):
             env.step_into(actions, out)
     assert bool((out.rewards == -77.0).all())

@@ -175,6 +175,12 @@ def test_the_prey_can_have_columns_of_its_own(name: str) -> None:
     assert all(torch.equal(x, y) for x, y in zip(env.state(), other.state(), strict=True))
 
 
+def test_the_last_step_of_the_counter_is_a_step() -> None:
+    env, other = ParticleEnv("simple_tag", 3), ParticleEnv("simple_tag", 3)
+    last = rollout(env, 1, seed=4, first_step=2**32 - 1)
+    assert not torch.equal(last.actions, rollout(other, 1, seed=4).actions)
+
+
 def test_uniform_actions_return_what_the_paper_measured() -> None:
     rewards = rollout(ParticleEnv("simple_spread", 8000, seed=1), 25, seed=2).rewards
     assert float(rewards.mean(2).sum(1).mean()) == pytest.approx(159.7, abs=1.5)
@@ -192,7 +198,7 @@ def test_messages() -> None:
             rollout(*args, **kwargs)  # type: ignore[arg-type]
 
     refuses(ValueError, "`steps` must be at least 1, got 0", env, 0)
-    refuses(TypeError, "`steps` must be a int, got float", env, 2.0)
+    refuses(TypeError, "`steps` must be an int, got float", env, 2.0)
     refuses(ValueError, "`noise` must be finite and at least 0, got -1", env, 5, learners, noise=-1.0)
     refuses(ValueError, "`noise` must be finite", env, 5, learners, noise=float("nan"))
     refuses(ValueError, "`policy` must have one member for each of its 3 agents, got 1", env, 5, prey)
@@ -208,8 +214,22 @@ def test_messages() -> None:
     refuses(ValueError, "needs a float32 environment, got Double",
             ParticleEnv("simple_tag", 2, dtype=torch.float64), 5)  # fmt: skip
     refuses(ValueError, "simple_spread has no prey", ParticleEnv("simple_spread", 2), 5, None, prey)
-    refuses(ValueError, "`seed` must be 0..2^64-1", env, 5, seed=-1)
-    refuses(ValueError, "`first_step` must be at least 0, got -1", env, 5, first_step=-1)
+    refuses(ValueError, "`seed` must be in 0..2^64-1", env, 5, seed=-1)
+    for wrong in (-1, 2**32, 2**64):
+        refuses(ValueError, f"`first_step` must be in 0..2^32-1, got {wrong}", env, 5, first_step=wrong)
+    refuses(
+        ValueError,
+        "`first_step` and the steps after it must be in 0..2^32-1, got 4294967292 and 5 steps",
+        env,
+        5,
+        first_step=2**32 - 4,
+    )
+    refuses(ValueError, "[rollout] transitions are more than a machine can address", env, 2**62)
+    refuses(ValueError, "[rollout] no memory for transitions [2, 1099511627776, 4, 16]", env, 2**40)
+    with pytest.raises(
+        ValueError, match=re.escape("`first_step` and the steps after it must be in 0..2^32-1")
+    ):
+        rollout_into(env, Transitions(), 2**33)  # nothing to write, and no end
     out = make_transitions(env, 5)
     with pytest.raises(
         ValueError, match=re.escape("`observations` must be [E, T, agents, obs size] = [2, 6, 4, 16]")

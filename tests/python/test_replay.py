@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
+import os
+import pickle
 import re
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -417,7 +422,7 @@ def test_batches_drawn_from_several_threads():
         ((1, {"x": (-3,)}), "field `x` must have sizes >= 1"),
         ((1, {"x": (2**20, 2**20)}), "field `x` must have sizes >= 1"),
         ((1, SMALL, "cpu", 0), "`datasets` must be at least 1, got 0"),
-        ((1, SMALL, "abacus"), "`device` must be a device such as cpu or cuda, got 'abacus'"),
+        ((1, SMALL, "abacus"), '`device` must be "cpu" or "cuda", got \'abacus\''),
         ((1, SMALL, "meta"), "device meta is not supported"),
     ],
 )
@@ -488,8 +493,8 @@ def test_no_such_dataset(dataset):
         ({"batch_size": 101}, "`batch_size` must be at most the 100 rows of dataset 0, got 101"),
         ({"members": 0}, "`members` must be at least 1, got 0"),
         ({"members": 3}, "`members` must be a multiple of the 2 datasets, got 3"),
-        ({"step": -1}, r"`step` must be in \[0, 2\^32\), got -1"),
-        ({"step": 2**32}, r"`step` must be in \[0, 2\^32\), got 4294967296"),
+        ({"step": -1}, r"`step` must be in 0\.\.2\^32-1, got -1"),
+        ({"step": 2**32}, r"`step` must be in 0\.\.2\^32-1, got 4294967296"),
         ({"members": 4, "agents": 3}, "`agents` must divide the 4 members, got 3"),
         ({"agents": 0}, "`agents` must be at least 1, got 0"),
         ({"agents": 2}, r"`agents` must be the first size of field `observations` \[3, 18\], got 2"),
@@ -514,6 +519,191 @@ def test_empty_dataset():
         buffer.sample(1, members=2, seed=0, step=0)
 
 
-def test_negative_seed_is_refused():
-    with pytest.raises(TypeError, match="incompatible function arguments"):
-        filled().sample(1, seed=-1, step=0)
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_seeds_have_64_bits(seed):
+    with pytest.raises(ValueError, match=rf"`seed` must be in 0\.\.2\^64-1, got {seed}"):
+        filled().sample(1, seed=seed, step=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("step", torch.tensor(2**32), ValueError, r"`step` must be in 0\.\.2\^32-1, got 4294967296"),
+        ("step", torch.tensor([1, 2]), TypeError, "`step` must be an int, got Tensor"),
+        ("step", torch.tensor(1, device="meta"), TypeError, "`step` must be an int, got Tensor"),
+        ("step", 1.0, TypeError, "`step` must be an int, got float"),
+        ("seed", "0", TypeError, "`seed` must be an int, got str"),
+        ("members", 2**64, ValueError, r"`members` must be in -2\^63\.\.2\^63-1, got 18446744073709551616"),
+        ("members", True, TypeError, "`members` must be an int, got bool"),
+        ("agents", 3.0, TypeError, "`agents` must be an int, got float"),
+    ],
+)
+def test_integers_are_named_with_their_range(name, value, error, message):
+    with pytest.raises(error, match=rf"\[replay::sample\] {message}"):
+        filled().sample(1, **{"seed": 0, "step": 0, name: value})
+
+
+def test_integers_of_other_libraries_are_integers():
+    buffer = filled()
+    expected = buffer.sample_indices(5, seed=3, step=4)
+    assert torch.equal(buffer.sample_indices(np.int64(5), seed=np.uint64(3), step=torch.tensor(4)), expected)
+
+
+def test_integers_of_the_constructor_are_named():
+    with pytest.raises(ValueError, match=r"\[replay\] `capacity` must be in -2\^63\.\.2\^63-1"):
+        omar.ReplayBuffer(2**64, SMALL)
+    with pytest.raises(ValueError, match=r"`fields\['x'\]` must be in -2\^63\.\.2\^63-1"):
+        omar.ReplayBuffer(1, {"x": (2**64,)})
+    with pytest.raises(TypeError, match="`datasets` must be an int, got str"):
+        omar.ReplayBuffer(1, SMALL, datasets="2")
+    with pytest.raises(TypeError, match="`dataset` must be an int, got str"):
+        filled().columns("0")
+    with pytest.raises(ValueError, match=r"`datasets` must be at most 2\^20, got 1099511627776"):
+        omar.ReplayBuffer(1, SMALL, datasets=2**40)
+
+
+# ---- products of sizes
+
+
+def test_sizes_whose_product_overflows_are_refused():
+    """2^31 x 2^11 rows of 2^20 numbers: their bytes are 0 in 64 bits."""
+    wide = np.zeros((2**11, 2**19), np.float32)  # never touched, so it takes no memory
+    view = omar.ReplayBuffer.view({"x": wide, "y": wide})
+    with pytest.raises(ValueError, match=r"\[replay::sample\] the minibatches are more than a machine can"):
+        view.sample(2**11, members=2**31, seed=0, step=0)
+
+
+def test_more_memory_than_there_is_is_one_sentence():
+    buffer = filled(fields=SMALL)
+    members = 2**32 - 1
+    with pytest.raises(ValueError, match=r"\[replay::sample\] no memory for a minibatch of \d+ bytes"):
+        buffer.sample(100, members=members, seed=0, step=0)
+    with pytest.raises(
+        ValueError, match=r"\[replay::sample\] no memory for indices \[4294967295, 100\]: \d+ b"
+    ):
+        buffer.sample_indices(100, members=members, seed=0, step=0)
+    with pytest.raises(ValueError, match=r"\[replay\] no memory for 1 x 1125899906842624 rows"):
+        omar.ReplayBuffer(2**50, SMALL)
+
+
+# ---- threads
+
+
+def test_minibatches_beside_extend_are_whole():
+    """A ring is overwritten again and again; every minibatch is of one generation."""
+    buffer = omar.ReplayBuffer(4096, {"x": (64,), "y": (64,)})
+    rounds = 200
+
+    def columns(value):
+        return {name: np.full((4096, 64), value, np.float32) for name in ("x", "y")}
+
+    buffer.extend(columns(0))
+
+    def write(value):
+        buffer.extend(columns(value))
+        return True
+
+    def read(step):
+        batch = buffer.sample(2048, seed=0, step=step)
+        return float(batch["x"].min()) == float(batch["y"].max()) == float(batch["x"].max())
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(write if i % 4 == 0 else read, i) for i in range(rounds)]
+        assert all(job.result() for job in jobs)
+
+
+def test_extends_of_several_threads_lose_no_row():
+    parts, rows = 80, 5_000
+    buffer = omar.ReplayBuffer(parts * rows, {"x": (16,)})
+    numbers = np.arange(parts * rows, dtype=np.float32).reshape(parts, rows, 1)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda part: buffer.extend({"x": part.repeat(16, 1)}), numbers))
+    assert buffer.size == parts * rows
+    columns = buffer.columns()["x"]
+    assert torch.equal(columns, columns[:, :1].expand(-1, 16))
+    assert torch.equal(columns[:, 0].sort().values, torch.from_numpy(numbers).flatten())
+
+
+# ---- who owns what
+
+
+def test_columns_of_a_view_are_copies_that_outlive_it(tmp_path: Path):
+    np.save(tmp_path / "x.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
+    shown = omar.ReplayBuffer.view({"x": np.load(tmp_path / "x.npy", mmap_mode="r")}).columns()["x"]
+    gc.collect()
+    shown.add_(1)  # the map is gone, and could not be written
+    assert torch.equal(shown, torch.arange(1.0, 13.0).reshape(4, 3))
+    assert np.load(tmp_path / "x.npy")[0, 0] == 0
+
+
+def test_a_view_keeps_its_arrays_and_lets_them_go():
+    array = np.ones((4, 3), np.float32)
+    gone = weakref.ref(array)
+    view = omar.ReplayBuffer.view({"x": array})
+    del array
+    gc.collect()
+    assert gone() is not None
+    assert torch.equal(view.sample(4, seed=0, step=0)["x"], torch.ones(1, 4, 3))
+    held = [view]
+    del view
+    with ThreadPoolExecutor(1) as pool:  # whichever thread drops it last
+        pool.submit(held.clear).result()
+    gc.collect()
+    assert gone() is None
+
+
+def test_memory_taken_from_a_view_is_noticed():
+    column = torch.ones(4, 3)
+    view = omar.ReplayBuffer.view({"x": column})
+    column.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="the memory of column `x` was taken away after the view was made"):
+        view.sample(1, seed=0, step=0)
+    with pytest.raises(ValueError, match="the memory of column `x` was taken away after the view was made"):
+        view.columns()
+
+
+@pytest.mark.parametrize("copying", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_buffer_is_not_copied(copying):
+    with pytest.raises(
+        TypeError, match=r"^ReplayBuffer cannot be copied or pickled: `save` it and `load` the file$"
+    ):
+        copying(filled())
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (torch.ones(4, 3).to_sparse(), "`x` must be a dense tensor, got layout Sparse"),
+        (torch.ones(4, 3, device="meta"), "`x` must be on cpu or cuda, got meta"),
+    ],
+)
+def test_tensors_without_plain_numbers_are_refused(column, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        omar.ReplayBuffer(4, {"x": (3,)}).extend({"x": column})
+    with pytest.raises((TypeError, ValueError), match=r"`x` must be"):
+        omar.ReplayBuffer.view({"x": column})
+
+
+def test_a_lazily_negated_column_is_stored_negated():
+    column = torch._neg_view(torch.arange(4.0))
+    assert column.is_neg()
+    buffer = omar.ReplayBuffer(4, {"x": ()})
+    buffer.extend({"x": column})
+    expected = -torch.arange(4.0)
+    assert torch.equal(buffer.columns()["x"], expected)
+    assert torch.equal(omar.ReplayBuffer.view({"x": column}).columns()["x"], expected)
+
+
+def test_saves_to_one_path_at_once_do_not_meet(tmp_path: Path):
+    """A temporary left by a killed process of the same number is passed over, too."""
+    buffer = filled()
+    leftovers = [tmp_path / f"buffer.tmp-{os.getpid()}-{number}" for number in range(1000)]
+    for leftover in leftovers:
+        leftover.touch()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: buffer.save(tmp_path / "buffer"), range(20)))
+    for leftover in leftovers:
+        assert leftover.stat().st_size == 0
+        leftover.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["buffer"]
+    assert omar.ReplayBuffer.load(tmp_path / "buffer").size == 100

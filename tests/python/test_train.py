@@ -2,21 +2,37 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from data_cases import save_authors_prey
-from omar.behaviors.authors import load_prey
-from omar.data import ensure_dataset
-from omar.offline.config import RunConfig, TrainOptions, parse
-from omar.runs import checkpoint
+import omar
+from data_cases import make_dataset, save_authors_prey
+from omar.algorithms import ALGORITHMS
+from omar.behaviors.find import load_prey
+from omar.behaviors.policy_file import load_policies
+from omar.behaviors.shipped import load_prey as load_shipped_prey
+from omar.data import Dataset, ensure_dataset
+from omar.errors import OmarError
+from omar.evaluate import main as evaluate
+from omar.offline.config import RunConfig, TrainConfig, resolve
+from omar.offline.minibatches import Minibatches
+from omar.offline.options import NewRun, Resumption, parse
+from omar.runs.files import seal, to_json, unseal
+from omar.runs.reporting import Silent
 from omar.tasks import get_task
 from omar.terminal.cli import INTERRUPTED
 from omar.train import main
@@ -38,18 +54,25 @@ def train(dataset, out, *arguments):
 
 
 def lines(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    """The metrics without what every run has of its own: the time, and the checksum over it."""
+    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in line.items() if name not in ("seconds", "crc32")} for line in found
+    ]
 
 
-def weights(out):
-    newest = max((out / "checkpoint").glob("*.safetensors"))
+def weights(out, seed=0):
+    newest = max((out / "checkpoint").glob(f"*.seed-{seed}.safetensors"))
     return {name: tensor.clone() for name, tensor in load_file(newest).items()}  # not a view of the file
 
 
+def checkpoints(out):
+    """Bytes of every checkpoint file by name."""
+    return {path.name: path.read_bytes() for path in (out / "checkpoint").glob("*.safetensors")}
+
+
 def same_weights(a, b):
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    return all(torch.equal(first[name], second[name]) for name in first)
+    return checkpoints(a) == checkpoints(b)
 
 
 @pytest.mark.parametrize("algorithm", ["omar", "cql"])
@@ -77,8 +100,7 @@ def test_outputs(dataset, tmp_path, capsys, algorithm):
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
     assert "update 8/20" in said
-    assert "paper, omar" in said
-    assert "34.4 ± 5.3" not in said or "random" in said
+    assert re.search(r"paper, omar +│ +│ +34\.4 ± 5\.3", said)
 
 
 def test_events_hold_every_evaluation_once(dataset, tmp_path):
@@ -98,7 +120,8 @@ def test_weights_move_and_differ_between_seeds(dataset, tmp_path):
     before, after = weights(tmp_path / "none"), weights(tmp_path / "some")
     moved = (after["actor.weights.0"] - before["actor.weights.0"]).abs().amax(dim=(1, 2))
     assert bool((moved > 0.01).all())
-    assert not torch.equal(after["actor.weights.0"][:3], after["actor.weights.0"][3:])
+    other = weights(tmp_path / "some", seed=1)
+    assert not torch.equal(after["actor.weights.0"], other["actor.weights.0"])
 
 
 def test_zero_updates_only_evaluate(dataset, tmp_path):
@@ -111,8 +134,52 @@ def test_the_same_command_twice_gives_the_same_weights(dataset, tmp_path):
     for name in ("first", "second"):
         assert train(dataset, tmp_path / name, "--updates", 6, "--eval-every", 3) == 0
     assert same_weights(tmp_path / "first", tmp_path / "second")
-    without_time = [[line | {"seconds": 0} for line in lines(tmp_path / n)] for n in ("first", "second")]
-    assert without_time[0] == without_time[1]
+    assert lines(tmp_path / "first") == lines(tmp_path / "second")
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+@pytest.mark.parametrize("critic", ["independent", "centralized"])
+def test_every_algorithm_trains_with_both_kinds_of_critic(dataset, tmp_path, algorithm, critic):
+    arguments = ("--algorithm", algorithm, "--critic", critic, "--updates", 5)
+    assert train(dataset, tmp_path / "two", *arguments) == 0
+    assert train(dataset, tmp_path / "one", *arguments, "--seeds", 1) == 0
+    two, one = weights(tmp_path / "two"), weights(tmp_path / "one")
+    assert all(torch.equal(two[name], tensor) for name, tensor in one.items())
+    if ALGORITHMS[algorithm].critics:
+        inputs = 18 + 2 if critic == "independent" else 3 * (18 + 2)
+        assert one["critic.weights.0"].shape == (6, inputs, 8)
+    else:
+        assert not [name for name in one if name.startswith("critic.")]
+    assert main(["--resume", str(tmp_path / "one")]) == 0
+
+
+def test_members_of_a_seed_share_their_rows_under_a_centralized_critic(dataset):
+    opened, device = Dataset.open(dataset), torch.device("cpu")
+    batch = Minibatches([opened] * 2, device, joint=True).sample(32, seed=7, step=3)
+    observations = torch.from_numpy(opened.column("observations").copy())
+    rewards = torch.from_numpy(opened.column("rewards").copy())
+    for s in range(2):
+        rows = [int((observations[:, 0] == o).all(dim=1).nonzero()[0]) for o in batch.observations[3 * s]]
+        for i in range(3):
+            assert torch.equal(batch.observations[3 * s + i], observations[rows, i])
+            assert torch.equal(batch.rewards[3 * s + i], rewards[rows, i])
+    assert not torch.equal(batch.rewards[0], batch.rewards[3])
+
+
+def test_each_seed_may_have_a_dataset_of_its_own(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
+    other = ensure_dataset("simple_spread", "random", 7, steps=1250, progress=False).path
+    out = tmp_path / "run"
+    own = ["--out", str(out), *SMALL, "--updates", "5"]
+    assert main(["--dataset", str(dataset), str(other), *own]) == 0
+    paths = [entry["path"] for entry in json.loads((out / "config.json").read_text())["datasets"]]
+    assert paths == [str(dataset), str(other)]
+    assert train(other, tmp_path / "other", "--updates", 5) == 0
+    assert train(dataset, tmp_path / "first", "--updates", 5) == 0
+    for seed, alone in enumerate(("first", "other")):
+        mixed, own = weights(out, seed), weights(tmp_path / alone, seed)
+        assert torch.equal(mixed["actor.weights.0"], own["actor.weights.0"])
+    assert main(["--resume", str(out)]) == 0
 
 
 def test_another_seed_gives_other_weights(dataset, tmp_path):
@@ -121,11 +188,22 @@ def test_another_seed_gives_other_weights(dataset, tmp_path):
     assert not same_weights(tmp_path / "first", tmp_path / "second")
 
 
-def test_a_seed_does_not_depend_on_the_seeds_beside_it(dataset, tmp_path):
-    assert train(dataset, tmp_path / "two", "--updates", 5) == 0
-    assert train(dataset, tmp_path / "one", "--updates", 5, "--seeds", 1) == 0
-    two, one = weights(tmp_path / "two")["actor.weights.0"], weights(tmp_path / "one")["actor.weights.0"]
-    torch.testing.assert_close(two[:3], one, rtol=0, atol=1e-5)
+@pytest.mark.parametrize("algorithm", ["omar", "cql", "bc"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_seed_has_the_same_checkpoint_bytes_whatever_is_trained_beside_it(
+    dataset, tmp_path, algorithm, threads
+):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        arguments = ("--updates", 12, "--algorithm", algorithm, "--hidden", 64, "--batch-size", 256)
+        for seeds in (1, 5):
+            assert train(dataset, tmp_path / f"{seeds}", *arguments, "--seeds", seeds) == 0
+    finally:
+        torch.set_num_threads(before)
+    alone, beside = checkpoints(tmp_path / "1"), checkpoints(tmp_path / "5")
+    assert len(beside) == 5 * len(alone)
+    assert {name: data for name, data in beside.items() if name in alone} == alone
 
 
 @contextmanager
@@ -150,23 +228,141 @@ def wait_for_checkpoint(out, running, least=1):
 
 
 def test_resume_after_a_kill_is_bit_identical(dataset, tmp_path):
-    arguments = ("--updates", 2000, "--eval-every", 7, "--checkpoint-every", 10)
+    arguments = ("--updates", 400, "--eval-every", 70, "--checkpoint-every", 10)
     with process(dataset, tmp_path / "killed", *arguments) as running:
         wait_for_checkpoint(tmp_path / "killed", running)
         running.send_signal(signal.SIGKILL)
-    config = tmp_path / "killed" / "config.json"
-    reached = max(int(p.stem.split("-")[1]) for p in (tmp_path / "killed" / "checkpoint").glob("*.json"))
-    total = reached + 12
-    config.write_text(config.read_text().replace('"updates": 2000', f'"updates": {total}'))
+    assert not (tmp_path / "killed" / "result.json").exists()
     with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
-        file.write('{"update": 1999, "seco')  # a line that the kill cut short
+        file.write('{"update": 399, "seco')  # a line that the kill cut short
     assert main(["--resume", str(tmp_path / "killed")]) == 0
-    whole = ("--updates", total, "--eval-every", 7, "--checkpoint-every", 10)
-    assert train(dataset, tmp_path / "whole", *whole) == 0
+    assert train(dataset, tmp_path / "whole", *arguments) == 0
     assert same_weights(tmp_path / "killed", tmp_path / "whole")
-    resumed, expected = lines(tmp_path / "killed"), lines(tmp_path / "whole")
-    assert [line | {"seconds": 0} for line in resumed] == [line | {"seconds": 0} for line in expected]
+    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
     assert len(list((tmp_path / "killed" / "tensorboard").iterdir())) == 1
+
+
+def test_a_lost_line_is_evaluated_again(dataset, tmp_path):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 8, "--eval-every", 4) == 0
+    before = lines(out)
+    text = (out / "metrics.jsonl").read_text()
+    (out / "metrics.jsonl").write_text(text[:-30])
+    assert main(["--resume", str(out)]) == 0
+    assert lines(out) == before
+
+
+def test_a_damaged_line_is_refused_and_nothing_is_lost(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 8, "--eval-every", 4) == 0
+    metrics = out / "metrics.jsonl"
+    damaged = metrics.read_text().replace('"update": 4', '"update": 5')
+    metrics.write_text(damaged)
+    assert "metrics.jsonl, line 2, is damaged" in fails(capsys, ["--resume", out])
+    assert metrics.read_text() == damaged
+
+
+def test_a_finished_run_can_be_extended(dataset, tmp_path, capsys):
+    arguments = ("--eval-every", 4, "--checkpoint-every", 4)
+    assert train(dataset, tmp_path / "run", "--updates", 8, *arguments) == 0
+    assert main(["--resume", str(tmp_path / "run"), "--updates", "12"]) == 0
+    assert train(dataset, tmp_path / "whole", "--updates", 12, *arguments) == 0
+    assert same_weights(tmp_path / "run", tmp_path / "whole")
+    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["updates"] == 12
+    message = f"--updates 6 is less than the 12 updates that {tmp_path / 'run'} is to have"
+    assert message in fails(capsys, ["--resume", tmp_path / "run", "--updates", 6])
+
+
+def test_a_moved_run_goes_on_with_a_moved_dataset(dataset, tmp_path, capsys):
+    first = tmp_path / "data"
+    shutil.copytree(dataset, first)
+    assert train(first, tmp_path / "run", "--updates", 4) == 0
+    first.rename(tmp_path / "moved")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    assert "unknown dataset" in fails(capsys, ["--resume", tmp_path / "elsewhere", "--updates", 8])
+    again = ["--resume", tmp_path / "elsewhere", "--updates", 8, "--dataset"]
+    other = ensure_dataset("simple_spread", "random", 1, steps=1000, progress=False).path
+    assert "has another checksum" in fails(capsys, [*again, other])
+    assert main([str(a) for a in [*again, tmp_path / "moved"]]) == 0
+    assert main(["--resume", str(tmp_path / "elsewhere")]) == 0  # it knows the new place
+    assert lines(tmp_path / "elsewhere")[-1]["update"] == 8
+
+
+def test_a_run_can_start_from_the_networks_of_another(dataset, tmp_path, capsys):
+    assert train(dataset, tmp_path / "first", "--updates", 20) == 0
+    start = ("--init-from", tmp_path / "first")
+    assert train(dataset, tmp_path / "second", "--updates", 0, *start) == 0
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert torch.equal(first["actor.weights.1"], second["actor.weights.1"])
+    assert torch.equal(first["critic.target.weights.0"], second["critic.target.weights.0"])
+    assert not second["actor.adam.first"].any()
+    arguments = ["--dataset", dataset, "--out", tmp_path / "third", *SMALL, "--hidden", 9, *start]
+    assert "is not one of these settings" in fails(capsys, arguments)
+    assert "is not the folder of a run" in fails(
+        capsys, ["--dataset", dataset, *SMALL, "--init-from", tmp_path / "nowhere"]
+    )
+
+
+def test_a_second_process_is_told_that_the_run_is_taken(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    with process(
+        dataset, out, "--updates", 100000, "--eval-every", 100000, "--checkpoint-every", 2
+    ) as running:
+        wait_for_checkpoint(out, running)
+        assert f"another process is working on {out}" in fails(capsys, ["--resume", out])
+        assert running.poll() is None
+
+
+def test_without_its_checkpoints_a_run_does_not_begin_again(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 3) == 0
+    shutil.rmtree(out / "checkpoint")
+    assert f"{out} has no checkpoint to go on from" in fails(capsys, ["--resume", out])
+
+
+def test_the_library_tells_a_reporter_and_prints_nothing(dataset, tmp_path, capsys):
+    told = []
+
+    class Notes(Silent):
+        def updated(self, update, losses):
+            told.append(update)
+
+        def evaluated(self, evaluation):
+            told.append(f"evaluated {evaluation.update}")
+
+    settings = {"batch_size": 32, "hidden": 8}
+    config = omar.TrainConfig(
+        dataset=str(dataset),
+        seeds=2,
+        updates=4,
+        eval_every=2,
+        eval_episodes=3,
+        out=tmp_path / "run",
+        settings=settings,
+    )
+    result = omar.train(config, Notes())
+    assert told == ["evaluated 0", 1, 2, "evaluated 2", 3, 4, "evaluated 4"]
+    assert result.finished
+    assert result.scores == lines(tmp_path / "run")[-1]["scores"]
+    observations = torch.randn(5, 3, 18)
+    again = omar.load_policy(tmp_path / "run" / "policy.safetensors", seed=1)
+    assert torch.equal(result.policies[1](observations), again(observations))
+    stopped = omar.train(replace(config, out=tmp_path / "stopped"), stop=lambda: len(told) > 0)
+    assert (stopped.finished, stopped.update) == (False, 1)
+    assert omar.resume(tmp_path / "stopped").finished
+    assert same_weights(tmp_path / "run", tmp_path / "stopped")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_needs_neither_its_dataset_nor_its_old_place(dataset, tmp_path, capsys):
+    shutil.copytree(dataset, tmp_path / "data")
+    assert train(tmp_path / "data", tmp_path / "run", "--updates", 3) == 0
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert evaluate(["--run", str(tmp_path / "moved"), "--episodes", "3", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["scores"]) == 2
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(dataset, tmp_path):
@@ -186,44 +382,29 @@ def test_ctrl_c_saves_and_says_how_to_go_on(dataset, tmp_path):
 def test_resuming_a_finished_run_changes_nothing(dataset, tmp_path):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 3) == 0
-    before = lines(out), weights(out)
+    before = lines(out), checkpoints(out)
     assert main(["--resume", str(out)]) == 0
-    assert lines(out) == before[0]
-    assert all(torch.equal(weights(out)[name], tensor) for name, tensor in before[1].items())
+    assert (lines(out), checkpoints(out)) == before
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(dataset, tmp_path, capsys):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 6, "--checkpoint-every", 3) == 0
-    reference = weights(out)
+    reference = checkpoints(out)
     newest = max((out / "checkpoint").glob("*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-100])
     assert main(["--resume", str(out)]) == 0
-    assert "update-00000006.safetensors is damaged" in capsys.readouterr().out
-    assert all(torch.equal(weights(out)[name], tensor) for name, tensor in reference.items())
+    said = capsys.readouterr().out
+    assert re.search(
+        r"the checkpoint of update 6: .*update-00000006.seed-1.safetensors is damaged: .*; using update 3",
+        said,
+    )
+    assert checkpoints(out) == reference
     assert [line["update"] for line in lines(out)] == [0, 6]
 
 
-def test_at_most_two_checkpoints_are_kept(dataset, tmp_path):
-    assert train(dataset, tmp_path / "run", "--updates", 6, "--checkpoint-every", 1) == 0
-    names = sorted(path.name for path in (tmp_path / "run" / "checkpoint").iterdir())
-    assert names == [f"update-0000000{u}.{kind}" for u in (5, 6) for kind in ("json", "safetensors")]
-
-
-def test_an_unwritten_json_means_no_checkpoint(tmp_path):
-    tensors = {"x": torch.ones(2)}
-    checkpoint.save(tmp_path, tensors, 1, {"seconds": 0.0})
-    checkpoint.save(tmp_path, tensors, 2, {"seconds": 0.0})
-    (tmp_path / "update-00000002.json").unlink()  # as a kill between the two files leaves it
-    found = checkpoint.load(tmp_path)
-    assert found is not None
-    assert found[1]["update"] == 1
-
-
 def test_config_round_trip(tmp_path):
-    from omar.offline.config import resolve
-
-    config = resolve(TrainOptions(out=tmp_path), {"tau": 0.25}, "random")
+    config = resolve(TrainConfig(out=tmp_path, settings={"tau": 0.25}), "random")
     again = RunConfig.from_dict(json.loads(json.dumps(config.to_dict())), tmp_path)
     assert again == config
     assert again.algorithm.tau == 0.25
@@ -234,9 +415,7 @@ def test_config_round_trip(tmp_path):
     [("released", "random", (0.95, 1.0, 0.5)), ("paper", "medium", (0.99, 0.7, 5.0))],
 )
 def test_presets(preset, quality, expected):
-    from omar.offline.config import resolve
-
-    config = resolve(TrainOptions(preset=preset), {}, quality)
+    config = resolve(TrainConfig(preset=preset), quality)
     assert (config.backbone.gamma, config.algorithm.tau, config.algorithm.alpha) == expected
     assert (config.backbone.batch_size, config.backbone.learning_rate, config.backbone.hidden) == (
         1024,
@@ -246,10 +425,15 @@ def test_presets(preset, quality, expected):
 
 
 def test_no_arguments_mean_the_main_job():
-    options, given = parse([])
-    assert given == {}
-    assert (options.task, options.dataset, options.algorithm) == ("simple_spread", "random", "omar")
-    assert (options.seeds, options.updates, options.preset) == (3, 2000, "released")
+    command = parse([])
+    assert isinstance(command, NewRun)
+    config = resolve(command.config, "random")
+    assert (config.options.task, config.options.dataset, config.options.algorithm) == (
+        "simple_spread",
+        "random",
+        "omar",
+    )
+    assert (config.options.seeds, config.updates, config.options.preset) == (3, 6000, "released")
 
 
 def fails(capsys, arguments):
@@ -263,30 +447,37 @@ def fails(capsys, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--task", "chess"],
-            "unknown task 'chess': expected one of simple_spread, simple_tag, simple_world",
-        ),
         (["--dataset", "best"], "unknown dataset 'best'"),
-        (["--algorithm", "ppo"], "unknown algorithm 'ppo': expected one of omar, cql"),
-        (["--preset", "mine"], "unknown preset 'mine': expected one of released, paper"),
+        (["--dataset", "~nosuchuser/x"], "~nosuchuser/x: this machine knows no home folder for it"),
         (["--seeds", "0"], "--seeds must be at least 1, got 0"),
-        (["--updates", "-1"], "--updates must be at least 0, got -1"),
+        (["--updates", "-1"], "--updates must be in [0, 4294967295], got -1"),
+        (["--updates", str(2**64)], "--updates must be in [0, 4294967295], got 18446744073709551616"),
         (["--eval-every", "0"], "--eval-every must be at least 1, got 0"),
         (["--checkpoint-every", "0"], "--checkpoint-every must be at least 1, got 0"),
         (["--eval-episodes", "0"], "--eval-episodes must be at least 1, got 0"),
-        (["--seed", "-3"], "--seed must be at least 0, got -3"),
-        (["--data-seed", "-3"], "--data-seed must be at least 0, got -3"),
-        (["--tau", "2"], "tau must be in [0, 1], got 2"),
-        (["--gamma", "1.5"], "gamma must be in [0, 1), got 1.5"),
-        (["--algorithm", "cql", "--tau", "0.5"], "--tau is no setting of cql"),
+        (["--eval-episodes", str(2**64)], "the worlds of an evaluation need at least"),
+        (["--seed", "-3"], "--seed must be in [0, 18446744073709551615], got -3"),
+        (["--seed", str(2**64)], "--seed must be in [0, 18446744073709551615], got 18446744073709551616"),
+        (["--data-seed", "-3"], "--data-seed must be in [0, 18446744073709551615], got -3"),
+        (["--tau", "2"], "--tau must be in [0, 1], got 2"),
+        (["--gamma", "1.5"], "--gamma must be in [0, 1), got 1.5"),
+        (["--learning_rate=0"], "--learning-rate must be greater than 0, got 0"),
+        (["--learning-rate", "inf"], "--learning-rate must be a finite number, got Infinity"),
+        (["--alpha", "nan"], "--alpha must be a finite number, got NaN"),
+        (["--batch-size", "0"], "--batch-size must be in [1, 16777216], got 0"),
+        (["--hidden", "10000000"], "the networks and minibatches need at least"),
+        (["--hidden", str(2**64)], "lower --hidden, --batch-size or --seeds"),
+        (["--seeds", str(2**64)], "lower --hidden, --batch-size or --seeds"),
+        (["--samples", str(2**64)], "--samples must be in [1, 1024], got 18446744073709551616"),
+        (["--rounds", "0"], "--rounds must be in [1, 48], got 0"),
+        (["--refit", "elite", "--elites", "11"], "--elites must be in [2, 10], got 11"),
+        (["--algorithm", "cql", "--tau", "0.5"], "--tau is an option of omar, not of cql"),
+        (["--algorithm=bc", "--alpha=1"], "--alpha is an option of omar and cql, not of bc"),
         (["--device", "tpu"], "unknown device 'tpu': expected auto, cpu, cuda or cuda:1"),
-        (["--device", "cuda:9"], "--device cuda:9 was asked for, but torch sees no such CUDA device here"),
-        (["--cuda-graph", "yes"], "unknown --cuda-graph 'yes': expected one of auto, on, off"),
-        (
-            ["--cuda-graph", "on", "--device", "cpu"],
-            "--cuda-graph on cannot be had: the device is cpu",
-        ),
+        (["--device", "meta"], "unknown device 'meta': expected auto, cpu, cuda or cuda:1"),
+        (["--device", "cpu:1"], "unknown device 'cpu:1': expected auto, cpu, cuda or cuda:1"),
+        (["--device", "cuda:9"], "--device cuda:9: torch finds no such CUDA device on this machine"),
+        (["--dataset", "a", "b"], "--dataset must name one dataset or one for each of 3 seeds, got 2"),
         (["--resume", "nowhere"], "nowhere is not the folder of a run: it has no config.json"),
         (["--resume", "nowhere", "--tau", "1"], "leave out --tau"),
         (["--resume", "nowhere", "--seeds", "5"], "leave out --seeds"),
@@ -297,6 +488,99 @@ def test_messages(capsys, tmp_path, monkeypatch, arguments, message):
     monkeypatch.setenv("OMAR_HOME", str(tmp_path))
     assert message in fails(capsys, arguments)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "choices"),
+    [
+        ("--task", "chess", "simple_spread', 'simple_tag', 'simple_world"),
+        ("--algorithm", "ppo", "omar', 'cql', 'bc"),
+        ("--preset", "mine", "released', 'paper"),
+        ("--critic", "shared", "independent', 'centralized"),
+        ("--refit", "best", "softmax', 'elite"),
+    ],
+)
+def test_choices(capsys, option, value, choices):
+    with pytest.raises(SystemExit) as exit_:
+        main([option, value])
+    assert exit_.value.code == 2
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert f"invalid choice '{value}' for argument '{option}'. Expected one of ('{choices}')" in said
+
+
+def shown(capsys, *arguments):
+    """Default of every option in the help."""
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--help"])
+    assert exit_.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    found = re.findall(r"(--[a-z-]+) (?:(?!--[a-z]).)*?\(default: ([^)]*)\)", text)
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected", "absent"),
+    [
+        ([], {"algorithm": "omar", "updates": "6000", "tau": "1.0", "gamma": "0.95", "alpha": "0.5"}, []),
+        (
+            ["--algorithm", "cql", "--task=simple_tag", "--dataset", "medium"],
+            {"algorithm": "cql", "task": "simple_tag", "updates": "2000", "alpha": "5.0"},
+            ["tau", "rounds"],
+        ),
+        (
+            ["--task", "simple_world", "--dataset", "medium", "--preset", "paper"],
+            {"updates": "1000", "tau": "0.7", "gamma": "0.99", "preset": "paper"},
+            [],
+        ),
+        (["--algorithm", "bc"], {"updates": "6000", "hidden": "64"}, ["alpha", "tau"]),
+    ],
+)
+def test_help_shows_the_options_of_the_algorithm_with_their_true_defaults(
+    capsys, arguments, expected, absent
+):
+    defaults = shown(capsys, *arguments)
+    assert {name: defaults.get(f"--{name}") for name in expected} == expected
+    assert not [name for name in absent if f"--{name}" in defaults]
+
+
+def test_help_takes_the_quality_of_a_folder(capsys, dataset):
+    assert shown(capsys, "--dataset", str(dataset))["--updates"] == "6000"
+
+
+def test_given_options_are_known():
+    command = parse(["--tau=0.5", "--eval_every", "3", "--updates", "6000", "--dataset", "medium"])
+    assert command.config.settings == {"tau": 0.5}
+    assert command.config.updates == 6000
+    assert resolve(command.config, "medium").algorithm.alpha == 5.0
+
+
+def test_a_run_is_taken_up_with_its_own_settings():
+    assert parse(["--resume", "a"]) == Resumption(Path("a"), None, None)
+    command = parse(["--resume", "a", "--updates", "9", "--dataset", "b", "c"])
+    assert command == Resumption(Path("a"), ("b", "c"), 9)
+
+
+def test_python_settings_are_checked_by_name():
+    with pytest.raises(OmarError, match="bc has no setting 'tau': expected one of gamma, batch_size, "):
+        resolve(TrainConfig(algorithm="bc", settings={"tau": 1.0}), "random")
+    with pytest.raises(OmarError, match=r'gamma must be a finite number, got "0.9"'):
+        resolve(TrainConfig(settings={"gamma": "0.9"}), "random")
+    with pytest.raises(OmarError, match=r"task must be 'simple_spread', .* or 'simple_world', got \"chess\""):
+        TrainConfig(task="chess")
+    with pytest.raises(OmarError, match="algorithm must be 'omar', 'cql' or 'bc', got \"ppo\""):
+        TrainConfig(algorithm="ppo")
+    with pytest.raises(OmarError, match="preset must be 'released' or 'paper', got \"mine\""):
+        TrainConfig(preset="mine")
+    with pytest.raises(OmarError, match="seeds must be an integer, got true"):
+        TrainConfig(seeds=True)
+
+
+def test_a_preset_trains_its_own_number_of_updates(dataset, tmp_path):
+    """`--updates` that is not given is the preset's, 6,000 for random data of simple_spread."""
+    config = parse(["--dataset", str(dataset), "--out", str(tmp_path / "run"), *SMALL]).config
+    result = omar.train(config, stop=lambda: True)
+    assert (result.finished, result.config.updates) == (False, 6000)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["updates"] == 6000
 
 
 def test_message_batch_larger_than_dataset(capsys, dataset, tmp_path):
@@ -331,9 +615,8 @@ def test_message_all_checkpoints_damaged(capsys, dataset, tmp_path):
 def test_message_checkpoint_of_other_settings(capsys, dataset, tmp_path):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 1) == 0
-    config = out / "config.json"
-    config.write_text(config.read_text().replace('"hidden": 8', '"hidden": 9'))
-    assert "is not one of this run's settings" in fails(capsys, ["--resume", out])
+    reseal(out / "config.json", lambda entries: entries["backbone"].update(hidden=9))
+    assert "is not one of these settings" in fails(capsys, ["--resume", out])
 
 
 @pytest.mark.parametrize(
@@ -341,8 +624,9 @@ def test_message_checkpoint_of_other_settings(capsys, dataset, tmp_path):
     [
         ("{", "is damaged: it is not JSON"),
         ("[]", "holds no JSON object"),
-        ("{}", "does not describe a run"),
-        ('{"options": {"speed": 1}}', "does not describe a run"),
+        ("{}", "config.json is damaged or was edited: its checksum does not belong to its contents"),
+        (json.dumps(seal({"kind": "offline"})), "config.json does not describe a run: `options` is missing"),
+        (json.dumps(seal({"kind": "online"})), "is not the folder of an offline training"),
     ],
 )
 def test_message_config_damaged(capsys, tmp_path, text, message):
@@ -350,19 +634,123 @@ def test_message_config_damaged(capsys, tmp_path, text, message):
     assert message in fails(capsys, ["--resume", tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"options": 5}, "config.json: `options` must be a JSON object, got 5"),
+        ({"options": {"speed": 1}}, "config.json: `options.speed` is not a known entry"),
+        ({"options": {"seeds": "2"}}, 'config.json: `options.seeds` must be an integer, got "2"'),
+        ({"options": {"seeds": 0}}, "config.json: `options.seeds` must be at least 1, got 0"),
+        ({"options": {"updates": None}}, "config.json: `options.updates` must be an integer, got null"),
+        ({"options": {"algorithm": "ppo"}}, "`options.algorithm` must be 'omar', 'cql' or 'bc'"),
+        ({"options": {"dataset": []}}, "`options.dataset` must name one dataset or one for each"),
+        ({"backbone": []}, "config.json: `backbone` must be a JSON object, got []"),
+        ({"backbone": {"gamma": True}}, "config.json: `backbone.gamma` must be a finite number, got true"),
+        ({"backbone": {"gamma": 2}}, "config.json: `backbone.gamma` must be in [0, 1), got 2.0"),
+        ({"algorithm": {"tau": 10**400}}, "`algorithm.tau` must be a finite number, got 1000"),
+        ({"datasets": 3}, "`datasets` must be a list"),
+        ({"datasets": [{}]}, "`path` is missing"),
+        ({"algorithm": {"refit": ["elite"]}}, "`algorithm.refit` must be 'softmax' or 'elite'"),
+    ],
+)
+def test_message_config_of_the_wrong_form(capsys, tmp_path, change, message):
+    raw = {**json.loads(json.dumps(resolve(TrainConfig(), "random").to_dict())), "datasets": []}
+    for name, value in change.items():
+        raw[name] = raw[name] | value if isinstance(value, dict) else value
+    (tmp_path / "config.json").write_text(json.dumps(seal({"kind": "offline", **raw})))
+    assert message in fails(capsys, ["--resume", tmp_path])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+CONFIG = resolve(TrainConfig(), "random").to_dict()
+ENTRIES = [(part, name) for part, entries in CONFIG.items() for name in [None, *entries]]
+
+
+@given(entry=st.sampled_from(ENTRIES), value=json_values)
+def test_a_config_with_any_entry_changed_is_read_or_refused_in_one_sentence(entry, value):
+    part, name = entry
+    raw = CONFIG | {part: value if name is None else CONFIG[part] | {name: value}}
+    try:
+        config = RunConfig.from_dict(raw, Path("run"))
+    except OmarError as error:
+        assert str(error).startswith("run/config.json")
+        assert "\n" not in str(error)
+    else:
+        assert RunConfig.from_dict(config.to_dict(), Path("run")) == config
+
+
+@given(entry=st.sampled_from(ENTRIES))
+def test_a_config_without_an_entry_is_refused(entry):
+    part, name = entry
+    raw = {k: dict(v) for k, v in CONFIG.items()}
+    del (raw if name is None else raw[part])[part if name is None else name]
+    with pytest.raises(OmarError, match=f"`{name or part}` is missing|`{part}.{name}` is missing"):
+        RunConfig.from_dict(raw, Path("run"))
+
+
 def test_message_dataset_changed(capsys, dataset, tmp_path):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 1) == 0
-    config = out / "config.json"
-    checksum = json.loads(config.read_text())["datasets"][0]["sha256"]
-    config.write_text(config.read_text().replace(checksum, "0" * 64))
+    reseal(out / "config.json", lambda entries: entries["datasets"][0].update(sha256="0" * 64))
     assert "has another checksum" in fails(capsys, ["--resume", out])
 
 
-def test_message_diverged(capsys, dataset, tmp_path):
-    arguments = ("--updates", 30, "--learning-rate", 1e20)
-    assert train(dataset, tmp_path / "run", *arguments) == 2
-    assert "its training diverged" in capsys.readouterr().err
+def reseal(path, change):
+    """Changes a sealed file and seals it again."""
+    entries = unseal(json.loads(path.read_text()), "the file")
+    change(entries)
+    path.write_bytes(to_json(seal(entries)))
+
+
+@pytest.mark.parametrize("setting", [("--learning-rate", 1e20), ("--alpha", 1e39)])
+def test_a_diverged_training_is_an_error_and_no_result(capsys, dataset, tmp_path, setting):
+    assert train(dataset, tmp_path / "run", "--updates", 30, "--eval-every", 10, *setting) == 2
+    said = capsys.readouterr().err
+    assert re.search(
+        r"the training of seed 0, 1 diverged: at update 10 the loss critic/\w+ is not finite", said
+    )
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert [line["update"] for line in lines(tmp_path / "run")] == [0]
+
+
+def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_that_moves(tmp_path, capsys):
+    silent = make_dataset(tmp_path / "imported", "simple_tag").path
+    assert train(silent, tmp_path / "run", "--task", "simple_tag", "--updates", 0) == 0
+    said = capsys.readouterr().out
+    assert said.count("warning: ") == 1
+    assert f"warning: {silent} does not say which prey moved in it" in said
+    policies = load_policies(tmp_path / "run" / "policy.safetensors")
+    shipped = load_shipped_prey("simple_tag")
+    assert [policy.scale for policy in policies] == [shipped.references] * 2
+    assert [policy.prey.sha256 for policy in policies] == [shipped.sha256] * 2
+    file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
+    chase = ("--task", "simple_tag", "--updates", 0, "--prey", file)
+    assert train(silent, tmp_path / "other", *chase) == 0
+    policies = load_policies(tmp_path / "other" / "policy.safetensors")
+    assert [policy.scale for policy in policies] == [get_task("simple_tag").references] * 2
+
+
+def test_the_policies_beside_a_checkpoint_are_its_networks(dataset, tmp_path):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--updates", 7, "--checkpoint-every", 3) == 0
+    policies = load_policies(out / "policy.safetensors")
+    tensors = weights(out)
+    found = Dataset.open(dataset)
+    for s, policy in enumerate(policies):
+        rows = slice(3 * s, 3 * s + 3)
+        mean, std = tensors["actor.input_mean"][rows], tensors["actor.input_std"][rows]
+        np.testing.assert_array_equal(mean, found.statistics("observations")[0])
+        first = tensors["actor.weights.0"][rows]
+        torch.testing.assert_close(policy.weights[0], first / std[:, :, None])
+        shift = torch.einsum("no,noh->nh", mean, policy.weights[0])
+        bias = tensors["actor.biases.0"][rows] - shift
+        torch.testing.assert_close(policy.biases[0], bias, rtol=1e-5, atol=1e-5)
+        assert torch.equal(policy.weights[1], tensors["actor.weights.1"][rows])
+        assert (policy.source["update"], policy.source["dataset"]) == ("7", found.manifest.sha256)
 
 
 def test_a_prey_of_the_authors_is_chased_and_scored_with_the_papers_references(tmp_path, monkeypatch, capsys):

@@ -1,10 +1,12 @@
 #pragma once
-/// Picks the variant of a kernel function that was compiled for cpu_level().
+/// Picks the variant of a kernel function that was compiled for cpu_level(): OMAR_FOR_CPU and OMAR_FOR_CPU_BF16.
 
 #include <omar/core/cpu_level.h>
 
 #include <algorithm>
 #include <cstddef>
+
+#include "core/levels.h"
 
 namespace omar {
 
@@ -16,14 +18,3 @@ Function* variant_for_cpu(Function* base, Functions*... higher) {
 }
 
 }  // namespace omar
-
-/// Pointer to `function` of namespace base, avx2 or avx512 (also for the levels above) below the current one, as
-/// omar_add_kernels compiles them. OMAR_FOR_CPU_BF16: of namespaces bf16 and amx, too (omar_add_kernels(... BF16 ...)).
-#if defined(__x86_64__) && defined(__GNUC__)
-#define OMAR_FOR_CPU(function) ::omar::variant_for_cpu(&base::function, &avx2::function, &avx512::function)
-#define OMAR_FOR_CPU_BF16(function) \
-  ::omar::variant_for_cpu(&base::function, &avx2::function, &avx512::function, &bf16::function, &amx::function)
-#else
-#define OMAR_FOR_CPU_BF16(function) OMAR_FOR_CPU(function)
-#define OMAR_FOR_CPU(function) ::omar::variant_for_cpu(&base::function)
-#endif

@@ -5,13 +5,14 @@
 #include <omar/particle/particle_env.h>
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/DeviceGuard.h>
 
+#include <mutex>
 #include <string_view>
 #include <vector>
 
+#include "core/allocate.h"
 #include "core/cuda_stream.h"
 #include "particle/kernels.h"
 
@@ -23,12 +24,13 @@ inline constexpr int64_t kGrain = 32;
 struct ParticleEnv::Impl {
   ParticleEnvOptions options;
   const Kernels* kernels;
-  cuda::Which which;
+  cuda::ScenarioId scenario_id;
   std::vector<int64_t> obs_sizes;
-  at::Tensor state;     ///< [blocks, fields, kBlock], see world.h
-  at::Tensor steps;     ///< [blocks * kBlock], int32
-  at::Tensor episodes;  ///< [blocks * kBlock], int32 used as uint32
+  at::Tensor state;     ///< [blocks, fields, kBlockWorlds], see world.h
+  at::Tensor steps;     ///< [blocks * kBlockWorlds], int32
+  at::Tensor episodes;  ///< [blocks * kBlockWorlds], int32 used as uint32
   WorldArgs args;
+  std::mutex mutex;       ///< held by every call that reads or writes the state
   bool untouched = true;  ///< nothing happened since the seed was set: the next reset() keeps episode 0
 
   explicit Impl(const ParticleEnvOptions& o);
@@ -37,7 +39,7 @@ struct ParticleEnv::Impl {
   void run(Cpu cpu, Cuda on_cuda, const WorldArgs& call) const {
     if (options.device.is_cuda()) {
       const c10::DeviceGuard guard(state.device());
-      on_cuda(which, call, current_cuda_stream(state.device()));
+      on_cuda(scenario_id, call, current_cuda_stream(state.device()));
       return;
     }
     at::parallel_for(0, num_blocks(options.num_envs), kGrain,
@@ -45,10 +47,26 @@ struct ParticleEnv::Impl {
   }
 
   at::Tensor empty(c10::IntArrayRef sizes, at::ScalarType dtype) const {
-    return at::empty(sizes, at::TensorOptions().dtype(dtype).device(options.device));
+    return allocate("ParticleEnv", "outputs", sizes, at::TensorOptions().dtype(dtype).device(options.device));
   }
   at::Tensor empty_observations() const {
     return empty({options.num_envs, kernels->info.agents, kernels->info.max_obs_size}, options.dtype);
+  }
+
+  /// The numbers are finite and at most `limit` in magnitude. A GPU is waited for.
+  void check_within(std::string_view op, std::string_view name, const at::Tensor& tensor, double limit) const {
+    const bool within = tensor.is_cpu() ? kernels->all_within(tensor.const_data_ptr(), tensor.numel(), limit)
+                                        : tensor.abs().le(limit).all().item<bool>();
+    TORCH_CHECK_VALUE(within, "[", op, "] `", name, "` must be finite and at most ", limit,
+                      " in magnitude, but holds other values; the state is unchanged");
+  }
+
+  at::Tensor observe() {
+    at::Tensor observations = empty_observations();
+    WorldArgs call = args;
+    call.observations = observations.data_ptr();
+    run(kernels->observe, cuda::observe, call);
+    return observations;
   }
 
   /// Fields [begin, begin + 2n) of the state as [E, n, 2]: a copy.
@@ -61,9 +79,9 @@ struct ParticleEnv::Impl {
   }
   void set_points(int64_t begin, const at::Tensor& from) const {
     const int64_t n = from.size(1);
-    at::Tensor padded = at::zeros({state.size(0) * kBlock, 2 * n}, state.options());
+    at::Tensor padded = at::zeros({state.size(0) * kBlockWorlds, 2 * n}, state.options());
     padded.narrow(0, 0, options.num_envs).copy_(from.reshape({options.num_envs, 2 * n}));
-    state.narrow(1, begin, 2 * n).copy_(padded.view({state.size(0), kBlock, 2 * n}).permute({0, 2, 1}));
+    state.narrow(1, begin, 2 * n).copy_(padded.view({state.size(0), kBlockWorlds, 2 * n}).permute({0, 2, 1}));
   }
 
   /// `tensor` is [E, sizes...] of the environment's dtype and device.

@@ -1,13 +1,13 @@
 #pragma once
 /// The kernels behind ParticleEnv. All assume valid arguments.
 
-#include <omar/particle/world.h>
-
 #include <cstdint>
+
+#include "particle/world_args.h"
 
 namespace omar::particle {
 
-/// CPU kernels of one scenario and dtype. Ranges are blocks of kBlock worlds.
+/// CPU kernels of one scenario and dtype. Ranges are blocks of kBlockWorlds worlds.
 struct Kernels {
   ScenarioInfo info;
   bool single;  ///< float32, else float64
@@ -18,8 +18,8 @@ struct Kernels {
   void (*start)(const WorldArgs& args, std::int64_t begin, std::int64_t end);
   /// Observations of the current state.
   void (*observe)(const WorldArgs& args, std::int64_t begin, std::int64_t end);
-  /// Are `count` numbers all finite?
-  bool (*all_finite)(const void* numbers, std::int64_t count);
+  /// Are `count` numbers all finite and at most `limit` in magnitude?
+  bool (*all_within)(const void* numbers, std::int64_t count, double limit);
 };
 
 struct KernelTable {
@@ -41,15 +41,15 @@ KernelTable kernels();
 /// CUDA kernels: one thread per world, on `stream` (a cudaStream_t). `scenario` is a line of scenarios.def.
 namespace cuda {
 /// A line of scenarios.def and the dtype.
-struct Which {
-  int scenario;
+struct ScenarioId {
+  int line;
   bool single;
 };
 /// Does nothing where this build has CUDA kernels. \throws c10::ValueError where it has none
 void require();
-void step(Which which, const WorldArgs& args, void* stream);
-void start(Which which, const WorldArgs& args, void* stream);
-void observe(Which which, const WorldArgs& args, void* stream);
+void step(ScenarioId scenario, const WorldArgs& args, void* stream);
+void start(ScenarioId scenario, const WorldArgs& args, void* stream);
+void observe(ScenarioId scenario, const WorldArgs& args, void* stream);
 }  // namespace cuda
 
 }  // namespace omar::particle

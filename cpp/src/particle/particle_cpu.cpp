@@ -1,8 +1,12 @@
 /// CPU kernels of the particle worlds: W worlds side by side in vector registers. Compiled once per instruction level.
 
+#include <bit>
+#include <limits>
+
 #include "core/vector_bytes.h"
 #include "particle/kernels.h"
 #include "particle/scenarios/scenarios.h"
+#include "particle/step_world.h"
 #include "particle/transpose.h"
 
 namespace omar::particle::OMAR_LEVEL {
@@ -15,7 +19,7 @@ struct Group {
   using V = Pack<T, width>;
   static constexpr int row = S::agents * S::max_obs;
 
-  T* state;  ///< field f at state[f * kBlock]
+  T* state;  ///< field f at state[f * kBlockWorlds]
   std::int32_t* steps;
   std::uint32_t* episodes;
   std::uint32_t world;  ///< index of the first world
@@ -46,54 +50,47 @@ OMAR_INLINE void store_observations(const World<S, typename Group<S, T>::V>& w, 
   store_rows<G::row>(columns, rows, G::row);
 }
 
-/// Worlds at the end of their episode: their last observations go out, and a new episode starts in each.
+/// Last observations of the worlds at the end of their episode.
 template <class S, class T>
-__attribute__((noinline)) void restart(const Group<S, T>& g, const WorldArgs& args,
-                                       World<S, typename Group<S, T>::V>& w) {
+__attribute__((noinline)) void store_final_observations(const Group<S, T>& g,
+                                                        const World<S, typename Group<S, T>::V>& w) {
   using G = Group<S, T>;
   T rows[G::width * G::row];
   store_observations<S, T>(w, rows);
-  T lanes[G::width];
   for (int i = 0; i < G::width; ++i) {
-    const bool ends = g.steps[i] >= kEpisodeLength;
-    lanes[i] = static_cast<T>(ends);
-    if (!ends) continue;
+    if (!ends(g.steps[i])) continue;
     std::memcpy(g.final_observations + i * G::row, rows + i * G::row, sizeof(T) * G::row);
-    g.steps[i] = 0;
-    g.episodes[i] += 1;
   }
-  const auto fresh = start<S, typename G::V>(args.seed, g.world, g.episodes);
-  const auto ends = G::V::load(lanes) > typename G::V(T(0));
-  replace(w, fresh, ends);
-  store_world(w, g.state);
 }
+
+/// A step into the tensors of a group.
+template <class S, class T>
+struct GroupSink {
+  using V = typename Group<S, T>::V;
+  const Group<S, T>& g;
+
+  OMAR_INLINE void rewards(const V* rewards) const { store_rows<S::agents>(rewards, g.rewards, S::agents); }
+  OMAR_INLINE void truncated(int lane, bool over) const { g.truncated[lane] = over; }
+  OMAR_INLINE void before_reset(const World<S, V>& w, bool any_end) const {
+    if (any_end) store_final_observations<S, T>(g, w);
+  }
+  OMAR_INLINE void after_reset(const World<S, V>& w, bool any_end) const {
+    if (any_end) {
+      store_world(w, g.state);
+    } else {
+      store_agents(w, g.state);
+    }
+    store_observations<S, T>(w, g.observations);
+  }
+};
 
 template <class S, class T>
 OMAR_INLINE void step_group(const Group<S, T>& g, const WorldArgs& args) {
-  using G = Group<S, T>;
-  using V = typename G::V;
+  using V = typename Group<S, T>::V;
   World<S, V> w = load_world<S, V>(g.state);
   V u[2 * S::agents];
   load_columns<2 * S::agents>(g.actions, 2 * S::agents, u);
-  advance(w, u);
-
-  V rewards[S::agents];
-  S::rewards(w, args.reward, rewards);
-  store_rows<S::agents>(rewards, g.rewards, S::agents);
-
-  bool any_ends = false;
-  for (int i = 0; i < G::width; ++i) {
-    g.steps[i] += 1;
-    const bool ends = g.steps[i] >= kEpisodeLength;
-    g.truncated[i] = ends;
-    any_ends |= ends;
-  }
-  if (any_ends) {
-    restart<S, T>(g, args, w);
-  } else {
-    store_agents(w, g.state);
-  }
-  store_observations<S, T>(w, g.observations);
+  step_world(w, u, args.reward, Clock{g.steps, g.episodes, args.seed, g.world}, GroupSink<S, T>{g});
 }
 
 /// Runs `body(group)` on every group of the blocks. The last group may hold fewer worlds than lanes: then it
@@ -101,8 +98,8 @@ OMAR_INLINE void step_group(const Group<S, T>& g, const WorldArgs& args) {
 template <class S, class T, class Body>
 OMAR_INLINE void for_groups(const WorldArgs& args, std::int64_t begin, std::int64_t end, Body&& body) {
   using G = Group<S, T>;
-  const std::int64_t last = end * kBlock < args.num_envs ? end * kBlock : args.num_envs;
-  std::int64_t first = begin * kBlock;
+  const std::int64_t last = end * kBlockWorlds < args.num_envs ? end * kBlockWorlds : args.num_envs;
+  std::int64_t first = begin * kBlockWorlds;
   for (; first + G::width <= last; first += G::width) body(G(args, first));
   if (first >= last) return;
 
@@ -151,21 +148,32 @@ void observe_blocks(const WorldArgs& args, std::int64_t begin, std::int64_t end)
   });
 }
 
-/// x * 0 is 0 for finite numbers and NaN for the others.
+/// Compares bits: the magnitudes of floating-point numbers are ordered as integers, infinity and NaN above all others.
 template <class T>
-bool all_finite(const void* numbers, std::int64_t count) {
+bool all_within(const void* numbers, std::int64_t count, double limit) {
   using V = Pack<T, kVectorBytes / static_cast<int>(sizeof(T))>;
+  using Bits = typename V::Bits;
+  using BitVector = typename V::BitVector;
+  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();
   const T* x = static_cast<const T*>(numbers);
-  V sums[4] = {V(T(0)), V(T(0)), V(T(0)), V(T(0))};
+  const T most = static_cast<T>(limit);
+  BitVector largest[4] = {};
   std::int64_t i = 0;
   for (; i + 4 * V::width <= count; i += 4 * V::width) {
-    for (int j = 0; j < 4; ++j) sums[j] += V::load(x + i + j * V::width) * V(T(0));
+    for (int j = 0; j < 4; ++j) {
+      const BitVector bits = (BitVector)V::load(x + i + j * V::width).v & kMagnitude;
+      largest[j] = bits > largest[j] ? bits : largest[j];
+    }
   }
-  const V sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  T rest = T(0);
-  for (int lane = 0; lane < V::width; ++lane) rest += sum[lane];
-  for (; i < count; ++i) rest += x[i] * T(0);
-  return rest == T(0);
+  Bits top = 0;
+  for (const BitVector& bits : largest) {
+    for (int lane = 0; lane < V::width; ++lane) top = bits[lane] > top ? bits[lane] : top;
+  }
+  for (; i < count; ++i) {
+    const Bits bits = std::bit_cast<Bits>(x[i]) & kMagnitude;
+    top = bits > top ? bits : top;
+  }
+  return top <= std::bit_cast<Bits>(most);
 }
 
 template <class S>
@@ -185,7 +193,7 @@ constexpr Kernels make_kernels() {
           step_blocks<S, T>,
           start_blocks<S, T>,
           observe_blocks<S, T>,
-          all_finite<T>};
+          all_within<T>};
 }
 
 constexpr Kernels kKernels[] = {

@@ -5,6 +5,7 @@
 #include "core/cuda_launch.h"
 #include "particle/kernels.h"
 #include "particle/scenarios/scenarios.h"
+#include "particle/step_world.h"
 
 namespace omar::particle {
 
@@ -33,32 +34,42 @@ __global__ void observe_kernel(WorldArgs args) {
   observe_all(load_world<S, T>(fields_of<S, T>(args.state, world)), static_cast<T*>(args.observations) + world * row);
 }
 
+/// A step into the tensors' rows of one world.
+template <class S, class T>
+struct WorldSink {
+  static constexpr int row = S::agents * S::max_obs;
+  const WorldArgs& args;
+  std::int64_t world;
+
+  __device__ void rewards(const T* rewards) const {
+    T* const out = static_cast<T*>(args.rewards) + world * S::agents;
+    for (int i = 0; i < S::agents; ++i) out[i] = rewards[i];
+  }
+  __device__ void truncated(int, bool over) const { args.truncated[world] = over; }
+  __device__ void before_reset(const World<S, T>& w, bool over) const {
+    if (over) observe_all(w, static_cast<T*>(args.final_observations) + world * row);
+  }
+  __device__ void after_reset(const World<S, T>& w, bool over) const {
+    T* const field = fields_of<S, T>(args.state, world);
+    if (over) {
+      store_world(w, field);
+    } else {
+      store_agents(w, field);
+    }
+    observe_all(w, static_cast<T*>(args.observations) + world * row);
+  }
+};
+
 template <class S, class T>
 __global__ void step_kernel(WorldArgs args) {
   const std::int64_t world = this_world();
   if (world >= args.num_envs) return;
-  constexpr int row = S::agents * S::max_obs;
-  T* const field = fields_of<S, T>(args.state, world);
-  World<S, T> w = load_world<S, T>(field);
+  World<S, T> w = load_world<S, T>(fields_of<S, T>(args.state, world));
   T u[2 * S::agents];
   const T* const actions = static_cast<const T*>(args.actions) + world * (2 * S::agents);
   for (int i = 0; i < 2 * S::agents; ++i) u[i] = actions[i];
-  advance(w, u);
-  S::rewards(w, args.reward, static_cast<T*>(args.rewards) + world * S::agents);
-
-  const std::int32_t steps = args.steps[world] + 1;
-  const bool ends = steps >= kEpisodeLength;
-  args.truncated[world] = ends;
-  args.steps[world] = ends ? 0 : steps;
-  if (ends) {
-    observe_all(w, static_cast<T*>(args.final_observations) + world * row);
-    args.episodes[world] += 1;
-    w = start<S, T>(args.seed, static_cast<std::uint32_t>(world), args.episodes + world);
-    store_world(w, field);
-  } else {
-    store_agents(w, field);
-  }
-  observe_all(w, static_cast<T*>(args.observations) + world * row);
+  const Clock clock{args.steps + world, args.episodes + world, args.seed, static_cast<std::uint32_t>(world)};
+  step_world(w, u, args.reward, clock, WorldSink<S, T>{args, world});
 }
 
 using Kernel = void (*)(WorldArgs);
@@ -96,14 +107,14 @@ void launch(Kernel kernel, const WorldArgs& args, void* stream) {
 
 namespace cuda {
 void require() {}
-void step(Which which, const WorldArgs& args, void* stream) {
-  launch(find(which.scenario).step[which.single ? 0 : 1], args, stream);
+void step(ScenarioId scenario, const WorldArgs& args, void* stream) {
+  launch(find(scenario.line).step[scenario.single ? 0 : 1], args, stream);
 }
-void start(Which which, const WorldArgs& args, void* stream) {
-  launch(find(which.scenario).start[which.single ? 0 : 1], args, stream);
+void start(ScenarioId scenario, const WorldArgs& args, void* stream) {
+  launch(find(scenario.line).start[scenario.single ? 0 : 1], args, stream);
 }
-void observe(Which which, const WorldArgs& args, void* stream) {
-  launch(find(which.scenario).observe[which.single ? 0 : 1], args, stream);
+void observe(ScenarioId scenario, const WorldArgs& args, void* stream) {
+  launch(find(scenario.line).observe[scenario.single ? 0 : 1], args, stream);
 }
 }  // namespace cuda
 

@@ -1,5 +1,4 @@
 #include <ATen/Context.h>
-#include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -52,7 +51,7 @@ std::vector<std::string> scenario_names() {
 ParticleEnv::Impl::Impl(const ParticleEnvOptions& o) : options(o) {
   const KernelTable all = OMAR_FOR_CPU(kernels)();
   kernels = find_kernels(o, all);
-  which = {static_cast<int>((kernels - all.begin) / 2), kernels->single};
+  scenario_id = {static_cast<int>((kernels - all.begin) / 2), kernels->single};
   if (o.device.is_cuda()) {
     cuda::require();
     TORCH_CHECK_VALUE(at::hasCUDA(), "[ParticleEnv] device ", o.device, " is not available: torch has no CUDA here");
@@ -61,9 +60,9 @@ ParticleEnv::Impl::Impl(const ParticleEnvOptions& o) : options(o) {
   obs_sizes.assign(info.obs_sizes, info.obs_sizes + info.agents);
   const int64_t blocks = num_blocks(o.num_envs);
   const auto numbers = at::TensorOptions().dtype(o.dtype).device(o.device);
-  state = at::zeros({blocks, info.fields(), kBlock}, numbers);
-  steps = at::zeros({blocks * kBlock}, numbers.dtype(at::kInt));
-  episodes = at::zeros({blocks * kBlock}, numbers.dtype(at::kInt));
+  state = at::zeros({blocks, info.fields(), kBlockWorlds}, numbers);
+  steps = at::zeros({blocks * kBlockWorlds}, numbers.dtype(at::kInt));
+  episodes = at::zeros({blocks * kBlockWorlds}, numbers.dtype(at::kInt));
   options.device = state.device();  // "cuda" becomes "cuda:0"
   args.state = state.data_ptr();
   args.steps = steps.data_ptr<int32_t>();
@@ -90,6 +89,7 @@ const std::vector<int64_t>& ParticleEnv::obs_sizes() const { return impl_->obs_s
 
 at::Tensor ParticleEnv::reset(std::optional<std::uint64_t> seed) {
   Impl& m = *impl_;
+  const std::lock_guard lock(m.mutex);
   if (seed) {
     m.options.seed = *seed;
     m.args.seed = *seed;
@@ -99,7 +99,7 @@ at::Tensor ParticleEnv::reset(std::optional<std::uint64_t> seed) {
   }
   m.untouched = false;
   m.run(m.kernels->start, cuda::start, m.args);
-  return observe();
+  return m.observe();
 }
 
 Step ParticleEnv::make_step() const {
@@ -126,10 +126,9 @@ void ParticleEnv::step_into(const at::Tensor& actions, Step& out) {
   m.check_output("truncated", out.truncated, {e}, "[E]", at::kBool);
   m.check_output("final_observations", out.final_observations, {e, a, o}, "[E, A, max obs size]", m.options.dtype);
 
-  const at::Tensor input = actions.contiguous();
-  TORCH_CHECK_VALUE(m.options.device.is_cuda() || m.kernels->all_finite(input.const_data_ptr(), input.numel()),
-                    "[ParticleEnv.step] `actions` must be finite, but holds NaN or infinite values; the state is "
-                    "unchanged");
+  const at::Tensor input = actions.contiguous().resolve_neg();
+  m.check_within("ParticleEnv.step", "actions", input, kMostAction);
+  const std::lock_guard lock(m.mutex);
   WorldArgs call = m.args;
   call.actions = input.const_data_ptr();
   call.observations = out.observations.data_ptr();
@@ -141,17 +140,14 @@ void ParticleEnv::step_into(const at::Tensor& actions, Step& out) {
 }
 
 at::Tensor ParticleEnv::observe() const {
-  const Impl& m = *impl_;
-  at::Tensor observations = m.empty_observations();
-  WorldArgs call = m.args;
-  call.observations = observations.data_ptr();
-  m.run(m.kernels->observe, cuda::observe, call);
-  return observations;
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->observe();
 }
 
 State ParticleEnv::state() const {
-  const Impl& m = *impl_;
+  Impl& m = *impl_;
   const ScenarioInfo& info = m.kernels->info;
+  const std::lock_guard lock(m.mutex);
   return {m.points(0, info.agents), m.points(2 * info.agents, info.agents), m.points(4 * info.agents, info.landmarks),
           m.steps.narrow(0, 0, m.options.num_envs).to(at::kLong)};
 }
@@ -163,8 +159,7 @@ void ParticleEnv::set_state(const at::Tensor& positions, const at::Tensor& veloc
   const int64_t e = m.options.num_envs;
   const auto check_points = [&](std::string_view name, const at::Tensor& tensor, int64_t n, std::string_view letters) {
     m.check_input("ParticleEnv.set_state", name, tensor, {e, n, 2}, letters);
-    TORCH_CHECK_VALUE(at::isfinite(tensor).all().item<bool>(), "[ParticleEnv.set_state] `", name,
-                      "` must be finite, but holds NaN or infinite values; the state is unchanged");
+    m.check_within("ParticleEnv.set_state", name, tensor.contiguous().resolve_neg(), kMostState);
   };
   check_points("positions", positions, info.agents, "[E, A, 2]");
   check_points("velocities", velocities, info.agents, "[E, A, 2]");
@@ -178,6 +173,7 @@ void ParticleEnv::set_state(const at::Tensor& positions, const at::Tensor& veloc
     TORCH_CHECK_VALUE(least >= 0 && most < kEpisodeLength, "[ParticleEnv.set_state] `steps` must be 0..",
                       kEpisodeLength - 1, ", got values from ", least, " to ", most);
   }
+  const std::lock_guard lock(m.mutex);
   m.set_points(0, positions);
   m.set_points(2 * info.agents, velocities);
   m.set_points(4 * info.agents, landmarks);

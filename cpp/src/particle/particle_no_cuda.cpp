@@ -10,8 +10,8 @@ constexpr const char* kMessage = "[particle] this build of omar has no CUDA kern
 }  // namespace
 
 void require() { TORCH_CHECK_VALUE(false, kMessage); }
-void step(Which, const WorldArgs&, void*) { require(); }
-void start(Which, const WorldArgs&, void*) { require(); }
-void observe(Which, const WorldArgs&, void*) { require(); }
+void step(ScenarioId, const WorldArgs&, void*) { require(); }
+void start(ScenarioId, const WorldArgs&, void*) { require(); }
+void observe(ScenarioId, const WorldArgs&, void*) { require(); }
 
 }  // namespace omar::particle::cuda

@@ -5,7 +5,8 @@
 #include <omar/core/host_device.h>
 #include <omar/core/pack.h>
 #include <omar/core/rng.h>
-#include <omar/particle/world.h>
+
+#include "particle/world_args.h"
 
 // Loops over agents and landmarks are unrolled up to 5 (larger worlds stay loops, or they compile for ever); the
 // coefficients of a polynomial always.
@@ -59,11 +60,11 @@ struct World {
   V lx[S::landmarks], ly[S::landmarks];
 };
 
-/// First field of world `world`; field f is at [f * kBlock]. See world.h.
+/// First field of world `world`; field f is at [f * kBlockWorlds]. See world.h.
 template <class S, class T>
 OMAR_HD OMAR_INLINE T* fields_of(void* state, std::int64_t world) {
   constexpr int fields = 4 * S::agents + 2 * S::landmarks;
-  return static_cast<T*>(state) + world / kBlock * (fields * kBlock) + world % kBlock;
+  return static_cast<T*>(state) + world / kBlockWorlds * (fields * kBlockWorlds) + world % kBlockWorlds;
 }
 
 template <class S, class V>
@@ -71,15 +72,15 @@ OMAR_HD OMAR_INLINE World<S, V> load_world(const Scalar<V>* field) {
   World<S, V> w;
   OMAR_UNROLL
   for (int i = 0; i < S::agents; ++i) {
-    w.x[i] = load<V>(field + (2 * i) * kBlock);
-    w.y[i] = load<V>(field + (2 * i + 1) * kBlock);
-    w.vx[i] = load<V>(field + (2 * (S::agents + i)) * kBlock);
-    w.vy[i] = load<V>(field + (2 * (S::agents + i) + 1) * kBlock);
+    w.x[i] = load<V>(field + (2 * i) * kBlockWorlds);
+    w.y[i] = load<V>(field + (2 * i + 1) * kBlockWorlds);
+    w.vx[i] = load<V>(field + (2 * (S::agents + i)) * kBlockWorlds);
+    w.vy[i] = load<V>(field + (2 * (S::agents + i) + 1) * kBlockWorlds);
   }
   OMAR_UNROLL
   for (int l = 0; l < S::landmarks; ++l) {
-    w.lx[l] = load<V>(field + (4 * S::agents + 2 * l) * kBlock);
-    w.ly[l] = load<V>(field + (4 * S::agents + 2 * l + 1) * kBlock);
+    w.lx[l] = load<V>(field + (4 * S::agents + 2 * l) * kBlockWorlds);
+    w.ly[l] = load<V>(field + (4 * S::agents + 2 * l + 1) * kBlockWorlds);
   }
   return w;
 }
@@ -88,10 +89,10 @@ template <class S, class V>
 OMAR_HD OMAR_INLINE void store_agents(const World<S, V>& w, Scalar<V>* field) {
   OMAR_UNROLL
   for (int i = 0; i < S::agents; ++i) {
-    store(w.x[i], field + (2 * i) * kBlock);
-    store(w.y[i], field + (2 * i + 1) * kBlock);
-    store(w.vx[i], field + (2 * (S::agents + i)) * kBlock);
-    store(w.vy[i], field + (2 * (S::agents + i) + 1) * kBlock);
+    store(w.x[i], field + (2 * i) * kBlockWorlds);
+    store(w.y[i], field + (2 * i + 1) * kBlockWorlds);
+    store(w.vx[i], field + (2 * (S::agents + i)) * kBlockWorlds);
+    store(w.vy[i], field + (2 * (S::agents + i) + 1) * kBlockWorlds);
   }
 }
 
@@ -100,8 +101,8 @@ OMAR_HD OMAR_INLINE void store_world(const World<S, V>& w, Scalar<V>* field) {
   store_agents(w, field);
   OMAR_UNROLL
   for (int l = 0; l < S::landmarks; ++l) {
-    store(w.lx[l], field + (4 * S::agents + 2 * l) * kBlock);
-    store(w.ly[l], field + (4 * S::agents + 2 * l + 1) * kBlock);
+    store(w.lx[l], field + (4 * S::agents + 2 * l) * kBlockWorlds);
+    store(w.ly[l], field + (4 * S::agents + 2 * l + 1) * kBlockWorlds);
   }
 }
 

@@ -11,7 +11,7 @@ namespace omar::particle::OMAR_LEVEL {
 namespace {
 
 constexpr int W = kVectorBytes / 4;
-constexpr int G = kBlock / W;  ///< vectors per block
+constexpr int G = kBlockWorlds / W;  ///< vectors per block
 using V = Pack<float, W>;
 /// Outputs at a time: with 32 registers 16 sums, which divide the usual widths; with 16 of them about 12.
 constexpr int kTile = G == 1 ? 16 : (12 / G > 1 ? 12 / G : 2);
@@ -79,7 +79,7 @@ void forward(const ForwardArgs& args) {
     widest = widest > args.policy.layers[l].out ? widest : args.policy.layers[l].out;
   }
   for (int l = 0; l + 1 < args.policy.count; ++l) {
-    const Columns hidden{scratch + (l % 2) * widest * kBlock, static_cast<std::int64_t>(widest) * W};
+    const Columns hidden{scratch + (l % 2) * widest * kBlockWorlds, static_cast<std::int64_t>(widest) * W};
     run_layer<true>(args.policy.layers[l], x, group, hidden);
     x = hidden.data;
     group = hidden.group;

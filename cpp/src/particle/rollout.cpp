@@ -13,6 +13,7 @@ namespace omar::particle {
 namespace {
 
 constexpr std::string_view kOp = "rollout";
+constexpr int64_t kSteps = int64_t{1} << 32;  ///< values of the counter of steps
 
 /// A float32 CPU copy of every layer of a policy, one row of layers per member.
 struct Layers {
@@ -81,7 +82,7 @@ Transitions make_transitions(const ParticleEnv& env, int64_t steps) {
   const int64_t e = env.num_envs();
   const int64_t a = env.num_agents();
   const int64_t o = *std::max_element(env.obs_sizes().begin(), env.obs_sizes().end());
-  const auto empty = [](std::vector<int64_t> sizes) { return at::empty(sizes, at::TensorOptions().dtype(at::kFloat)); };
+  const auto empty = [](std::vector<int64_t> sizes) { return allocate(kOp, "transitions", sizes, at::kFloat); };
   return {empty({e, steps, a, o}), empty({e, steps, a, kActionSize}), empty({e, steps, a}), empty({e, steps, a, o})};
 }
 
@@ -93,7 +94,11 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
                     m.options.device);
   TORCH_CHECK_VALUE(m.options.dtype == at::kFloat, "[", kOp, "] needs a float32 environment, got ", m.options.dtype);
   check::at_least(kOp, "steps", options.steps, 1);
-  check::at_least(kOp, "first_step", options.first_step, 0);
+  TORCH_CHECK_VALUE(options.first_step >= 0 && options.first_step < kSteps, "[", kOp,
+                    "] `first_step` must be in 0..2^32-1, got ", options.first_step);
+  TORCH_CHECK_VALUE(options.steps <= kSteps - options.first_step, "[", kOp,
+                    "] `first_step` and the steps after it must be in 0..2^32-1, got ", options.first_step, " and ",
+                    options.steps, " steps");
   TORCH_CHECK_VALUE(std::isfinite(options.noise) && options.noise >= 0.0, "[", kOp,
                     "] `noise` must be finite and at least 0, got ", options.noise);
   TORCH_CHECK_VALUE(!options.prey || info.agents > info.learners, "[", kOp, "] `prey` given, but ", info.name,
@@ -125,9 +130,10 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
   args.out = read_columns(out, e, t, args.apart ? info.learners : info.agents, info.max_obs_size);
   if (args.apart) args.prey = read_columns(*prey_out, e, t, info.agents - info.learners, m.obs_sizes.back());
   args.forward = OMAR_FOR_CPU(policy_forward)();
-  const Rollout run = OMAR_FOR_CPU(rollout)(m.which.scenario);
+  const Rollout run = OMAR_FOR_CPU(rollout)(m.scenario_id.line);
+  const std::lock_guard lock(m.mutex);
   m.untouched = false;
-  const int64_t scratch_size = 2 * std::max<int64_t>({learners.widest, prey.widest, 1}) * kBlock;
+  const int64_t scratch_size = 2 * std::max<int64_t>({learners.widest, prey.widest, 1}) * kBlockWorlds;
   at::parallel_for(0, num_blocks(e), 1, [&](int64_t begin, int64_t end) {
     const at::Tensor scratch = at::empty({scratch_size}, at::TensorOptions().dtype(at::kFloat));
     run(m.args, args, begin, end, scratch.data_ptr<float>());

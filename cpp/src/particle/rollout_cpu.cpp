@@ -5,21 +5,22 @@
 #include "core/word_lanes.h"
 #include "particle/rollout_kernels.h"
 #include "particle/scenarios/scenarios.h"
+#include "particle/step_world.h"
 #include "particle/transpose.h"
 
 namespace omar::particle::OMAR_LEVEL {
 namespace {
 
 constexpr int W = kVectorBytes / 4;
-constexpr int G = kBlock / W;  ///< vectors per block
+constexpr int G = kBlockWorlds / W;  ///< vectors per block
 using V = Pack<float, W>;
 
 /// Four random words per world of a block.
 struct Words {
-  std::uint32_t w[4][kBlock];
+  std::uint32_t w[4][kBlockWorlds];
 
   OMAR_INLINE Words(std::uint64_t seed, Stream stream, std::uint32_t world, std::uint32_t step, std::uint32_t draw) {
-    for (int i = 0; i < kBlock; i += WordLanes::width) {
+    for (int i = 0; i < kBlockWorlds; i += WordLanes::width) {
       const rng::BlockOf<WordLanes> counter{WordLanes(draw), WordLanes(step),
                                             WordLanes::from(world + static_cast<std::uint32_t>(i)),
                                             WordLanes(static_cast<std::uint32_t>(stream))};
@@ -32,30 +33,30 @@ struct Words {
   }
 };
 
-/// Actions of two agents: number k of world i is at [k * kBlock + i].
+/// Actions of two agents: number k of world i is at [k * kBlockWorlds + i].
 struct Actions {
-  float v[2 * kActionSize * kBlock];
+  float v[2 * kActionSize * kBlockWorlds];
 };
 
 /// Uniform in [-1, 1) from words 0..3.
 void uniform_actions(const Words& words, Actions& out) {
   for (int k = 0; k < 4; ++k) {
-    for (int i = 0; i < kBlock; ++i) out.v[k * kBlock + i] = rng::uniform(words.w[k][i], -1.0f, 1.0f);
+    for (int i = 0; i < kBlockWorlds; ++i) out.v[k * kBlockWorlds + i] = rng::uniform(words.w[k][i], -1.0f, 1.0f);
   }
 }
 
 /// Standard normals from words 0..3.
 void normal_actions(const Words& words, Actions& out) {
   for (int k = 0; k < 4; k += 2) {
-    for (int i = 0; i < kBlock; ++i) {
+    for (int i = 0; i < kBlockWorlds; ++i) {
       const rng::NormalPair z = rng::normal_pair(words.w[k][i], words.w[k + 1][i]);
-      out.v[k * kBlock + i] = z.z0;
-      out.v[(k + 1) * kBlock + i] = z.z1;
+      out.v[k * kBlockWorlds + i] = z.z0;
+      out.v[(k + 1) * kBlockWorlds + i] = z.z1;
     }
   }
 }
 
-/// One block of kBlock worlds on its way through the steps.
+/// One block of kBlockWorlds worlds on its way through the steps.
 template <class S>
 struct Run {
   static constexpr int row = S::agents * S::max_obs;
@@ -70,8 +71,8 @@ struct Run {
   V u[G][2 * S::agents] = {};  ///< actions
 
   Run(const WorldArgs& a, const RolloutArgs& r, float* memory, std::int64_t block)
-      : args(a), rollout(r), scratch(memory), first(block * kBlock) {
-    real = static_cast<int>(args.num_envs - first < kBlock ? args.num_envs - first : kBlock);
+      : args(a), rollout(r), scratch(memory), first(block * kBlockWorlds) {
+    real = static_cast<int>(args.num_envs - first < kBlockWorlds ? args.num_envs - first : kBlockWorlds);
     for (int g = 0; g < G; ++g) {
       worlds[g] = load_world<S, V>(fields_of<S, float>(args.state, first) + g * W);
       observe_all(worlds[g], seen[g]);
@@ -133,7 +134,7 @@ struct Run {
       if (uniform) uniform_actions(Words(rollout.seed, Stream::uniform_actions, world, step, draw), drawn);
       if (noisy) normal_actions(Words(rollout.seed, Stream::exploration, world, step, draw), noise);
       for (int half = 0; half < agents; ++half) {
-        const int offset = half * kActionSize * kBlock;
+        const int offset = half * kActionSize * kBlockWorlds;
         act_one(2 * pair + half, drawn.v + offset, noise.v + offset);
       }
     }
@@ -148,7 +149,7 @@ struct Run {
     for (int g = 0; g < G; ++g) {
       for (int k = 0; k < kActionSize; ++k) {
         V& action = u[g][2 * agent + k];
-        const int at = k * kBlock + g * W;
+        const int at = k * kBlockWorlds + g * W;
         if (policy.count == 0) {
           action = V::load(drawn + at);
         } else if (policy.noise > 0.0f) {
@@ -158,43 +159,33 @@ struct Run {
     }
   }
 
-  /// Counts the step of vector g, and starts a new episode in its worlds that end one.
-  OMAR_INLINE void count_step(int g) {
-    std::int32_t* steps = args.steps + first + g * W;
-    bool any_ends = false;
-    for (int i = 0; i < W; ++i) {
-      steps[i] += 1;
-      any_ends |= steps[i] >= kEpisodeLength;
-    }
-    if (any_ends) restart(g, steps);
-  }
+  /// The step of vector g into row t.
+  struct RowSink {
+    Run& run;
+    int g;
+    std::int64_t t;
 
-  __attribute__((noinline)) void restart(int g, std::int32_t* steps) {
-    std::uint32_t* episodes = args.episodes + first + g * W;
-    float lanes[W];
-    for (int i = 0; i < W; ++i) {
-      const bool ends = steps[i] >= kEpisodeLength;
-      lanes[i] = ends ? 1.0f : 0.0f;
-      steps[i] = ends ? 0 : steps[i];
-      episodes[i] += ends ? 1u : 0u;
+    OMAR_INLINE void rewards(const V* rewards) const {
+      run.template put_agents<1, 1>(rewards, g, t, run.rollout.out.rewards, run.rollout.prey.rewards);
     }
-    const auto fresh = start<S, V>(args.seed, static_cast<std::uint32_t>(first + g * W), episodes);
-    replace(worlds[g], fresh, V::load(lanes) > V(0.0f));
-    observe_all(worlds[g], seen[g]);
-  }
+    OMAR_INLINE void truncated(int, bool) const {}
+    OMAR_INLINE void before_reset(const World<S, V>& w, bool) const {
+      observe_all(w, run.seen[g]);
+      run.put_observations(g, t, run.rollout.out.next_observations, run.rollout.prey.next_observations);
+    }
+    OMAR_INLINE void after_reset(const World<S, V>& w, bool any_end) const {
+      if (any_end) observe_all(w, run.seen[g]);
+    }
+  };
 
   void step(std::int64_t t) {
     act(rollout.first_step + static_cast<std::uint32_t>(t));
     for (int g = 0; g < G; ++g) {
       put_observations(g, t, rollout.out.observations, rollout.prey.observations);
       put_agents<2, 2>(u[g], g, t, rollout.out.actions, rollout.prey.actions);
-      advance(worlds[g], u[g]);
-      V rewards[S::agents];
-      S::rewards(worlds[g], args.reward, rewards);
-      put_agents<1, 1>(rewards, g, t, rollout.out.rewards, rollout.prey.rewards);
-      observe_all(worlds[g], seen[g]);
-      put_observations(g, t, rollout.out.next_observations, rollout.prey.next_observations);
-      count_step(g);
+      const std::int64_t world = first + g * W;
+      const Clock clock{args.steps + world, args.episodes + world, args.seed, static_cast<std::uint32_t>(world)};
+      step_world(worlds[g], u[g], args.reward, clock, RowSink{*this, g, t});
     }
   }
 };

@@ -1,9 +1,9 @@
 #pragma once
 /// The kernels behind rollout_into. All assume valid arguments.
 
-#include <omar/particle/world.h>
-
 #include <cstdint>
+
+#include "particle/world_args.h"
 
 namespace omar::particle {
 
@@ -22,9 +22,9 @@ struct Policy {
   float noise;
 };
 
-/// Evaluates a policy in the kBlock worlds of a block. Number j of world i is at x[j * W + (i % W) + (i / W) * group]
-/// with the vector width W of the level; the output likewise with `out_group`. `scratch` holds 2 * widest layer *
-/// kBlock.
+/// Evaluates a policy in the kBlockWorlds worlds of a block. Number j of world i is at x[j * W + (i % W) + (i / W) *
+/// group] with the vector width W of the level; the output likewise with `out_group`. `scratch` holds 2 * widest layer
+/// * kBlockWorlds.
 struct ForwardArgs {
   Policy policy;
   const float* x;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/prefetch.h"
 #include "replay/permutation.h"
 #include "replay/replay_kernels.h"
 #include "replay/stored.h"
@@ -28,22 +29,22 @@ OMAR_INLINE Floats load(const Bfloat16* p) {
 void draw(const Draw& draw, std::int64_t first, std::int64_t n, std::int64_t* rows) {
   const shuffle::Permutation p =
       shuffle::make_permutation(static_cast<std::uint64_t>(draw.size), draw.seed, draw.member, draw.step);
-  constexpr std::int64_t kBlock = 128;
-  std::uint32_t high[kBlock], low[kBlock];
-  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+  constexpr std::int64_t kDrawn = 128;  // at a time
+  std::uint32_t high[kDrawn], low[kDrawn];
+  for (std::int64_t begin = 0; begin < n; begin += kDrawn) {
     // Whole blocks in vectors, also past n: those values are not used.
-    for (std::int64_t i = 0; i < kBlock; ++i) {
+    for (std::int64_t i = 0; i < kDrawn; ++i) {
       const std::uint64_t x = static_cast<std::uint64_t>(first + begin + i);
       high[i] = static_cast<std::uint32_t>(x >> p.low_bits) & p.high_mask;
       low[i] = static_cast<std::uint32_t>(x) & p.low_mask;
     }
     for (int r = 0; r < p.rounds; r += 2) {
-      for (std::int64_t i = 0; i < kBlock; ++i) {
+      for (std::int64_t i = 0; i < kDrawn; ++i) {
         high[i] ^= shuffle::mix(low[i] ^ p.keys[r]) & p.high_mask;
         low[i] ^= shuffle::mix(high[i] ^ p.keys[r + 1]) & p.low_mask;
       }
     }
-    const std::int64_t count = n - begin < kBlock ? n - begin : kBlock;
+    const std::int64_t count = n - begin < kDrawn ? n - begin : kDrawn;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::uint64_t x = (static_cast<std::uint64_t>(high[i]) << p.low_bits) | low[i];
       rows[begin + i] = static_cast<std::int64_t>(x < p.size ? x : shuffle::permute(p, x));
@@ -51,17 +52,11 @@ void draw(const Draw& draw, std::int64_t first, std::int64_t n, std::int64_t* ro
   }
 }
 
-OMAR_INLINE void fetch(const Span& span, std::int64_t row) {
-  constexpr std::uintptr_t kLine = 64;
-  const auto first = reinterpret_cast<std::uintptr_t>(span.source + row * span.source_bytes);
-  const std::uintptr_t end = first + static_cast<std::uintptr_t>(span.bytes);
-  for (std::uintptr_t line = first & ~(kLine - 1); line < end; line += kLine) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line), 0, 2);
-  }
-}
-
 OMAR_INLINE void fetch_row(const Gather& gather, std::int64_t row) {
-  for (std::int64_t s = 0; s < gather.span_count; ++s) fetch(gather.spans[s], row);
+  for (std::int64_t s = 0; s < gather.span_count; ++s) {
+    const Span& span = gather.spans[s];
+    prefetch(span.source + row * span.source_bytes, span.bytes);
+  }
 }
 
 /// Exactly `count` numbers; the last vector may overlap the one before.
@@ -107,15 +102,13 @@ OMAR_INLINE void copy_two_rows(const T* from0, const T* from1, float* to, std::i
 
 template <class T>
 void gather_as(const Gather& gather, const std::int64_t* rows, std::int64_t n) {
-  // Far enough ahead for rows from memory, into the second-level cache: as many lines would not stay in the first.
-  constexpr std::int64_t kAhead = 32;
   const auto source = [&](const Segment& segment, std::int64_t i) {
     return reinterpret_cast<const T*>(segment.source + rows[i] * segment.source_bytes);
   };
   const auto target = [&](const Segment& segment, std::int64_t i) {
     return reinterpret_cast<float*>(segment.target) + i * segment.count;
   };
-  for (std::int64_t i = 0; i < kAhead && i < n; ++i) fetch_row(gather, rows[i]);
+  for (std::int64_t i = 0; i < kRowsAhead && i < n; ++i) fetch_row(gather, rows[i]);
   std::int64_t i = 0;
   // Rows written in whole vectors spill into at most kWidth - 1 later rows, so the last ones are written exactly.
   if (gather.slack == Slack::one_vector) {
@@ -126,19 +119,19 @@ void gather_as(const Gather& gather, const std::int64_t* rows, std::int64_t n) {
       }
     };
     // Without a test for the last rows: with one, the loop took a third longer.
-    for (; i + 2 + kAhead <= n; i += 2) {
-      fetch_row(gather, rows[i + kAhead]);
-      fetch_row(gather, rows[i + kAhead + 1]);
+    for (; i + 2 + kRowsAhead <= n; i += 2) {
+      fetch_row(gather, rows[i + kRowsAhead]);
+      fetch_row(gather, rows[i + kRowsAhead + 1]);
       copy_two();
     }
-    for (; i + kAhead < n && i + 2 + kWidth <= n; i += 2) {
-      fetch_row(gather, rows[i + kAhead]);
+    for (; i + kRowsAhead < n && i + 2 + kWidth <= n; i += 2) {
+      fetch_row(gather, rows[i + kRowsAhead]);
       copy_two();
     }
     for (; i + 2 + kWidth <= n; i += 2) copy_two();
   }
   for (; i < n; ++i) {
-    if (i + kAhead < n) fetch_row(gather, rows[i + kAhead]);
+    if (i + kRowsAhead < n) fetch_row(gather, rows[i + kRowsAhead]);
     for (std::int64_t s = 0; s < gather.segment_count; ++s) {
       const Segment& segment = gather.segments[s];
       copy_exactly(source(segment, i), target(segment, i), segment.count);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kWarp = 32;
 constexpr int kWarps = 8;
-constexpr int kRows = 32;  // of one block, all of one member
+using cuda::kRowsPerBlock;
 
 /// The row of the minibatch's row i, for the stored row at `row`.
 template <class T>
@@ -32,11 +32,11 @@ __device__ void copy_row(const cuda::MemberGather& gather, std::int64_t part, co
 template <class T>
 __global__ void __launch_bounds__(kWarp* kWarps) gather_kernel(const cuda::MemberGather gather) {
   __shared__ shuffle::Permutation permutation;
-  __shared__ std::int64_t rows[kRows];
-  const std::int64_t blocks = (gather.batch + kRows - 1) / kRows;
+  __shared__ std::int64_t rows[kRowsPerBlock];
+  const std::int64_t blocks = cuda::blocks_of(gather.batch);
   const std::int64_t member = static_cast<std::int64_t>(blockIdx.x) / blocks;
-  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) % blocks * kRows;
-  const int count = static_cast<int>(gather.batch - first < kRows ? gather.batch - first : kRows);
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) % blocks * kRowsPerBlock;
+  const int count = static_cast<int>(gather.batch - first < kRowsPerBlock ? gather.batch - first : kRowsPerBlock);
   const int thread = static_cast<int>(threadIdx.x);
   const std::uint32_t number = gather.draw.member + static_cast<std::uint32_t>(member);
   if (thread == 0) {
@@ -63,7 +63,7 @@ bool built() { return true; }
 
 void gather(const MemberGather& gather, void* stream) {
   const auto kernel = gather.stored == Stored::float32 ? gather_kernel<float> : gather_kernel<Bfloat16>;
-  const auto blocks = static_cast<unsigned>(gather.members * ((gather.batch + kRows - 1) / kRows));
+  const auto blocks = static_cast<unsigned>(gather.members * cuda::blocks_of(gather.batch));
   kernel<<<blocks, kWarp * kWarps, 0, static_cast<cudaStream_t>(stream)>>>(gather);
   check_launch("replay::sample");
 }

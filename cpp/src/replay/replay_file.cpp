@@ -1,260 +1,191 @@
 /// The file of a replay buffer: one header of whole 4,096-byte pages, then each dataset's rows as they lie in memory.
 /// All numbers are little endian. Header: magic, header bytes, header checksum, data checksum, capacity, datasets,
-/// floats of a stored row, number of fields; size and head of each dataset; name and shape of each field.
+/// bytes of a number (4 float32, 2 bfloat16), numbers of a stored row, number of fields; size and head of each dataset;
+/// name and shape of each field.
 
+#include <omar/core/check.h>
 #include <omar/replay/replay_buffer.h>
 
 #include <ATen/ops/empty_like.h>
 #include <c10/util/Exception.h>
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
+#include <mutex>
+
+#include "replay/buffer_impl.h"
+#include "replay/file_io.h"
 
 namespace omar::replay {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the file format is written as memory lies");
 
+constexpr std::string_view kSave = "replay::save";
+constexpr std::string_view kLoad = "replay::load";
 constexpr char kMagic[8] = {'O', 'M', 'A', 'R', 'R', 'P', 'L', '1'};
 constexpr size_t kPage = 4096;
 constexpr size_t kFixedBytes = 8 + 3 * sizeof(std::uint64_t);  // magic, header bytes and both checksums
-constexpr int64_t kChunk = int64_t{4} << 20;
 
-/// 64-bit checksum of whole 8-byte words. Every word enters one of four chains through a bijection, so a change of a
-/// single word never goes unseen and other damage does with probability 2^-64.
-class Checksum {
- public:
-  void add(const char* data, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 8) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, data + i, std::min<size_t>(8, bytes - i));
-      std::uint64_t& lane = lanes_[(i / 8) % 4];
-      lane = std::rotl((lane ^ word) * 0x9E3779B97F4A7C15ull, 31);
-    }
-  }
-  std::uint64_t value() const {
-    std::uint64_t sum = 0;
-    for (const std::uint64_t lane : lanes_) sum = std::rotl((sum ^ lane) * 0xD6E8FEB86659FD93ull, 29);
-    return sum;
-  }
+/// The header after its fixed part.
+struct Header {
+  int64_t capacity;
+  int64_t element_bytes;
+  int64_t row_numbers;
+  std::vector<int64_t> sizes;
+  std::vector<int64_t> heads;
+  std::vector<Field> fields;
 
- private:
-  std::uint64_t lanes_[4] = {1, 2, 3, 4};
+  std::string text() const;
+  /// \throws c10::ValueError a text that is no header
+  static Header read(const std::string& path, std::string_view text);
 };
 
-[[noreturn]] void fail(const char* op, const std::string& path) {
-  throw std::system_error(errno, std::generic_category(), std::string("[replay::") + op + "] '" + path + "'");
+std::string Header::text() const {
+  std::string text;
+  put(text, static_cast<std::uint64_t>(capacity));
+  put(text, sizes.size());
+  put(text, static_cast<std::uint64_t>(element_bytes));
+  put(text, static_cast<std::uint64_t>(row_numbers));
+  put(text, fields.size());
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    put(text, static_cast<std::uint64_t>(sizes[d]));
+    put(text, static_cast<std::uint64_t>(heads[d]));
+  }
+  for (const Field& field : fields) {
+    put(text, field.name.size());
+    text += field.name;
+    put(text, field.shape.size());
+    for (const int64_t size : field.shape) put(text, static_cast<std::uint64_t>(size));
+  }
+  return text;
 }
 
-/// An open file, closed at the end of its life.
-class File {
- public:
-  File(const char* op, const std::string& path, int flags) : op_(op), path_(path) {
-    descriptor_ = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) fail(op_, path_);
+Header Header::read(const std::string& path, std::string_view text) {
+  constexpr int64_t kMost = int64_t{1} << 48;
+  Reader reader(text);
+  Header header{};
+  header.capacity = reader.number(1, kMost);
+  const int64_t datasets = reader.number(1, kMost);
+  header.element_bytes = reader.number(2, 4);
+  header.row_numbers = reader.number(1, kMost);
+  const int64_t field_count = reader.number(1, kMost);
+  for (int64_t d = 0; d < datasets && reader.good; ++d) {
+    header.sizes.push_back(reader.number(0, header.capacity));
+    header.heads.push_back(reader.number(0, header.capacity - 1));
   }
-  ~File() {
-    if (descriptor_ >= 0) ::close(descriptor_);
+  for (int64_t f = 0; f < field_count && reader.good; ++f) {
+    Field field{reader.name(), {}};
+    const int64_t dims = reader.number(0, 64);
+    for (int64_t i = 0; i < dims; ++i) field.shape.push_back(reader.number(1, kMost));
+    header.fields.push_back(std::move(field));
   }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  void write(const char* data, size_t bytes, size_t offset) {
-    for (size_t done = 0; done < bytes;) {
-      const ssize_t n = ::pwrite(descriptor_, data + done, bytes - done, static_cast<off_t>(offset + done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) fail(op_, path_);
-      done += static_cast<size_t>(n);
-    }
-  }
-  /// \return bytes read: fewer than asked for only at the file's end
-  size_t read(char* data, size_t bytes, size_t offset) {
-    size_t done = 0;
-    while (done < bytes) {
-      const ssize_t n = ::pread(descriptor_, data + done, bytes - done, static_cast<off_t>(offset + done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail(op_, path_);
-      if (n == 0) break;
-      done += static_cast<size_t>(n);
-    }
-    return done;
-  }
-  size_t bytes() {
-    struct stat status{};
-    if (::fstat(descriptor_, &status) != 0) fail(op_, path_);
-    return static_cast<size_t>(status.st_size);
-  }
-  void sync() {
-    if (::fsync(descriptor_) != 0) fail(op_, path_);
-  }
-
- private:
-  const char* op_;
-  std::string path_;
-  int descriptor_ = -1;
-};
-
-/// Removes a file at the end of its life, unless it was renamed by then.
-struct Temporary {
-  std::string path;
-  ~Temporary() {
-    if (!path.empty()) ::unlink(path.c_str());
-  }
-};
-
-void put(std::string& text, std::uint64_t value) { text.append(reinterpret_cast<const char*>(&value), sizeof(value)); }
-
-/// Takes numbers and names off a header; `good` turns false at the first that is not there or out of bounds.
-class Reader {
- public:
-  explicit Reader(const std::string& text) : text_(text) {}
-  int64_t number(int64_t least, int64_t most) {
-    std::uint64_t value = 0;
-    if (text_.size() - at_ < sizeof(value)) good = false;
-    if (!good) return least;
-    std::memcpy(&value, text_.data() + at_, sizeof(value));
-    at_ += sizeof(value);
-    const auto result = static_cast<int64_t>(value);
-    if (result < least || result > most) good = false;
-    return good ? result : least;
-  }
-  std::string name() {
-    const auto length = static_cast<size_t>(number(1, 1 << 16));
-    if (text_.size() - at_ < length) good = false;
-    if (!good) return {};
-    at_ += length;
-    return text_.substr(at_ - length, length);
-  }
-  bool good = true;
-
- private:
-  const std::string& text_;
-  size_t at_ = 0;
-};
-
-}  // namespace
-
-void ReplayBuffer::save(const std::string& path) const {
-  TORCH_CHECK_VALUE(!is_view(),
-                    "[replay::save] this buffer is a view of its columns: there is nothing of its own to save");
-  std::string body;
-  put(body, static_cast<std::uint64_t>(capacity_));
-  put(body, static_cast<std::uint64_t>(datasets()));
-  put(body, rows_.element_size());
-  put(body, static_cast<std::uint64_t>(rows_.size(2)));
-  put(body, fields_.size());
-  for (size_t d = 0; d < sizes_.size(); ++d) {
-    put(body, static_cast<std::uint64_t>(sizes_[d]));
-    put(body, static_cast<std::uint64_t>(heads_[d]));
-  }
-  for (const Field& field : fields_) {
-    put(body, field.name.size());
-    body += field.name;
-    put(body, field.shape.size());
-    for (const int64_t size : field.shape) put(body, static_cast<std::uint64_t>(size));
-  }
-  const size_t header_bytes = (kFixedBytes + body.size() + kPage - 1) / kPage * kPage;
-  body.resize(header_bytes - kFixedBytes, '\0');
-  Checksum header_sum, data_sum;
-  header_sum.add(body.data(), body.size());
-
-  Temporary temporary{path + ".tmp-" + std::to_string(::getpid())};
-  {
-    File file("save", temporary.path, O_WRONLY | O_CREAT | O_TRUNC);
-    size_t offset = header_bytes;
-    const int64_t chunk = std::max<int64_t>(1, kChunk / row_bytes() / 8 * 8);  // whole rounds of the checksum's chains
-    for (int64_t d = 0; d < datasets(); ++d) {
-      for (int64_t row = 0; row < size(d); row += chunk) {
-        const at::Tensor rows = rows_.select(0, d).narrow(0, row, std::min(chunk, size(d) - row)).to(at::kCPU);
-        data_sum.add(static_cast<const char*>(rows.const_data_ptr()), rows.nbytes());
-        file.write(static_cast<const char*>(rows.const_data_ptr()), rows.nbytes(), offset);
-        offset += rows.nbytes();
-      }
-    }
-    std::string head(kMagic, sizeof(kMagic));
-    put(head, header_bytes);
-    put(head, header_sum.value());
-    put(head, data_sum.value());
-    head += body;
-    file.write(head.data(), head.size(), 0);
-    file.sync();
-  }
-  if (::rename(temporary.path.c_str(), path.c_str()) != 0) fail("save", path);
-  temporary.path.clear();
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  File("save", folder.empty() ? "." : folder.string(), O_RDONLY | O_DIRECTORY).sync();
+  TORCH_CHECK_VALUE(reader.good, "[", kLoad, "] '", path, "' is damaged: its header makes no sense");
+  return header;
 }
 
-ReplayBuffer ReplayBuffer::load(const std::string& path, at::Device device) {
-  File file("load", path, O_RDONLY);
+/// Calls body(rows) for all rows of a dataset, some megabytes at a time, in whole rounds of the checksum's chains.
+template <class Body>
+void for_chunks(const at::Tensor& rows, int64_t size, const Body& body) {
+  constexpr int64_t kChunk = int64_t{4} << 20;
+  const int64_t row_bytes = rows.size(1) * static_cast<int64_t>(rows.element_size());
+  const int64_t chunk = std::max<int64_t>(1, kChunk / row_bytes / 8 * 8);
+  for (int64_t row = 0; row < size; row += chunk) body(rows.narrow(0, row, std::min(chunk, size - row)));
+}
+
+/// The header's text, its checksum tested, and the data's checksum.
+std::pair<std::string, std::uint64_t> read_header(const std::string& path, File& file) {
   char fixed[kFixedBytes];
   const bool has_head = file.read(fixed, kFixedBytes, 0) == kFixedBytes;
-  TORCH_CHECK_VALUE(has_head && std::memcmp(fixed, kMagic, sizeof(kMagic)) == 0, "[replay::load] '", path,
+  TORCH_CHECK_VALUE(has_head && std::memcmp(fixed, kMagic, sizeof(kMagic)) == 0, "[", kLoad, "] '", path,
                     "' is not a replay buffer");
   std::uint64_t header_bytes = 0, header_expected = 0, data_expected = 0;
   std::memcpy(&header_bytes, fixed + 8, 8);
   std::memcpy(&header_expected, fixed + 16, 8);
   std::memcpy(&data_expected, fixed + 24, 8);
-  TORCH_CHECK_VALUE(header_bytes >= kPage && header_bytes <= file.bytes(), "[replay::load] '", path,
+  TORCH_CHECK_VALUE(header_bytes >= kPage && header_bytes <= file.bytes(), "[", kLoad, "] '", path,
                     "' is truncated or damaged: it ends inside its header");
-  std::string body(header_bytes - kFixedBytes, '\0');
-  file.read(body.data(), body.size(), kFixedBytes);
-  Checksum header_sum, data_sum;
-  header_sum.add(body.data(), body.size());
-  TORCH_CHECK_VALUE(header_sum.value() == header_expected, "[replay::load] '", path,
+  std::string text(header_bytes - kFixedBytes, '\0');
+  file.read(text.data(), text.size(), kFixedBytes);
+  Checksum sum;
+  sum.add(text.data(), text.size());
+  TORCH_CHECK_VALUE(sum.value() == header_expected, "[", kLoad, "] '", path,
                     "' is damaged: the checksum of its header is wrong");
+  return {std::move(text), data_expected};
+}
 
-  constexpr int64_t kMost = int64_t{1} << 48;
-  Reader reader(body);
-  const int64_t capacity = reader.number(1, kMost), datasets = reader.number(1, kMost);
-  const int64_t element_bytes = reader.number(2, 4), row_numbers = reader.number(1, kMost);
-  const int64_t field_count = reader.number(1, kMost);
-  std::vector<int64_t> sizes, heads;
-  int64_t total = 0;
-  for (int64_t d = 0; d < datasets && reader.good; ++d) {
-    sizes.push_back(reader.number(0, capacity));
-    heads.push_back(reader.number(0, capacity - 1));
-    total += sizes.back();
-  }
-  std::vector<Field> fields;
-  for (int64_t f = 0; f < field_count && reader.good; ++f) {
-    Field field{reader.name(), {}};
-    const int64_t dims = reader.number(0, 64);
-    for (int64_t i = 0; i < dims; ++i) field.shape.push_back(reader.number(1, kMost));
-    fields.push_back(std::move(field));
-  }
-  TORCH_CHECK_VALUE(reader.good, "[replay::load] '", path, "' is damaged: its header makes no sense");
-  ReplayBuffer buffer(capacity, std::move(fields), device, datasets, element_bytes == 2 ? at::kBFloat16 : at::kFloat);
-  TORCH_CHECK_VALUE(buffer.rows_.size(2) == row_numbers, "[replay::load] '", path,
+/// The rows that a header speaks of fill the rest of the file, so that nobody allocates memory for a false header.
+void check_bytes(const std::string& path, const Header& header, const Layout& layout, size_t header_bytes,
+                 size_t file_bytes) {
+  TORCH_CHECK_VALUE(layout.padded_count(header.element_bytes) == header.row_numbers, "[", kLoad, "] '", path,
                     "' is damaged: its rows do not fit its fields");
-  const size_t expected_bytes = header_bytes + static_cast<size_t>(total * buffer.row_bytes());
-  TORCH_CHECK_VALUE(file.bytes() == expected_bytes, "[replay::load] '", path, "' is truncated or damaged: it has ",
-                    file.bytes(), " bytes instead of ", expected_bytes);
+  int64_t rows = 0;
+  for (const int64_t size : header.sizes) rows += size;  // below 2^63: the header would not hold so many sizes
+  const int64_t data = check::product(kLoad, "the rows of a file", {rows, header.row_numbers, header.element_bytes});
+  const size_t expected = header_bytes + static_cast<size_t>(data);
+  TORCH_CHECK_VALUE(file_bytes == expected, "[", kLoad, "] '", path, "' is truncated or damaged: it has ", file_bytes,
+                    " bytes instead of ", expected);
+}
 
+}  // namespace
+
+void ReplayBuffer::save(const std::string& path) const {
+  TORCH_CHECK_VALUE(!is_view(), "[", kSave,
+                    "] this buffer is a view of its columns: there is nothing of its own to save");
+  const Impl& m = *impl_;
+  const std::shared_lock lock(m.mutex);
+  const auto element_bytes = static_cast<int64_t>(m.rows.element_size());
+  std::string text = Header{m.capacity, element_bytes, m.rows.size(2), m.sizes, m.heads, m.layout.fields()}.text();
+  const size_t header_bytes = (kFixedBytes + text.size() + kPage - 1) / kPage * kPage;
+  text.resize(header_bytes - kFixedBytes, '\0');
+  Checksum header_sum, data_sum;
+  header_sum.add(text.data(), text.size());
+
+  Replacement target(kSave, path);
   size_t offset = header_bytes;
-  const int64_t chunk = std::max<int64_t>(1, kChunk / buffer.row_bytes() / 8 * 8);
-  for (int64_t d = 0; d < datasets; ++d) {
-    for (int64_t row = 0; row < sizes[static_cast<size_t>(d)]; row += chunk) {
-      const int64_t count = std::min(chunk, sizes[static_cast<size_t>(d)] - row);
-      const at::Tensor target = buffer.rows_.select(0, d).narrow(0, row, count);
+  for (int64_t d = 0; d < m.datasets(); ++d) {
+    for_chunks(m.rows.select(0, d), m.size(d), [&](const at::Tensor& chunk) {
+      const at::Tensor rows = chunk.to(at::kCPU);
+      data_sum.add(const_bytes_of(rows), rows.nbytes());
+      target.file().write(const_bytes_of(rows), rows.nbytes(), offset);
+      offset += rows.nbytes();
+    });
+  }
+  std::string head(kMagic, sizeof(kMagic));
+  put(head, header_bytes);
+  put(head, header_sum.value());
+  put(head, data_sum.value());
+  head += text;
+  target.file().write(head.data(), head.size(), 0);
+  target.commit();
+}
+
+ReplayBuffer ReplayBuffer::load(const std::string& path, at::Device device) {
+  File file(kLoad, path, O_RDONLY);
+  const auto [text, data_expected] = read_header(path, file);
+  const size_t header_bytes = kFixedBytes + text.size();
+  Header header = Header::read(path, text);
+  check_bytes(path, header, Layout(header.fields), header_bytes, file.bytes());
+  ReplayBuffer buffer(header.capacity, header.fields, device, static_cast<int64_t>(header.sizes.size()),
+                      header.element_bytes == 2 ? at::kBFloat16 : at::kFloat);
+  Impl& m = *buffer.impl_;
+  Checksum data_sum;
+  size_t offset = header_bytes;
+  for (int64_t d = 0; d < m.datasets(); ++d) {
+    for_chunks(m.rows.select(0, d), header.sizes[static_cast<size_t>(d)], [&](const at::Tensor& target) {
       const at::Tensor rows = target.is_cpu() ? target : at::empty_like(target, at::TensorOptions(at::kCPU));
-      file.read(static_cast<char*>(rows.mutable_data_ptr()), rows.nbytes(), offset);
-      data_sum.add(static_cast<const char*>(rows.const_data_ptr()), rows.nbytes());
+      file.read(bytes_of(rows), rows.nbytes(), offset);
+      data_sum.add(const_bytes_of(rows), rows.nbytes());
       if (!target.is_cpu()) target.copy_(rows);
       offset += rows.nbytes();
-    }
+    });
   }
-  TORCH_CHECK_VALUE(data_sum.value() == data_expected, "[replay::load] '", path,
+  TORCH_CHECK_VALUE(data_sum.value() == data_expected, "[", kLoad, "] '", path,
                     "' is damaged: the checksum of its rows is wrong");
-  buffer.sizes_ = std::move(sizes);
-  buffer.heads_ = std::move(heads);
+  m.sizes = std::move(header.sizes);
+  m.heads = std::move(header.heads);
   return buffer;
 }
 

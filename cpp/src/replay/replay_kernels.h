@@ -38,6 +38,9 @@ struct Span {
 enum class Slack { none, one_vector };
 constexpr std::int64_t kSlackBytes = 64;
 
+/// Rows that a gather fetches ahead: far enough for rows from memory, and few enough for the second-level cache.
+constexpr std::int64_t kRowsAhead = 32;
+
 struct Gather {
   const Segment* segments;  ///< dense targets: target_bytes = 4 * count
   std::int64_t segment_count;
@@ -69,7 +72,17 @@ Kernels kernels();
 /// The gather on a CUDA device.
 namespace cuda {
 
-constexpr int kMostFields = 16;  ///< of one launch
+constexpr int kMostFields = 16;    ///< of one launch
+constexpr int kRowsPerBlock = 32;  ///< all of one member
+
+/// Blocks of threads for `batch` rows of each member.
+constexpr std::int64_t blocks_of(std::int64_t batch) { return (batch + kRowsPerBlock - 1) / kRowsPerBlock; }
+
+/// Is this a grid that a GPU takes?
+constexpr bool fits(std::int64_t members, std::int64_t batch) {
+  constexpr std::int64_t kMostBlocks = (std::int64_t{1} << 31) - 1;
+  return members <= kMostBlocks / blocks_of(batch);
+}
 
 struct TargetField {
   std::int64_t offset;  ///< first number in a stored row, for agent 0

@@ -1,28 +1,28 @@
 #include "replay/storage.h"
 
+#include <omar/core/check.h>
+
 #include <ATen/Context.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "replay/replay_kernels.h"
 
 namespace omar::replay {
+
 at::Tensor allocate_rows(int64_t datasets, int64_t capacity, int64_t count, at::ScalarType storage, at::Device device) {
   TORCH_CHECK_VALUE(device.is_cpu() || (device.is_cuda() && at::hasCUDA()), "[replay] device ", device,
                     device.is_cuda() ? " is not available: torch has no CUDA here" : " is not supported: cpu or cuda");
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 8;
-  TORCH_CHECK_VALUE(capacity <= kMost / datasets / count, "[replay] ", datasets, " x ", capacity, " rows of ", count,
-                    " numbers are more than a machine can address");
+  const auto element_bytes = static_cast<int64_t>(c10::elementSize(storage));
+  const int64_t data = check::product("replay", "the rows", {datasets, capacity, count, element_bytes});
   const std::vector<int64_t> sizes{datasets, capacity, count};
   const auto options = at::TensorOptions().dtype(storage).device(device);
   if (!device.is_cpu()) return at::empty(sizes, options);
-  const std::size_t bytes =
-      static_cast<std::size_t>(datasets * capacity * count) * c10::elementSize(storage) + kSlackBytes;
+  const std::size_t bytes = static_cast<std::size_t>(data) + kSlackBytes;
   Memory memory = allocate_memory(bytes);
   TORCH_CHECK_VALUE(memory != nullptr, "[replay] no memory for ", datasets, " x ", capacity, " rows: ", bytes,
                     " bytes");

@@ -1,41 +1,54 @@
-"""Algorithms by name. A new one is a file with its settings and class, and a row in ALGORITHMS."""
+"""Algorithms by name. A new one is a file with its settings, presets and losses, and a row in ALGORITHMS."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ..errors import OmarError
 from ..random import Draw
-from .agents import Agents, Backbone, Batch
-from .base import Algorithm, Terms, update
+from .agents import Agents, Batch
+from .backbone import Backbone
+from .base import Algorithm, LossTerms, Preset, update
+from .bc import Bc
 from .cql import Cql
 from .omar import Omar
+from .presets import PRESETS, PresetName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ALGORITHMS: Mapping[str, type[Algorithm]] = {"omar": Omar, "cql": Cql}
+ALGORITHMS: Mapping[str, type[Algorithm[Any]]] = {"omar": Omar, "cql": Cql, "bc": Bc}
+
+if TYPE_CHECKING:
+    AlgorithmName: TypeAlias = str
+else:  # so that the command line lists the registered algorithms
+    AlgorithmName = Literal[tuple(ALGORITHMS)]
 
 
-def get_algorithm(name: str) -> type[Algorithm]:
+def get_algorithm(name: str) -> type[Algorithm[Any]]:
     """The algorithm of that name.
 
     Raises:
-        ValueError: No algorithm has that name.
+        OmarError: No algorithm has that name.
     """
     try:
         return ALGORITHMS[name]
     except KeyError:
-        raise ValueError(f"unknown algorithm {name!r}: expected one of {', '.join(ALGORITHMS)}") from None
+        raise OmarError(f"unknown algorithm {name!r}: expected one of {', '.join(ALGORITHMS)}") from None
 
 
 __all__ = [
     "ALGORITHMS",
+    "PRESETS",
     "Agents",
     "Algorithm",
+    "AlgorithmName",
     "Backbone",
     "Batch",
     "Draw",
-    "Terms",
+    "LossTerms",
+    "Preset",
+    "PresetName",
     "get_algorithm",
     "update",
 ]

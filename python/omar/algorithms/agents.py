@@ -1,8 +1,12 @@
-"""The backbone that all algorithms share: independent TD3-style agents ("ITD3"), stacked.
+"""The backbone that all algorithms share: TD3-style agents, stacked.
 
-Member m = (seed m // N, agent m % N) has its own deterministic tanh policy, twin critics on its own
-observation and action, and target copies of both. No target-policy noise and no delayed actor, as in
-the released code.
+Member m = (seed m // N, agent m % N) has its own deterministic tanh policy, T critics (twins, or none where
+an algorithm needs none), and target copies of both. No target-policy noise and no delayed actor, as in the
+released code.
+
+A critic maps a context and its own agent's action to a value. The context is the agent's own observation
+(independent critics: "ITD3"), or the observations of all N agents and the actions of the N - 1 others
+(centralised critics, the paper's table 5). Nothing but `Agents.context` knows which.
 """
 
 from __future__ import annotations
@@ -12,48 +16,33 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..nets import Path, StackedMlp, candidate_values, core_path
-from . import losses
+from ..nets import StackedMlp, candidate_values
 from .optimizer import StackedOptimizer
-from .settings import check_learner, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
+    from .backbone import Backbone
+    from .statistics import Statistics
+
 ACTOR, CRITIC = 0, 1  # network numbers of the random initial weights
 LAST_POLICY_LAYER = 3e-3  # first weights of the policy's last layer, so that no tanh starts saturated
 
 
 @dataclass(frozen=True, slots=True)
-class Backbone:
-    """Settings of the shared backbone. The defaults are the released code's for the particle tasks."""
-
-    gamma: float = setting(0.95, "discount factor; appendix: 0.99, released code: 0.95")
-    batch_size: int = setting(1024, "transitions in each member's minibatch")
-    learning_rate: float = setting(0.01, "Adam's, for actors and critics")
-    polyak_rate: float = setting(0.01, "share of the new weights mixed into the targets at each update")
-    hidden: int = setting(64, "width of both hidden layers")
-    clip_norm: float = setting(0.5, "largest gradient norm of an actor, and of a pair of twin critics")
-    action_penalty: float = setting(1e-3, "weight of mean(pi(o)^2) in every actor loss")
-    path: Path = setting("auto", "fused: the CPU kernels; plain: LibTorch ops; auto: fused where it can")
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where a setting is out of range."""
-        positive = ("batch_size", "hidden", "learning_rate", "clip_norm")
-        check_learner(self, positive=positive, penalty="action_penalty")
-        core_path(self.path)
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """Minibatches of M members: each member has its own rows and sees its own agent's columns."""
+    """Minibatches of M members, each with its own agent's columns.
 
-    observations: Tensor  # [M, B, O], normalised
+    With independent critics every member has rows of its own; with centralised ones the N members of a seed
+    share their rows.
+    """
+
+    observations: Tensor  # [M, B, O], as they are: the networks normalise them
     actions: Tensor  # [M, B, A]
     rewards: Tensor  # [M, B]
-    next_observations: Tensor  # [M, B, O], normalised
+    next_observations: Tensor  # [M, B, O]
     terminated: Tensor | None = None  # [M, B], 1 where the episode ended; None where the data has no such row
 
 
@@ -62,8 +51,12 @@ class Agents:
 
     Attributes:
         actor: M policies.
-        critic: 2 M critics; network t * M + m is Q^(t+1) of member m.
+        critic: T M critics; network t * M + m is Q^(t+1) of member m. Without critics there is no such
+            attribute.
     """
+
+    actor: StackedOptimizer
+    critic: StackedOptimizer
 
     def __init__(
         self,
@@ -72,9 +65,12 @@ class Agents:
         seeds: Sequence[int],
         obs_size: int,
         action_size: int,
+        learners: int = 1,
+        critics: int = 2,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        action_statistics: tuple[Tensor, Tensor] | None = None,
+        observation_statistics: Statistics | None = None,
+        action_statistics: Statistics | None = None,
     ) -> None:
         """Draws the first weights.
 
@@ -83,13 +79,17 @@ class Agents:
             seeds: Seed of every member, M of them; members of one seed differ.
             obs_size: O.
             action_size: A.
-            action_statistics: Mean and deviation of the data's actions, `[M, A]` each, with which the
-                critics normalise actions; None leaves them as they are.
+            learners: N, agents of a seed; matters to centralised critics alone.
+            critics: T, critics of each member.
+            observation_statistics: Of the data's observations, `[M, O]` each, with which actors and critics
+                normalise them; None leaves them as they are.
+            action_statistics: Of the data's actions, `[M, A]` each, with which critics normalise them; None
+                leaves them as they are.
             device: Where the networks live.
             dtype: Of the networks.
         """
         self.settings = settings
-        self.members = len(seeds)
+        self.members, self.learners = len(seeds), learners
         self.obs_size, self.action_size = obs_size, action_size
         h = settings.hidden
         actor = StackedMlp(
@@ -101,61 +101,109 @@ class Agents:
             device=device,
             dtype=dtype,
         )
+        if observation_statistics is not None:
+            actor.standardize(*observation_statistics)
+        self.actor = self._optimizer(actor)
+        if critics == 0:
+            return
         critic = StackedMlp(
-            2 * self.members,
-            (obs_size + action_size, h, h, 1),
-            seeds=[*seeds, *seeds],
+            critics * self.members,
+            (self.context_size + action_size, h, h, 1),
+            seeds=[*seeds] * critics,
             network=CRITIC,
             device=device,
             dtype=dtype,
         )
-        if action_statistics is not None:
-            mean, std = (statistic.repeat(2, 1) for statistic in action_statistics)
-            none = mean.new_zeros(2 * self.members, obs_size)
-            critic.standardize(torch.cat([none, mean], dim=1), torch.cat([none + 1, std], dim=1))
-        self.actor, self.critic = (
-            StackedOptimizer(
-                networks,
-                members=self.members,
-                learning_rate=settings.learning_rate,
-                polyak_rate=settings.polyak_rate,
-                clip_norm=settings.clip_norm,
-            )
-            for networks in (actor, critic)
+        if observation_statistics is not None or action_statistics is not None:
+            o = observation_statistics or _no_statistics(self.members, obs_size, device)
+            a = action_statistics or _no_statistics(self.members, action_size, device)
+            pairs = ((x[:, None], y[:, None]) for x, y in zip(o, a, strict=True))
+            inputs = [torch.cat([self.context(x, y), y], dim=2)[:, 0].repeat(critics, 1) for x, y in pairs]
+            critic.standardize(*inputs)
+        self.critic = self._optimizer(critic)
+
+    def _optimizer(self, networks: StackedMlp) -> StackedOptimizer:
+        return StackedOptimizer(
+            networks,
+            members=self.members,
+            learning_rate=self.settings.learning_rate,
+            polyak_rate=self.settings.polyak_rate,
+            clip_norm=self.settings.clip_norm,
         )
+
+    @property
+    def context_size(self) -> int:
+        """C: numbers of a critic's context."""
+        if self.settings.critic == "independent":
+            return self.obs_size
+        return self.learners * (self.obs_size + self.action_size) - self.action_size
+
+    def context(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """What the critics see beside their own agent's action.
+
+        Args:
+            observations: `[M, B, O]`.
+            actions: `[M, B, A]`; centralised critics see those of the other agents.
+
+        Returns:
+            `[M, B, C]`. Independent: the observations. Centralised: the observations of all agents, then the
+            actions of the others, both in the order of the agents.
+        """
+        if self.settings.critic == "independent":
+            return observations
+        n, batch = self.learners, observations.shape[1]
+        others = [[j for j in range(n) if j != i] for i in range(n)]
+        by_seed = observations.view(-1, n, *observations.shape[1:])  # [S, N, B, O]
+        joint = by_seed.transpose(1, 2).flatten(2)[:, None].expand(-1, n, -1, -1)
+        rest = (
+            actions.view(-1, n, *actions.shape[1:])[:, others].transpose(2, 3).flatten(3)
+        )  # [S, N, B, (N - 1) A]
+        return torch.cat([joint, rest], dim=3).view(self.members, batch, self.context_size)
 
     def act(self, observations: Tensor) -> Tensor:
         """`pi(o)`: `[M, B, O]` to actions `[M, B, A]`."""
         return torch.tanh(self.actor.networks(observations, self.settings.path))
 
-    def values(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Both critics' values of one action per state, `[2, M, B]`."""
-        return self._values(self.critic.networks, observations, actions)
+    def values(self, context: Tensor, actions: Tensor) -> Tensor:
+        """All critics' values of one action per state, `[T, M, B]`."""
+        return self._values(self.critic.networks, context, actions)
 
-    def first_values(self, observations: Tensor, actions: Tensor) -> Tensor:
+    def first_values(self, context: Tensor, actions: Tensor) -> Tensor:
         """Q^1 of one action per state, `[M, B]`."""
-        return self._values(self.critic.networks, observations, actions, critics=1)[0]
+        return self._values(self.critic.networks, context, actions, critics=1)[0]
+
+    @torch.no_grad()
+    def next_values(self, batch: Batch) -> Tensor:
+        """`Qbar^k(o', pibar(o'))` of the target networks, `[T, M, B]`.
+
+        A centralised critic sees the target policies' actions of all agents at their o', as in MATD3.
+        """
+        next_actions = torch.tanh(self.actor.target(batch.next_observations, self.settings.path))
+        context = self.context(batch.next_observations, next_actions)
+        return self._values(self.critic.target, context, next_actions)
 
     def _values(
-        self, networks: StackedMlp, observations: Tensor, actions: Tensor, critics: int | None = None
+        self, networks: StackedMlp, context: Tensor, actions: Tensor, critics: int | None = None
     ) -> Tensor:
         candidates = actions[:, :, None]
         path = self.settings.path
-        return candidate_values(networks, observations, candidates, critics=critics, path=path).squeeze(-1)
+        return candidate_values(networks, context, candidates, critics=critics, path=path).squeeze(-1)
 
-    def targets(self, batch: Batch) -> Tensor:
-        """`y = r + gamma min_k Qbar^k(o', pibar(o'))`, `[M, B]`."""
-        with torch.no_grad():
-            next_actions = torch.tanh(self.actor.target(batch.next_observations, self.settings.path))
-            next_values = self._values(self.critic.target, batch.next_observations, next_actions)
-            return losses.td_target(batch.rewards, next_values, self.settings.gamma, batch.terminated)
+    def _stacks(self) -> dict[str, StackedOptimizer]:
+        return {name: getattr(self, name) for name in ("actor", "critic") if hasattr(self, name)}
 
     def tensors(self) -> dict[str, Tensor]:
         """The whole state by name."""
-        named = {f"actor.{name}": tensor for name, tensor in self.actor.tensors().items()}
-        return named | {f"critic.{name}": tensor for name, tensor in self.critic.tensors().items()}
+        stacks = self._stacks().items()
+        return {f"{kind}.{name}": tensor for kind, s in stacks for name, tensor in s.tensors().items()}
 
     def load(self, tensors: Mapping[str, Tensor], updates: int) -> None:
         """Takes over a state that `tensors` gave after `updates` updates."""
-        for kind, stack in (("actor.", self.actor), ("critic.", self.critic)):
-            stack.load({n.removeprefix(kind): t for n, t in tensors.items() if n.startswith(kind)}, updates)
+        for kind, stack in self._stacks().items():
+            own = {n.removeprefix(f"{kind}."): t for n, t in tensors.items() if n.startswith(f"{kind}.")}
+            stack.load(own, updates)
+
+
+def _no_statistics(members: int, size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """A mean and a deviation `[M, size]` that leave numbers as they are."""
+    return torch.zeros(members, size, device=device), torch.ones(members, size, device=device)

@@ -1,89 +1,123 @@
-"""MA-CQL: conservative Q-learning (Kumar et al. 2020) for independent agents with deterministic policies."""
+"""MA-CQL: conservative Q-learning (Kumar et al. 2020) for agents with deterministic policies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, get_args
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from ..nets import Precision, cql_penalty, normal_candidates
+from ..runs import ranges
+from ..runs.decode import check_types
 from . import losses
-from .settings import setting
+from .backbone import Backbone, preset_updates
+from .base import Algorithm, Preset
+from .presets import PresetName, by_quality, look_up
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..nets import Candidates
     from ..random import Draw
     from .agents import Agents, Batch
-    from .base import Terms
+    from .base import LossTerms
+
+MOST_SAMPLES = 1024  # actions of one kind per state
+
+# Weight of the penalty in the released code; the appendix took the best of {0.1, 0.5, 1, 5} for each task.
+ALPHA = {
+    "simple_spread": by_quality(0.5, 1.0, 5.0, 5.0),
+    "simple_tag": by_quality(0.5, 0.5, 5.0, 5.0),
+    "simple_world": by_quality(0.5, 1.0, 0.5, 5.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class CqlSettings:
-    """Settings of MA-CQL; alpha belongs to the dataset (the presets have it)."""
+    """Settings of MA-CQL; alpha depends on the dataset."""
 
-    alpha: float = setting(0.5, "weight of the CQL penalty")
-    penalty_samples: int = setting(10, "uniform actions per state in the CQL penalty")
-    policy_samples: int = setting(0, "further actions around pi(o), and around pi(o'); HalfCheetah: 10")
-    policy_noise: float = setting(0.2, "standard deviation of these around the policy's action")
-    penalty_precision: Precision = setting("float32", "of the hidden layers' products in the CQL penalty")
+    alpha: float = 0.5
+    """Weight of the CQL penalty."""
+    penalty_samples: int = 10
+    """Uniform actions per state in the CQL penalty."""
+    policy_samples: int = 0
+    """Further actions around pi(o), and around pi(o'), in the penalty; the authors take 10 on HalfCheetah."""
+    policy_noise: float = 0.2
+    """Standard deviation of these actions around the policy's."""
+    penalty_precision: Precision = "float32"
+    """Precision of the matrix products in the CQL penalty."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a setting is out of range."""
-        if not self.alpha >= 0:
-            raise ValueError(f"alpha must be at least 0, got {self.alpha}")
-        if self.penalty_samples < 1:
-            raise ValueError(f"penalty_samples must be at least 1, got {self.penalty_samples}")
-        if self.policy_samples < 0:
-            raise ValueError(f"policy_samples must be at least 0, got {self.policy_samples}")
-        if not self.policy_noise > 0:
-            raise ValueError(f"policy_noise must be greater than 0, got {self.policy_noise}")
-        if self.penalty_precision not in get_args(Precision):
-            raise ValueError(f"penalty_precision must be float32 or bf16, got {self.penalty_precision}")
+        """Raises SettingError where a setting has the wrong type or is out of range."""
+        check_types(self)
+        ranges.at_least(self, 0, "alpha")
+        ranges.between(self, 1, MOST_SAMPLES, "penalty_samples")
+        ranges.between(self, 0, MOST_SAMPLES, "policy_samples")
+        ranges.positive(self, "policy_noise")
 
 
-class Cql:
-    """Critic: TD error plus the CQL penalty. Actor: maximise Q^1(o, pi(o))."""
+class Cql(Algorithm[CqlSettings]):
+    """MA-CQL.
+
+    Critics: `sum_k MSE(Q^k(o, a), y) + alpha penalty_k` with `y = r + gamma min_k Qbar^k(o', pibar(o'))`.
+    Actor: maximise `Q^1(o, pi(o))`.
+    """
 
     Settings: ClassVar[type[CqlSettings]] = CqlSettings
 
-    def __init__(self, settings: CqlSettings, agents: Agents) -> None:
-        """Args: `agents` are the stacked networks that the losses are of."""
-        self.settings = settings
-        self.agents = agents
+    @classmethod
+    def preset(cls, task: str, quality: str, name: PresetName) -> Preset[CqlSettings]:
+        """The hyper-parameters of a preset; both presets have the released alpha."""
+        settings = CqlSettings(alpha=look_up(ALPHA, task, quality, otherwise=CqlSettings().alpha))
+        return Preset(Backbone.preset(task, name), settings, preset_updates(task, quality))
 
-    def critic_terms(self, batch: Batch, draw: Draw) -> Terms:
-        """Terms of the critics' loss, `[M]` each."""
-        return conservative_terms(self.agents, batch, self.settings, draw)
+    def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
+        """The TD error and the CQL penalty."""
+        agents = self.agents
+        context = agents.context(batch.observations, batch.actions)
+        values = agents.values(context, batch.actions)
+        targets = losses.td_target(
+            batch.rewards, agents.next_values(batch), agents.settings.gamma, batch.terminated
+        )
+        penalties = conservatism(agents, batch, context, values, self.settings, draw)
+        return {"td": losses.td_error(values, targets), "conservatism": self.settings.alpha * penalties}
 
-    def actor_terms(self, batch: Batch, draw: Draw) -> Terms:
-        """Terms of the actors' loss, `[M]` each."""
-        actions = self.agents.act(batch.observations)
-        values = self.agents.first_values(batch.observations, actions)
+    def actor_terms(self, batch: Batch, draw: Draw) -> LossTerms:
+        """The value of the policy's own action, and the backbone's action penalty."""
+        agents = self.agents
+        actions = agents.act(batch.observations)
+        values = agents.first_values(agents.context(batch.observations, batch.actions), actions)
         return {
             "value": losses.negative_value(values),
-            "action": self.agents.settings.action_penalty * losses.action_norm(actions),
+            "action": agents.settings.action_penalty * losses.action_norm(actions),
         }
 
 
-def conservative_terms(agents: Agents, batch: Batch, settings: CqlSettings, draw: Draw) -> Terms:
-    """`sum_k MSE(Q^k, y) + alpha penalty_k`: the critic's loss of MA-CQL and of everything built on it."""
-    data_values = agents.values(batch.observations, batch.actions)
-    penalties = cql_penalty(
+def conservatism(
+    agents: Agents, batch: Batch, context: Tensor, values: Tensor, settings: CqlSettings, draw: Draw
+) -> Tensor:
+    """`sum_k mean [ logsumexp_a (Q^k(o, a) - log density(a)) - Q^k(o, a_data) ]`: `[M]`.
+
+    Args:
+        agents: Whose critics.
+        batch: The minibatch.
+        context: What the critics see of it, `[M, B, C]`.
+        values: Of the data's actions, `[T, M, B]`.
+        settings: Which actions are sampled.
+        draw: Of the random numbers.
+    """
+    return cql_penalty(
         agents.critic.networks,
-        batch.observations,
-        data_values,
+        context,
+        values,
         seed=draw.seed,
         step=draw.step,
         samples=settings.penalty_samples,
         others=_policy_candidates(agents, batch, settings, draw),
         path=agents.settings.path,
         precision=settings.penalty_precision,
-    )
-    return {
-        "td": losses.td_error(data_values, agents.targets(batch)),
-        "conservatism": settings.alpha * penalties.sum(dim=0),
-    }
+    ).sum(dim=0)
 
 
 def _policy_candidates(agents: Agents, batch: Batch, settings: CqlSettings, draw: Draw) -> list[Candidates]:

@@ -2,7 +2,7 @@
 
 Every function maps tensors with a leading member axis to one value per member, [M]: members never mix, so
 the sum over members of a loss has, for each member, the gradient of that member's own loss. M members, B
-states of a minibatch, A action size; twin critics have a leading axis of 2. The CQL penalty is
+states of a minibatch, A action size; a member's T critics have a leading axis. The CQL penalty is
 `omar.nets.cql_penalty`.
 """
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def td_target(rewards: Tensor, next_values: Tensor, gamma: float, terminated: Tensor | None = None) -> Tensor:
-    """`y = r + gamma min_k Qbar^k(o', pibar(o'))`, bootstrapped through truncations, not terminations.
+    """`y = r + gamma min_k Qbar^k(o', a')`, bootstrapped through truncations, not terminations.
 
     Args:
         rewards: `[M, B]`.
-        next_values: Values of both target critics at the target policy's next action, `[2, M, B]`.
+        next_values: Values of the T target critics at the next action, `[T, M, B]`.
         gamma: Discount factor.
         terminated: `[M, B]`, 1 where the episode ended; None where no episode ends.
 
@@ -35,13 +35,13 @@ def td_target(rewards: Tensor, next_values: Tensor, gamma: float, terminated: Te
 
 
 def td_error(values: Tensor, targets: Tensor) -> Tensor:
-    """`sum_k mean (Q^k(o, a) - y)^2` of values `[2, M, B]` and targets `[M, B]`: `[M]`."""
+    """`sum_k mean (Q^k(o, a) - y)^2` of values `[T, M, B]` and targets `[M, B]`: `[M]`."""
     return (values - targets).square().mean(dim=-1).sum(dim=0)
 
 
-def rectification(actions: Tensor, candidates: Tensor) -> Tensor:
-    """`mean (pi(o) - a_hat)^2` of actions and fixed candidates `[M, B, A]`, over states and dimensions."""
-    return (actions - candidates.detach()).square().mean(dim=(-2, -1))
+def squared_distance(actions: Tensor, aims: Tensor) -> Tensor:
+    """`mean (pi(o) - a)^2` of actions and fixed aims `[M, B, A]`, over states and dimensions: `[M]`."""
+    return (actions - aims.detach()).square().mean(dim=(-2, -1))
 
 
 def negative_value(values: Tensor) -> Tensor:

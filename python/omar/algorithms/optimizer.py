@@ -2,6 +2,8 @@
 
 The parameters of K stacked networks live in one tensor `[K, P]` of which the networks' weights are views, so
 the cost of an optimiser step does not grow with the number of layers or members in anything but arithmetic.
+Rows are padded with zeros to whole vectors: no network meets the scalar end of a loop, whose sums round
+otherwise, and a member's numbers do not depend on how many stand beside it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..nets import StackedMlp
 
+LANES = 16  # numbers of the widest vector: rows are a multiple of it long
 CLIP_EPSILON = 1e-6  # as torch.nn.utils.clip_grad_norm_ adds to the norm
 
 
@@ -52,15 +55,12 @@ class StackedOptimizer:
         self._members = members
         self._polyak_rate = polyak_rate
         self._clip_norm = clip_norm
+        self._size = sum(p[0].numel() for p in self._parameters)
         self._flat = _flatten(self._parameters).requires_grad_()
         self._target = _flatten(list(self.target.parameters()))
+        self._padding = self._flat.detach()[:, self._size :].clone()
         self._flat.grad = torch.zeros_like(self._flat)
-        # On CUDA Adam reads its rate and its step from device memory, so that it can be captured in a graph.
-        captured = self._flat.is_cuda
-        rate = torch.tensor(learning_rate, device=self._flat.device) if captured else learning_rate
-        self._adam = torch.optim.Adam([self._flat], lr=rate, fused=True, capturable=captured)
-        # Steps outside of a capture are meant: torch need not warn of them.
-        self._adam._warned_capturable_if_run_uncaptured = True
+        self._adam = torch.optim.Adam([self._flat], lr=learning_rate, fused=True)
         self._adam.state[self._flat] = {
             "step": torch.zeros((), dtype=torch.float32, device=self._flat.device),
             "exp_avg": torch.zeros_like(self._flat),
@@ -72,19 +72,17 @@ class StackedOptimizer:
         gradients = torch.autograd.grad(losses.sum(), self._parameters)
         gradient = self._flat.grad
         assert gradient is not None  # noqa: S101 - set once, in the constructor
-        torch.cat([g.flatten(start_dim=1) for g in gradients], dim=1, out=gradient)
+        torch.cat([g.flatten(start_dim=1) for g in (*gradients, self._padding)], dim=1, out=gradient)
+        # By lanes first: one long sum of a single network would be split among the threads.
+        by_lane = gradient.view(len(gradient), -1, LANES).square().sum(dim=1)
+        norms = by_lane.sum(dim=1).view(-1, self._members).sum(dim=0).sqrt_()
         by_member = gradient.view(-1, self._members, gradient.shape[1])
-        norms = by_member.square().sum(dim=(0, 2)).sqrt_()
         by_member.mul_((self._clip_norm / (norms + CLIP_EPSILON)).clamp_(max=1.0)[:, None])
         self._adam.step()
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Adam's rate from the next step on."""
-        group = self._adam.param_groups[0]
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(learning_rate)
-        else:
-            group["lr"] = learning_rate
+        self._adam.param_groups[0]["lr"] = learning_rate
 
     @torch.no_grad()
     def track(self) -> None:
@@ -92,23 +90,31 @@ class StackedOptimizer:
         self._target.lerp_(self._flat, self._polyak_rate)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The whole state by name: weights, target weights and Adam's moments. Views, not copies."""
+        """The whole state by name: weights, normalisation, target weights, moments. Views, not copies."""
         named = {name: tensor.detach() for name, tensor in self.networks.named_parameters()}
+        named |= dict(self.networks.named_buffers())
         named |= {f"target.{name}": tensor for name, tensor in self.target.named_parameters()}
         state = self._adam.state[self._flat]
-        return named | {"adam.first": state["exp_avg"], "adam.second": state["exp_avg_sq"]}
+        moments = {"adam.first": state["exp_avg"], "adam.second": state["exp_avg_sq"]}
+        return named | {name: moment[:, : self._size] for name, moment in moments.items()}
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], steps: int) -> None:
         """Takes over a state that `tensors` gave after `steps` steps."""
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
+        for name, tensor in self.target.named_buffers():  # the normalisation, which never moves
+            tensor.copy_(tensors[name])
         self._adam.state[self._flat]["step"].fill_(steps)
 
 
 def _flatten(parameters: list[nn.Parameter]) -> Tensor:
-    """One `[K, P]` tensor with the contents of the parameters `[K, ...]`, which become views of it."""
+    """One `[K, P]` tensor with the contents of the parameters `[K, ...]`, which become views of it.
+
+    Its last columns are zeros, so that P is a multiple of LANES.
+    """
     flat = torch.cat([p.detach().flatten(start_dim=1) for p in parameters], dim=1)
+    flat = torch.nn.functional.pad(flat, (0, -flat.shape[1] % LANES))
     first = 0
     for p in parameters:
         size = p[0].numel()

@@ -1,7 +1,17 @@
-"""Behaviour policies and prey that ship with the package."""
+"""Policies, their files, and those that ship with the package."""
 
-from .policy import Behavior
-from .prey import make_prey
-from .shipped import card, load, load_prey
+from .find import choose_prey, load_prey
+from .policy import Policy
+from .policy_file import load_policies, load_policy, save_policies
+from .shipped import card, load
 
-__all__ = ["Behavior", "card", "load", "load_prey", "make_prey"]
+__all__ = [
+    "Policy",
+    "card",
+    "choose_prey",
+    "load",
+    "load_policies",
+    "load_policy",
+    "load_prey",
+    "save_policies",
+]

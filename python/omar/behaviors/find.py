@@ -2,43 +2,79 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .authors import load_prey
-from .prey import UNIFORM_PREY
-from .shipped import load_prey as load_shipped
+from ..errors import OmarError
+from .authors import read_authors_prey
+from .policy_file import load_policies
+from .shipped import load_prey as load_shipped_prey
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from ..data import Dataset
     from ..tasks import Task
-    from .prey import Prey
+    from .policy import Policy
 
 
-def choose_prey(task: Task, path: Path | None) -> Prey | None:
+def choose_prey(task: Task, path: Path | None) -> Policy | None:
     """The prey of a file, or the shipped one; None for a task without a prey.
 
     Raises:
-        ValueError: A file that is not a prey of this task.
+        OmarError: A file that is not a prey of this task.
     """
     if path is not None:
         return load_prey(path, task)
-    return shipped_prey(task) if task.has_prey else None
+    return load_shipped_prey(task.name) if task.has_prey else None
 
 
-def check_prey(dataset: Dataset, prey: Prey | None) -> None:
-    """Refuses to evaluate against another prey than the one of the dataset, where the dataset says which.
+def load_prey(path: Path, task: Task) -> Policy:
+    """The prey of a policy file or of the authors' `pretrained_adv_model.pt`; its contents say which it is.
 
     Raises:
-        ValueError: They differ.
+        OmarError: No such file, neither kind of file, or not a prey of this task.
     """
-    known = dataset.manifest.recipe.get("prey")
-    if prey is not None and known is not None and known != prey.recipe():
-        raise ValueError(f"{dataset.path} was made with another prey: give the file of that one with --prey")
+    if not task.has_prey:
+        raise OmarError(f"{task.name} has no prey, but {path} was given")
+    if not path.is_file():
+        raise OmarError(f"no prey at {path}: there is no such file")
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] != b"{":  # a safetensors file: the length of its header, then JSON
+        return read_authors_prey(path, task)
+    policies = load_policies(path)
+    if len(policies) > 1 or not policies[0].moves_prey or policies[0].task != task.name:
+        who = "prey" if policies[0].moves_prey else "learners"
+        raise OmarError(
+            f"{path} is not a prey of {task.name}: it holds {len(policies)} policies of the {who} of "
+            f"{policies[0].task}"
+        )
+    return policies[0]
 
 
-def shipped_prey(task: Task) -> Prey:
-    """The prey that comes with the package for a task; uniform actions where none does."""
-    prey = load_shipped(task.name)
-    return UNIFORM_PREY if prey is None else prey
+def check_prey(recipe: Mapping[str, Any], prey: Policy | None, dataset: Path) -> str | None:
+    """Refuses a prey that is not the one of a dataset, where the dataset says which.
+
+    Args:
+        recipe: Of the dataset's manifest.
+        prey: That training or an evaluation would use; None where the task has none.
+        dataset: Folder that errors name.
+
+    Returns:
+        A sentence that warns where the dataset does not say which prey it has; None where all is well.
+
+    Raises:
+        OmarError: They differ.
+    """
+    if prey is None:
+        return None
+    known = recipe.get("prey")
+    if known is None:
+        return (
+            f"{dataset} does not say which prey moved in it: policies meet the prey of "
+            f"{prey.source.get('file', 'this package')} (--prey chooses another), and their returns only "
+            f"compare with those against the same prey"
+        )
+    if known != prey.recipe():
+        raise OmarError(f"{dataset} was made with another prey: give the file of that one with --prey")
+    return None

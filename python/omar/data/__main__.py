@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ..behaviors.authors import load_prey
+from ..behaviors.find import choose_prey
 from ..errors import DatasetError
-from ..tasks import get_task
+from ..runs.files import expand_user
+from ..tasks import QualityName, TaskName, get_task
 from ..terminal.cli import DataSeed, run_one_of, say
 from .cache import cached_dataset, ensure_dataset
 from .card import Card, card_table, make_card, plot_card
 from .dataset import Dataset
 from .episodes import TimeLimits
 from .formats import export_dataset, get_format
-from .home import expand
 from .importing import import_dataset
 
 if TYPE_CHECKING:
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 class Choice:
     """Which dataset: one of the cache or a folder."""
 
-    task: str = "simple_spread"  # name of a task
-    quality: str = "random"  # random, medium-replay, medium or expert
+    task: TaskName = "simple_spread"  # the task to act in
+    quality: QualityName = "random"  # how well the behaviour policies act
     seed: DataSeed = 0  # data seed
     steps: int | None = None  # transitions; the published size by default
-    prey: Path | None = None  # the authors' pretrained_adv_model.pt, to act as the prey
+    prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)
     folder: Path | None = None  # a dataset's folder instead of task, quality, seed, steps and prey
 
     def find(self, *, make: bool) -> Dataset:
         """Opens the dataset; one of the cache that is not there yet is generated if `make` says so."""
         if self.folder is not None:
-            return Dataset.open(expand(self.folder))
-        prey = None if self.prey is None else load_prey(self.prey, get_task(self.task))
+            return Dataset.open(expand_user(self.folder))
+        prey = choose_prey(get_task(self.task), self.prey)
         get = ensure_dataset if make else cached_dataset
         return get(self.task, self.quality, self.seed, steps=self.steps, prey=prey)
 
@@ -69,7 +69,7 @@ class Info(Choice):
 
     def _draw(self, card: Card) -> str:
         """Draws the picture; a set whose folder is read-only has figures all the same."""
-        path = card.dataset.path / "card.png" if self.plot is None else expand(self.plot)
+        path = card.dataset.path / "card.png" if self.plot is None else expand_user(self.plot)
         try:
             plot_card(card, path)
         except DatasetError as error:
@@ -111,10 +111,10 @@ class Import:
         """Runs the command."""
         dataset, notes = import_dataset(
             self.format,
-            expand(self.source),
+            expand_user(self.source),
             self.task,
             self.quality,
-            expand(self.out),
+            expand_user(self.out),
             time_limits=self.time_limits,
         )
         for note in notes:
@@ -137,7 +137,7 @@ class Export(Choice):
         """Runs the command."""
         get_format(self.format)
         dataset = self.find(make=True).verified()
-        out = expand(self.out)
+        out = expand_user(self.out)
         for note in export_dataset(self.format, dataset, out):
             say(f"note: {note}")
         say(f"{out}: {len(dataset):,} transitions as {self.format}")

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from ..errors import DatasetError
+from ..runs.files import expand_user
 from ..tasks import QUALITIES, get_task
 from .dataset import Dataset
 from .folders import remove_partial
 from .generate import Plan, build, make_plan
-from .home import expand, home
+from .home import home
 from .manifest import FORMAT_VERSION, recipe_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..behaviors.prey import Prey
+    from ..behaviors.policy import Policy
 
 
 def dataset_folder(plan: Plan) -> Path:
@@ -34,7 +35,7 @@ def ensure_dataset(
     data_seed: int = 0,
     *,
     steps: int | None = None,
-    prey: Prey | None = None,
+    prey: Policy | None = None,
     rebuild: bool = False,
     progress: bool = True,
 ) -> Dataset:
@@ -45,13 +46,13 @@ def ensure_dataset(
         quality: One of its qualities.
         data_seed: Seed of the dataset; a training seed s uses dataset s by default.
         steps: Transitions, a multiple of the episode length; the published size when None.
-        prey: Who moves the prey of a task that has one; the shipped prey, or uniform actions, when None.
-        rebuild: Generate it anew even if it is there; the old one stays until the new one takes its place.
+        prey: Who moves the prey of a task that has one; the shipped prey when None.
+        rebuild: Generate it again even if it exists; the old one stays until the new one takes its place.
         progress: Show a progress bar when generating takes longer than two seconds.
 
     Raises:
         DatasetError: The cached dataset is damaged and `rebuild` is not set, or it cannot be generated.
-        ValueError: Unknown task or quality.
+        OmarError: Unknown task or quality.
     """
     plan = make_plan(task, quality, data_seed, steps=steps, prey=prey)
     path = dataset_folder(plan)
@@ -65,7 +66,7 @@ def ensure_dataset(
 
 
 def cached_dataset(
-    task: str, quality: str, data_seed: int = 0, *, steps: int | None = None, prey: Prey | None = None
+    task: str, quality: str, data_seed: int = 0, *, steps: int | None = None, prey: Policy | None = None
 ) -> Dataset:
     """Opens a dataset of the cache, and makes nothing.
 
@@ -85,7 +86,7 @@ def resolve_datasets(
     dataset: str | Path | Sequence[str | Path],
     data_seeds: Sequence[int],
     *,
-    prey: Prey | None = None,
+    prey: Policy | None = None,
     progress: bool = True,
 ) -> list[Dataset]:
     """The datasets of S training seeds, their contents checked.
@@ -132,12 +133,12 @@ def _check_alike(first: Dataset, other: Dataset) -> None:
         )
 
 
-def _resolve(task: str, name: str, seed: int, prey: Prey | None, *, progress: bool) -> Dataset:
+def _resolve(task: str, name: str, seed: int, prey: Policy | None, *, progress: bool) -> Dataset:
     if name in QUALITIES:
         dataset = ensure_dataset(task, name, seed, prey=prey, progress=progress)
         with _suggesting_rebuild(make_plan(task, name, seed, prey=prey)):
             return dataset.verified(progress=progress)
-    folder = expand(name)
+    folder = expand_user(name)
     if not folder.exists():
         raise DatasetError(
             f"unknown dataset {name!r}: it is neither a quality ({', '.join(QUALITIES)}) nor a folder"

@@ -90,7 +90,7 @@ def card_table(card: Card) -> Table:
     table = Table(
         title=f"{manifest.task} {manifest.quality}",
         title_justify="left",
-        caption=f"0 and 100 of this set: {manifest.references.source}",
+        caption=f"returns that score 0 and 100 in this set: {manifest.references.source}",
         caption_justify="left",
     )
     table.add_column("")
@@ -113,7 +113,7 @@ def card_table(card: Card) -> Table:
         "" if published is None else f"{published.normalized:.0f}",
     )
     own, papers = manifest.references, get_task(manifest.task).references
-    table.add_row("0 and 100 stand for", *(f"{r.random:.1f} and {r.expert:.1f}" for r in (own, papers)))
+    table.add_row("returns scoring 0 and 100", *(f"{r.random:.1f} and {r.expert:.1f}" for r in (own, papers)))
     table.add_row("action coverage", _percent(card.coverage), "")
     table.add_row("action deviation", ", ".join(f"{value:.2f}" for value in card.action_std), "")
     table.add_row("saturated actions", _percent(card.saturated), "")

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..behaviors.find import shipped_prey
-from ..behaviors.policy import Behavior
-from ..behaviors.prey import Prey
-from ..behaviors.shipped import BEHAVIORS, load
+from ..behaviors.policy import Policy
+from ..behaviors.shipped import BEHAVIORS, load, load_prey
 from ..envs import ParticleEnv, Transitions, rollout_into
 from ..errors import DatasetError
 from ..tasks import Task, get_quality, get_task
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from .foreign import Columns
 
 GENERATOR_VERSION = 3  # raised whenever the same recipe would give other bytes
+TRAINING_VERSION = 2  # the same for sets that an online training makes
 BEHAVIOR_NOISE = 0.1  # standard deviation of the noise on a trained behaviour's actions
 WORLDS = 2_000  # worlds stepped together: 50,000 transitions, 24 MB, between two writes
 
@@ -43,8 +42,8 @@ class Plan:
     quality: str
     seed: int
     steps: int
-    prey: Prey | None  # None where the task has no prey
-    behavior: Behavior | None = None  # of the learners; None for uniform actions and for an online training
+    prey: Policy | None  # None where the task has no prey
+    behavior: Policy | None = None  # of the learners; None for uniform actions and for an online training
 
     def recipe(self) -> dict[str, Any]:
         """What decides the dataset's bytes, on one machine and with one set of versions."""
@@ -62,12 +61,16 @@ class Plan:
 
     def _behaviour(self) -> dict[str, Any]:
         if self.behavior is not None:
-            return {"source": "network", "sha256": self.behavior.sha256, "noise": BEHAVIOR_NOISE}
+            return {**self.behavior.recipe(), "noise": BEHAVIOR_NOISE}
         if self.quality == "random":
             return {"source": "uniform", "noise": 0.0}
         from ..online.recorded import replay_recipe
 
-        return {"source": "training", **dataclasses.asdict(replay_recipe(self.task.name))}
+        return {
+            "source": "training",
+            "version": TRAINING_VERSION,
+            **dataclasses.asdict(replay_recipe(self.task.name)),
+        }
 
     def key(self, purpose: str) -> int:
         """Seed in [0, 2^63) of one of the plan's random streams: not that of training or of another set."""
@@ -76,7 +79,7 @@ class Plan:
 
 
 def make_plan(
-    task: str, quality: str, seed: int = 0, *, steps: int | None = None, prey: Prey | None = None
+    task: str, quality: str, seed: int = 0, *, steps: int | None = None, prey: Policy | None = None
 ) -> Plan:
     """Checks what is asked for.
 
@@ -101,7 +104,7 @@ def make_plan(
             f"the online training of {task} has {row.transitions:,} transitions, got steps = {steps:,}"
         )
     if found.has_prey and prey is None:
-        prey = shipped_prey(found)
+        prey = load_prey(task)
     return Plan(found, quality, seed, steps, prey, load(task, quality) if quality in BEHAVIORS else None)
 
 
@@ -173,7 +176,7 @@ def acting(plan: Plan) -> Iterator[Columns]:
             out,
             task.episode_length,
             plan.behavior,
-            None if plan.prey is None or plan.prey.is_uniform else plan.prey,
+            plan.prey,
             noise=BEHAVIOR_NOISE,
             seed=key,
             first_step=episode * task.episode_length,

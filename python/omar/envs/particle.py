@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 import torch
 
 from .. import _core
 from .._core import Step
+from ..arguments import check_device, check_integer, check_kind, check_seed, refuse_copy
 
 __all__ = ["ParticleEnv", "State", "Step", "scenario_names"]
 
-_T = TypeVar("_T")
+_OP = "ParticleEnv"
 _REWARDS = {"omar": _core.Reward.omar, "lowe": _core.Reward.lowe}
 
 
@@ -33,7 +34,8 @@ class ParticleEnv:
     """E worlds of one scenario with A agents each, learners first.
 
     Episodes are cut after 25 steps and the next one starts in the same call. The start states of a world
-    are a function of (seed, world, episode number) only. Worlds do not influence each other.
+    are a function of (seed, world, episode number) only. Worlds do not influence each other. Threads may
+    share an environment: its calls run one after another. It cannot be copied or pickled.
 
     Args:
         name: A name of `scenario_names()`.
@@ -62,16 +64,15 @@ class ParticleEnv:
         num_agents: int = 3,
     ) -> None:
         if reward not in _REWARDS:
-            msg = f'[ParticleEnv] `reward` must be "omar" or "lowe", got {reward!r}'
-            raise ValueError(msg)
+            raise ValueError(f'[{_OP}] `reward` must be "omar" or "lowe", got {reward!r}')
         options = _core.ParticleEnvOptions()
-        options.scenario = check_kind(str, "name", name)
-        options.num_envs = check_kind(int, "num_envs", num_envs)
-        options.seed = check_seed(seed)
-        options.device = _device(device)
-        options.dtype = check_kind(torch.dtype, "dtype", dtype)
+        options.scenario = check_kind(_OP, "name", str, name)
+        options.num_envs = check_integer(_OP, "num_envs", num_envs)
+        options.seed = check_seed(_OP, seed)
+        options.device = check_device(_OP, device)
+        options.dtype = check_kind(_OP, "dtype", torch.dtype, dtype)
         options.reward = _REWARDS[reward]
-        options.num_agents = check_kind(int, "num_agents", num_agents)
+        options.num_agents = check_integer(_OP, "num_agents", num_agents)
         self.name = name
         self.core = _core.ParticleEnv(options)
 
@@ -135,27 +136,30 @@ class ParticleEnv:
         Returns:
             Observations [E, A, max(obs_sizes)], zero padded on the right.
         """
-        return self.core.reset(None if seed is None else check_seed(seed))
+        return self.core.reset(None if seed is None else check_seed(_OP, seed))
 
     def step(self, actions: torch.Tensor) -> Step:
         """One step of all worlds.
 
         Args:
-            actions: [E, A, 2], finite; |u| > 1 gives more force.
+            actions: [E, A, 2], finite and at most 1e6 in magnitude; |u| > 1 gives more force. On a GPU the
+                call waits for them, to check this.
 
         Returns:
             `observations` [E, A, max(obs_sizes)] after auto-reset, `rewards` [E, A], `truncated` [E] (bool)
             and `final_observations`, those before auto-reset, valid where `truncated`.
 
         Raises:
-            ValueError: Wrong shape or device, or actions that are not finite; the state is then unchanged.
+            ValueError: Wrong shape, device or range of the actions; the state is then unchanged.
             TypeError: Not a tensor of the environment's dtype.
         """
-        return self.core.step(check_kind(torch.Tensor, "actions", actions))
+        return self.core.step(check_kind(_OP, "actions", torch.Tensor, actions))
 
     def step_into(self, actions: torch.Tensor, out: Step) -> None:
         """`step` into the tensors of `out` (from `make_step`), without allocating."""
-        self.core.step_into(check_kind(torch.Tensor, "actions", actions), check_kind(Step, "out", out))
+        self.core.step_into(
+            check_kind(_OP, "actions", torch.Tensor, actions), check_kind(_OP, "out", Step, out)
+        )
 
     def make_step(self) -> Step:
         """Tensors of the right shapes for `step_into`."""
@@ -176,7 +180,7 @@ class ParticleEnv:
         landmarks: torch.Tensor,
         steps: torch.Tensor | None = None,
     ) -> None:
-        """Replaces the state of all worlds.
+        """Replaces the state of all worlds; numbers are finite and at most 1e12 in magnitude.
 
         Args:
             positions: [E, A, 2].
@@ -185,7 +189,7 @@ class ParticleEnv:
             steps: [E], int64 in 0..24; zeros by default.
 
         Raises:
-            ValueError: Wrong shape, device or range, or not finite; the state is then unchanged.
+            ValueError: Wrong shape, device or range; the state is then unchanged.
             TypeError: Not tensors of the environment's dtype.
         """
         for argument, value in (
@@ -193,40 +197,16 @@ class ParticleEnv:
             ("velocities", velocities),
             ("landmarks", landmarks),
         ):
-            check_kind(torch.Tensor, argument, value)
+            check_kind(_OP, argument, torch.Tensor, value)
         if steps is not None:
-            check_kind(torch.Tensor, "steps", steps)
+            check_kind(_OP, "steps", torch.Tensor, steps)
         self.core.set_state(positions, velocities, landmarks, steps)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copy(self, "build another one and hand it the state, `set_state(*env.state())`")
 
     def __repr__(self) -> str:
         return (
             f"ParticleEnv({self.name!r}, num_envs={self.num_envs}, seed={self.seed}, "
             f"device={str(self.device)!r}, dtype={self.dtype})"
         )
-
-
-def check_kind(kind: type[_T], argument: str, value: _T) -> _T:
-    """The value if it is of this kind (a bool is no int). Raises TypeError otherwise."""
-    if isinstance(value, kind) and not isinstance(value, bool):
-        return value
-    msg = f"[ParticleEnv] `{argument}` must be a {kind.__name__}, got {type(value).__name__}"
-    raise TypeError(msg)
-
-
-def check_seed(seed: int) -> int:
-    """The seed if it is 0..2^64-1. Raises ValueError otherwise."""
-    if not 0 <= check_kind(int, "seed", seed) < 1 << 64:
-        msg = f"[ParticleEnv] `seed` must be 0..2^64-1, got {seed}"
-        raise ValueError(msg)
-    return seed
-
-
-def _device(device: str | torch.device) -> torch.device:
-    if not isinstance(device, (str, torch.device)):
-        msg = f"[ParticleEnv] `device` must be a str or torch.device, got {type(device).__name__}"
-        raise TypeError(msg)
-    try:
-        return torch.device(device)
-    except RuntimeError:
-        msg = f'[ParticleEnv] `device` must be "cpu" or "cuda", got {device!r}'
-        raise ValueError(msg) from None

@@ -8,12 +8,15 @@ import torch
 
 from .. import _core
 from .._core import Transitions
-from .particle import ParticleEnv, check_kind, check_seed
+from ..arguments import check_integer, check_kind, check_seed, check_step
+from .particle import ParticleEnv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Policy", "Transitions", "make_transitions", "rollout", "rollout_into"]
+
+_OP = "rollout"
 
 
 class Policy(Protocol):
@@ -30,7 +33,7 @@ class Policy(Protocol):
 
 def make_transitions(env: ParticleEnv, steps: int) -> Transitions:
     """Columns `observations`, `actions`, `rewards` and `next_observations` for `rollout_into`."""
-    return _core.make_transitions(env.core, check_kind(int, "steps", steps))
+    return _core.make_transitions(env.core, check_integer(_OP, "steps", steps))
 
 
 def rollout(
@@ -52,7 +55,8 @@ def rollout(
         prey: One member per agent after the learners; None: uniform actions. Acts without noise.
         noise: Sigma of the learners' Gaussian exploration noise; actions are clipped to [-1, 1].
         seed: Key of the noise and of uniform actions.
-        first_step: Counter of the first step: a rollout in chunks continues where the last one ended.
+        first_step: Counter of the first step; it and those after it are in 0..2^32-1. A rollout in chunks
+            continues where the last one ended.
 
     Returns:
         `observations` and `next_observations` [E, T, A, max(obs_sizes)] (the latter before auto-reset),
@@ -85,15 +89,15 @@ def rollout_into(
     `prey_out` [E, T, A - N, ...] with observations of the prey's own size.
     """
     options = _core.RolloutOptions()
-    options.steps = check_kind(int, "steps", steps)
+    options.steps = check_integer(_OP, "steps", steps)
     options.policy = _native(policy)
     options.prey = _native(prey)
     options.noise = float(noise)
-    options.seed = check_seed(seed)
-    options.first_step = check_kind(int, "first_step", first_step)
+    options.seed = check_seed(_OP, seed)
+    options.first_step = check_step(_OP, "first_step", first_step)
     if prey_out is not None:
-        check_kind(Transitions, "prey_out", prey_out)
-    _core.rollout_into(env.core, options, check_kind(Transitions, "out", out), prey_out)
+        check_kind(_OP, "prey_out", Transitions, prey_out)
+    _core.rollout_into(env.core, options, check_kind(_OP, "out", Transitions, out), prey_out)
 
 
 def _native(policy: Policy | None) -> _core.Policy | None:

@@ -1,4 +1,4 @@
-"""Policies that act in episodes: observations [S, W, N, O] of S seeds in W worlds to actions [S, W, N, A]."""
+"""Actors: observations [S, W, N, O] of S seeds in W worlds with N learners to actions [S, W, N, A]."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from ..behaviors.policy import act
 from ..random import Draw, normal_like, uniform_actions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-    from ..nets import StackedMlp
-    from ..offline.minibatches import Normalizer
+    from ..behaviors.policy import Policy
 
-
-Policy: TypeAlias = Callable[["Tensor"], "Tensor"]
+Actor: TypeAlias = Callable[["Tensor"], "Tensor"]
 """Observations [S, W, N, O] of S seeds in W worlds with N learners -> actions [S, W, N, A]."""
 
 
-@dataclass(frozen=True, slots=True)
-class StackedPolicy:
-    """The deterministic policies of S seeds: `tanh(mlp((o - mean) / std))`."""
+def stack(policies: Sequence[Policy]) -> Actor:
+    """The actor of S policies of one task, one for each seed: one pass where their shapes agree."""
+    shapes = [[tensor.shape for tensor in policy.weights] for policy in policies]
+    if any(shape != shapes[0] for shape in shapes):
+        return lambda observations: torch.stack([p(o) for p, o in zip(policies, observations, strict=True)])
+    weights, biases = (
+        [torch.cat(layer) for layer in zip(*layers, strict=True)]
+        for layers in ([p.weights for p in policies], [p.biases for p in policies])
+    )
 
-    actor: StackedMlp
-    normalizer: Normalizer
-    learners: int
+    def act_all(observations: Tensor) -> Tensor:
+        seeds, _, agents, _ = observations.shape
+        actions = act(weights, biases, observations.transpose(0, 1).flatten(1, 2))  # [W, S N, A]
+        return actions.view(-1, seeds, agents, actions.shape[-1]).transpose(0, 1)
 
-    @torch.no_grad()
-    def __call__(self, observations: Tensor) -> Tensor:
-        """Actions `[S, W, N, A]` for observations `[S, W, N, O]`, on the observations' device."""
-        seeds, worlds = observations.shape[:2]
-        by_member = observations.transpose(1, 2).flatten(0, 1).to(self.normalizer.mean.device)
-        actions = torch.tanh(self.actor(self.normalizer(by_member)))
-        return actions.view(seeds, self.learners, worlds, -1).transpose(1, 2).to(observations.device)
+    return act_all
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ class UniformPolicy:
 class NoisyPolicy:
     """A policy with Gaussian noise on its actions, clipped to [-1, 1]: what a dataset's behaviour does."""
 
-    policy: Policy
+    policy: Actor
     noise: float
     seed: int = 0
     step: int = 0

@@ -1,220 +1,208 @@
-"""The settings of a training run: the command line, the presets, and what a run's folder records."""
+"""What a training run is asked to be (`TrainConfig`), and everything that decides it (`RunConfig`)."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeAlias
 
 import torch
 import tyro
 
-from ..algorithms import ALGORITHMS, Backbone, get_algorithm
-from ..tasks import PRESETS, QUALITIES, get_task, hyper_parameters
-from .graphs import check_setting
+from ..algorithms import AlgorithmName, Backbone, PresetName, get_algorithm
+from ..errors import OmarError, SettingError
+from ..runs import ranges
+from ..runs.decode import check_types, decode, encode
+from ..tasks import TaskName
 
-T = TypeVar("T")
+MOST_UPDATES = 2**32 - 1  # the counter of random numbers ends there
+
+Source: TypeAlias = Annotated[str | tuple[str, ...], tyro.conf.arg(metavar="QUALITY|FOLDER [FOLDER ...]")]
+Updates: TypeAlias = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+DataSeed: TypeAlias = Annotated[
+    int | None,
+    tyro.conf.arg(metavar="INT", help_behavior_hint="(default: training seed s uses dataset seed s)"),
+]
 
 
 @dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """Trains offline multi-agent policies on a dataset, several seeds at once, and evaluates them."""
+class TrainConfig:
+    """A training: the task, the data, the algorithm and how long. What is not given is the preset's."""
 
-    task: str = "simple_spread"
-    """Task: simple_spread, simple_tag or simple_world."""
-    dataset: str = "random"
-    """A quality (random, medium-replay, medium, expert), made on first use, or a dataset's folder."""
-    algorithm: str = "omar"
-    """Algorithm: omar or cql."""
+    task: TaskName = "simple_spread"
+    """Task to act in."""
+    dataset: Source = "random"
+    """A quality (random, medium-replay, medium, expert), made on first use; or a dataset's folder, or one for
+    each seed."""
+    algorithm: AlgorithmName = "omar"
+    """Algorithm; its own options are listed below."""
     seeds: int = 3
     """Seeds trained together; seed s is the same however many are trained beside it."""
-    updates: int = 2000
+    updates: Updates = None
     """Updates of every agent; 0 only evaluates the policies that training would start from."""
-    preset: str = "released"
+    preset: PresetName = "released"
     """Hyper-parameters: released (the authors' code) or paper (its appendix B.1)."""
     device: str = "auto"
     """Where to train: auto, cpu, cuda or cuda:1."""
-    cuda_graph: str = "off"
-    """Updates captured in a CUDA graph: on, off or auto (on CUDA). Not yet run on a GPU."""
-    out: Path | None = None
-    """Folder of the run; runs/TASK-DATASET-ALGORITHM-TIME when not given."""
-    resume: Path | None = None
-    """Continue the run in this folder, with the settings it was started with."""
-    data_seed: int | None = None
-    """One dataset seed for all; when not given, training seed s uses dataset seed s."""
-    prey: Path | None = None
-    """File of the prey to chase (pretrained_adv_model.pt); the shipped one when not given."""
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/TASK-DATASET-ALGORITHM-TIME)"),
+    ] = None
+    """Folder of the run."""
+    data_seed: DataSeed = None
+    """Seed of one generated dataset that all training seeds share."""
+    prey: Annotated[
+        Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: the shipped one)")
+    ] = None
+    """File of the prey to chase: a policy file, or the authors' pretrained_adv_model.pt."""
+    init_from: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+    """Start from the networks of the run in this folder instead of random ones."""
     seed: int = 0
-    """Key of every random number of the training: another one gives another set of seeds."""
+    """Base seed of all random numbers; another one gives other runs for every training seed."""
     eval_every: int = 250
     """Updates between two evaluations; the first and the last policies are always evaluated."""
     eval_episodes: int = 1000
     """Episodes of each seed in an evaluation."""
     checkpoint_every: int = 250
     """Updates between two checkpoints."""
+    settings: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
+    """Settings of the backbone and of the algorithm by name, which replace the preset's."""
+
+    def __post_init__(self) -> None:
+        """Raises SettingError where a value has the wrong type, is out of range or names nothing known."""
+        check_types(self)
+        ranges.at_least(self, 1, "seeds", "eval_every", "eval_episodes", "checkpoint_every")
+        ranges.between(self, 0, MOST_UPDATES, "updates")
+        ranges.between(self, 0, 2**64 - 1, "seed", "data_seed")
+        if isinstance(self.dataset, tuple) and len(self.dataset) not in (1, self.seeds):
+            raise SettingError(
+                "dataset",
+                f"must name one dataset or one for each of {self.seeds} seeds, got {len(self.dataset)}",
+            )
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The qualities or folders: one for all seeds, or one for each."""
+        return (self.dataset,) if isinstance(self.dataset, str) else self.dataset
+
+    @property
+    def dataset_name(self) -> str:
+        """What the data is called in titles: a quality, or the last part of the first folder."""
+        return Path(self.datasets[0]).name
 
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """Everything that decides a run; written to config.json."""
+    """Everything that decides a run; written to config.json.
 
-    options: TrainOptions
+    Attributes:
+        options: As they were given, with the number of updates; `settings` are taken over below.
+        backbone: Settings of the networks and optimisers.
+        algorithm: The `Settings` of the algorithm.
+    """
+
+    options: TrainConfig
     backbone: Backbone
-    algorithm: Any  # the Settings of options.algorithm
+    algorithm: Any
+
+    def __post_init__(self) -> None:
+        """Raises SettingError where the number of updates is open."""
+        if self.options.updates is None:
+            raise SettingError("updates", "must be an integer, got null")
+
+    @property
+    def updates(self) -> int:
+        """Updates of every agent."""
+        return self.options.updates or 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        options = dataclasses.asdict(self.options)
-        del options["resume"], options["out"]
-        options["prey"] = None if self.options.prey is None else str(self.options.prey.resolve())
+        """Plain values for JSON; a run's folder may move, so `out` is not among them."""
+        prey = self.options.prey
+        init = self.options.init_from
+        options = encode(self.options) | {
+            "prey": None if prey is None else str(prey.resolve()),
+            "init_from": None if init is None else str(init.resolve()),
+        }
+        del options["out"], options["settings"]
         return {
             "options": options,
-            "backbone": dataclasses.asdict(self.backbone),
-            "algorithm": dataclasses.asdict(self.algorithm),
+            "backbone": encode(self.backbone),
+            "algorithm": encode(self.algorithm),
         }
 
     @staticmethod
     def from_dict(raw: Mapping[str, Any], folder: Path) -> RunConfig:
-        """The config that `to_dict` gave.
+        """The config that `to_dict` gave, of the run in a folder.
 
         Raises:
-            ValueError: An entry is missing, unknown or out of range.
+            OmarError: An entry is missing, unknown, of the wrong type or out of range.
         """
-        try:
-            prey = raw["options"].get("prey")
-            given = raw["options"] | {"prey": None if prey is None else Path(prey)}
-            options = TrainOptions(**given, out=folder)
-            settings = get_algorithm(options.algorithm).Settings
-            return RunConfig(options, Backbone(**raw["backbone"]), settings(**raw["algorithm"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{folder / 'config.json'} does not describe a run: {error}") from None
+        where = str(folder / "config.json")
+        for name in ("options", "backbone", "algorithm"):
+            if name not in raw:
+                raise OmarError(f"{where} does not describe a run: `{name}` is missing")
+        options = raw["options"]
+        if isinstance(options, Mapping):
+            options = {"out": str(folder), "settings": {}, **options}
+        train = decode(TrainConfig, options, where, at="options")
+        if train.updates is None:
+            raise OmarError(f"{where}: `options.updates` must be an integer, got null")
+        settings: type[Any] = get_algorithm(train.algorithm).Settings
+        return RunConfig(
+            replace(train, out=folder, settings={}),
+            decode(Backbone, raw["backbone"], where, at="backbone"),
+            decode(settings, raw["algorithm"], where, at="algorithm"),
+        )
 
 
-def _setting_types() -> dict[str, tuple[Any, str]]:
-    """Type and help line of every setting of the backbone and of all algorithms, by name."""
-    found: dict[str, tuple[Any, str]] = {}
-    every: list[type[Any]] = [Backbone, *(algorithm.Settings for algorithm in ALGORITHMS.values())]
-    for settings in every:
-        hints = get_type_hints(settings)
-        for f in fields(settings):
-            found.setdefault(f.name, (hints[f.name], f.metadata["help"]))
-    return found
+def resolve(config: TrainConfig, quality: str) -> RunConfig:
+    """Fills in the preset of the algorithm, then the settings that were given.
 
-
-def _from_preset(text: str) -> Any:
-    return tyro.conf.arg(help=text, help_behavior_hint="(default: the preset's)")
-
-
-def parse(arguments: list[str] | None = None) -> tuple[TrainOptions, dict[str, Any]]:
-    """Reads the command line.
-
-    Returns:
-        The options, and the settings that were given on the command line by name.
-    """
-    overrides = dataclasses.make_dataclass(
-        "Settings",
-        [
-            (name, Annotated[kind | None, _from_preset(text)], field(default=None))
-            for name, (kind, text) in _setting_types().items()
-        ],
-        frozen=True,
-    )
-    command: Any = dataclasses.make_dataclass("Command", [("run", TrainOptions), ("settings", overrides)])
-    parsed: Any = tyro.cli(
-        command,
-        config=(tyro.conf.OmitArgPrefixes,),
-        args=arguments,
-        prog="python -m omar.train",
-        description=TrainOptions.__doc__,
-    )
-    named = {f.name: getattr(parsed.settings, f.name) for f in fields(overrides)}
-    return parsed.run, {name: value for name, value in named.items() if value is not None}
-
-
-def check(options: TrainOptions) -> None:
-    """Refuses options that no run can have.
+    Args:
+        config: What was asked for.
+        quality: Of the dataset; a quality the task does not list gets the settings of `random`.
 
     Raises:
-        ValueError: Names the option, what was expected and what came.
+        OmarError: A setting that the algorithm does not have, of the wrong type or out of range.
     """
-    get_task(options.task)
-    get_algorithm(options.algorithm)
-    if options.preset not in PRESETS:
-        raise ValueError(f"unknown preset {options.preset!r}: expected one of {', '.join(PRESETS)}")
-    for name, least in (
-        ("seeds", 1),
-        ("updates", 0),
-        ("seed", 0),
-        ("eval_every", 1),
-        ("eval_episodes", 1),
-        ("checkpoint_every", 1),
-    ):
-        value = getattr(options, name)
-        if value < least:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
-    if options.data_seed is not None and options.data_seed < 0:
-        raise ValueError(f"--data-seed must be at least 0, got {options.data_seed}")
-    check_setting(options.cuda_graph, device(options.device))
+    preset = get_algorithm(config.algorithm).preset(config.task, quality, config.preset)
+    parts = {name: _names(part) for name, part in (("own", preset.settings), ("shared", preset.backbone))}
+    for name in config.settings:
+        if not any(name in names for names in parts.values()):
+            known = ", ".join(name for names in parts.values() for name in names)
+            raise OmarError(f"{config.algorithm} has no setting {name!r}: expected one of {known}")
+    own, shared = ({n: v for n, v in config.settings.items() if n in names} for names in parts.values())
+    updates = preset.updates if config.updates is None else config.updates
+    return RunConfig(
+        replace(config, updates=updates, settings={}),
+        replace(preset.backbone, **shared),
+        replace(preset.settings, **own),
+    )
+
+
+def _names(settings: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(settings)]
 
 
 def device(name: str) -> torch.device:
     """The device of that name; `auto` is the GPU where there is one.
 
     Raises:
-        ValueError: No such device on this machine.
+        OmarError: No such device on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:1") from None
-    if found.type not in ("cpu", "cuda"):
-        raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:1")
+        found = None
+    if found is None or found.type not in ("cpu", "cuda") or str(found).startswith("cpu:"):
+        raise OmarError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:1")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {name} was asked for, but torch sees no such CUDA device here")
+        raise OmarError(f"--device {name}: torch finds no such CUDA device on this machine")
     return found
 
 
-def resolve(options: TrainOptions, given: Mapping[str, Any], quality: str) -> RunConfig:
-    """Adds the preset's hyper-parameters, then those given on the command line.
-
-    Args:
-        options: Checked options.
-        given: Settings by name that replace the preset's.
-        quality: Of the dataset; a quality the task does not list gets the settings of `random`.
-
-    Raises:
-        ValueError: A setting that the algorithm does not have, or one out of range.
-    """
-    task = get_task(options.task)
-    listed = quality if quality in task.qualities else QUALITIES[0]
-    preset = dataclasses.asdict(hyper_parameters(task, listed, options.preset))
-    settings = get_algorithm(options.algorithm).Settings
-    known = {f.name for f in fields(Backbone)} | {f.name for f in fields(settings)}
-    for name in given:
-        if name not in known:
-            raise ValueError(f"--{name.replace('_', '-')} is no setting of {options.algorithm}")
-    values = preset | dict(given)
-    return RunConfig(options, _pick(Backbone, values), _pick(settings, values))
-
-
-def _pick(settings: type[T], values: Mapping[str, Any]) -> T:
-    """Settings from those of the values that they have."""
-    names = {f.name for f in fields(settings)}  # type: ignore[arg-type]
-    return settings(**{name: value for name, value in values.items() if name in names})
-
-
-def changed(options: TrainOptions) -> list[str]:
-    """Names of the options that differ from their defaults, as the command line spells them."""
-    result = []
-    for f in fields(options):
-        default = f.default if f.default is not MISSING else None
-        if getattr(options, f.name) != default:
-            result.append(f"--{f.name.replace('_', '-')}")
-    return result
-
-
-__all__ = ["RunConfig", "TrainOptions", "changed", "check", "device", "parse", "resolve"]
+__all__ = ["RunConfig", "TrainConfig", "device", "resolve"]

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from ..algorithms import Agents, Algorithm, Terms, get_algorithm
-from ..behaviors.find import check_prey, choose_prey
-from ..data import Dataset, resolve_datasets
-from ..evaluation.policies import StackedPolicy
+from ..algorithms import Agents, Algorithm, LossTerms, get_algorithm, update
+from ..behaviors.policy import Policy
+from ..behaviors.policy_file import POLICY, save_policies
+from ..errors import OmarError
 from ..evaluation.returns import EVALUATION, episode_returns
 from ..random import Draw, mix
 from ..runs import checkpoint
-from ..runs.folder import Evaluation, RunFolder
-from ..tasks import QUALITIES, References, get_task, normalized_score
-from ..terminal import cli
-from ..terminal.display import Display, by_name
-from .config import RunConfig, TrainOptions, check, device, resolve
-from .graphs import choose_update
-from .minibatches import Minibatches, Normalizer
+from ..runs.metrics import Evaluation
+from ..tasks import References, get_task, normalized_score
+from .config import RunConfig, device
+from .minibatches import Minibatches, statistics
+from .seeds import join, split
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable, Sequence
 
-    from ..behaviors.prey import Prey
-    from ..runs.interrupts import Interrupts
+    import torch
+    from torch import Tensor
+
+    from ..data import Dataset
+    from ..runs.folder import RunFolder
+    from ..runs.reporting import Reporter
+
+LOG_EVERY = 50  # updates between two looks at the losses: each makes a GPU wait for the CPU
 
 
 @dataclass(slots=True)
@@ -34,178 +38,198 @@ class Training:
     """A run in memory: what is trained, on what, and how far it is."""
 
     config: RunConfig
-    folder: RunFolder
-    datasets: list[Dataset]
+    datasets: Sequence[Dataset]  # one for each seed
+    prey: Policy | None
     device: torch.device
-    prey: Prey | None
-    normalizer: Normalizer
     agents: Agents
-    algorithm: Algorithm
+    algorithm: Algorithm[Any]
     update: int = 0
-    seconds: float = 0.0  # before this process
+    seconds: float = 0.0  # of training before this process
+    losses: dict[str, float] = field(default_factory=dict)  # at the last look
 
     @staticmethod
-    def build(config: RunConfig, folder: RunFolder, datasets: list[Dataset]) -> Training:
-        """Networks, losses and normalisation of a run at update 0."""
+    def build(config: RunConfig, datasets: Sequence[Dataset], prey: Policy | None) -> Training:
+        """Networks and losses at update 0, with the normalisation of the datasets."""
         options = config.options
-        where = device(options.device)
-        task = get_task(options.task)
+        task, where = get_task(options.task), device(options.device)
         keys = [mix(options.seed, seed) for seed in range(options.seeds) for _ in range(task.num_learners)]
-        actions = Normalizer.of(datasets, where, "actions")
+        algorithm = get_algorithm(options.algorithm)
         agents = Agents(
             config.backbone,
             seeds=keys,
+            learners=task.num_learners,
             obs_size=task.obs_size,
             action_size=task.action_size,
+            critics=algorithm.critics,
             device=where,
-            action_statistics=(actions.mean, actions.std),
+            observation_statistics=statistics(datasets, "observations"),
+            action_statistics=statistics(datasets, "actions"),
         )
-        algorithm = get_algorithm(options.algorithm)(config.algorithm, agents)
-        prey = choose_prey(task, options.prey)
-        check_prey(datasets[0], prey)
-        normalizer = Normalizer.of(datasets, where)
-        return Training(config, folder, datasets, where, prey, normalizer, agents, algorithm)
+        return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents))
 
-    def restore(self) -> None:
-        """Takes over the newest whole checkpoint of the folder, where there is one.
+    @property
+    def learners(self) -> int:
+        """N."""
+        return get_task(self.config.options.task).num_learners
+
+    def restore(self, folder: RunFolder, reporter: Reporter) -> bool:
+        """Takes over the newest whole checkpoint of the folder.
+
+        Returns:
+            Whether there is one.
 
         Raises:
-            ValueError: All checkpoints are damaged, or belong to another run.
+            OmarError: All checkpoints are damaged, or belong to another run.
         """
-        found = checkpoint.load(self.folder.checkpoints)
+        found = checkpoint.load(folder.checkpoints)
         if found is None:
-            return
-        tensors, state, problems = found
+            return False
+        state, problems = found
         for problem in problems:
-            cli.say(f"{problem}; using update {state['update']}")
-        expected = {name: tensor.shape for name, tensor in self.agents.tensors().items()}
-        if {name: tensor.shape for name, tensor in tensors.items()} != expected:
-            raise ValueError(f"the checkpoint in {self.folder.checkpoints} is not one of this run's settings")
-        self.agents.load(tensors, state["update"])
-        self.update, self.seconds = state["update"], float(state["seconds"])
+            reporter.note(f"{problem}; using update {state.update}")
+        self.agents.load(self._joined(state, folder), state.update)
+        self.update, self.seconds = state.update, float(state.state["seconds"])
+        self.losses = {str(name): float(value) for name, value in state.state["losses"].items()}
+        return True
 
-    @staticmethod
-    def open(path: Path) -> Training:
-        """A run from its folder, at its newest checkpoint.
+    def start_from(self, folder: RunFolder) -> None:
+        """Takes over the networks of another run's newest checkpoint; optimisers and counters start afresh.
 
         Raises:
-            ValueError: No run there, a damaged one, or one whose dataset has changed.
+            OmarError: No whole checkpoint there, or networks of other shapes.
         """
-        config, folder, datasets = resume(path)
-        training = Training.build(config, folder, datasets)
-        training.restore()
-        return training
+        folder.config()  # a run of this kind
+        found = checkpoint.load(folder.checkpoints)
+        if found is None:
+            raise OmarError(f"{folder.path} has no checkpoint to start from")
+        fresh = self.agents.tensors()
+        joined = self._joined(found[0], folder)
+        moments = {name: tensor for name, tensor in fresh.items() if ".adam." in name}
+        self.agents.load(joined | moments, 0)
 
-    def policy(self) -> StackedPolicy:
-        """The policies of all seeds."""
-        task = get_task(self.config.options.task)
-        return StackedPolicy(self.agents.actor.networks, self.normalizer, task.num_learners)
+    def _joined(self, state: checkpoint.Checkpoint, folder: RunFolder) -> dict[str, Tensor]:
+        parts = [state.parts.get(_part(seed), {}) for seed in range(self.config.options.seeds)]
+        if len(state.parts) != len(parts):
+            raise OmarError(f"{folder.path} has {len(state.parts)} seeds, not {len(parts)}")
+        try:
+            return join(parts, self.agents.tensors(), self.learners)
+        except OmarError as error:
+            where = folder.checkpoints
+            raise OmarError(f"the checkpoint in {where} is not one of these settings: {error}") from None
 
-    def evaluate(self, losses: Terms, seconds: float) -> Evaluation:
+    def save(self, folder: RunFolder, seconds: float) -> None:
+        """Writes a checkpoint, a file for each seed, and the policies, which stand alone."""
+        by_seed = split(self.agents.tensors(), self.config.options.seeds, self.learners)
+        parts = {_part(seed): tensors for seed, tensors in enumerate(by_seed)}
+        state = {"seconds": round(seconds, 3), "losses": self.losses}
+        checkpoint.save(folder.checkpoints, self.update, parts, state)
+        save_policies(folder.path / POLICY, self.policies())
+
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies of all seeds as they are now."""
+        options = self.config.options
+        task = get_task(options.task)
+        return tuple(
+            Policy.of_networks(
+                self.agents.actor.networks,
+                range(seed * self.learners, (seed + 1) * self.learners),
+                task,
+                references=self.references(),
+                prey=self.prey,
+                source={
+                    "algorithm": options.algorithm,
+                    "update": str(self.update),
+                    "seed": str(seed),
+                    "quality": dataset.quality,
+                    "dataset": dataset.manifest.sha256,
+                    "version": metadata.version("omar"),
+                },
+            )
+            for seed, dataset in enumerate(self.datasets)
+        )
+
+    def references(self) -> References:
+        """What counts as 0 and 100: the datasets' references, or the prey's where they do not know theirs."""
+        manifest = self.datasets[0].manifest
+        if self.prey is not None and manifest.recipe.get("prey") is None:
+            return self.prey.scale
+        return manifest.references
+
+    def evaluate(self, seconds: float) -> Evaluation:
         """Evaluates all seeds."""
         options = self.config.options
         task = get_task(options.task)
-        returns = episode_returns(
-            self.policy(),
-            task,
-            seeds=options.seeds,
-            episodes=options.eval_episodes,
-            seed=mix(options.seed, EVALUATION, self.update),
-            prey=self.prey,
-        ).mean(dim=1)
+        key = mix(options.seed, EVALUATION, self.update)
+        returns = episode_returns(self.policies(), task, episodes=options.eval_episodes, seed=key).mean(dim=1)
         scores = normalized_score(task, returns, self.references())
-        return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), by_name(losses))
+        return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), self.losses)
 
-    def references(self) -> References:
-        """What counts as 0 and 100: the datasets' own references, which depend on their prey."""
-        return self.datasets[0].manifest.references
+    def look(self, losses: LossTerms) -> None:
+        """Reads the losses.
 
-    def save(self, seconds: float) -> None:
-        """Writes a checkpoint."""
-        checkpoint.save(self.folder.checkpoints, self.agents.tensors(), self.update, {"seconds": seconds})
+        Raises:
+            OmarError: One is not finite: the training of that seed diverged.
+        """
+        for name, term in losses.items():
+            finite = term.isfinite().tolist()
+            if not all(finite):
+                seeds = sorted({member // self.learners for member, ok in enumerate(finite) if not ok})
+                raise OmarError(
+                    f"the training of seed {', '.join(map(str, seeds))} diverged: at update {self.update} "
+                    f"the loss {name} is not finite (a lower --learning-rate or another --alpha may help)"
+                )
+        self.losses = {name: float(term.mean()) for name, term in losses.items()}
 
 
-def train(training: Training, display: Display, interrupts: Interrupts) -> bool:
-    """Trains to the end.
+def _part(seed: int) -> str:
+    return f"seed-{seed}"
+
+
+def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+    """Trains to the end, or until `stop` says so.
 
     Returns:
-        False where an interrupt came first; a checkpoint holds all work then.
+        Whether the training is at its end; a checkpoint holds all work either way.
+
+    Raises:
+        OmarError: The training diverged; the newest checkpoint is from before that was seen.
     """
-    options, backbone = training.config.options, training.config.backbone
+    options, updates = training.config.options, training.config.updates
     began = time.monotonic() - training.seconds
-    losses: Terms = {}
-    if not training.folder.evaluations:
-        _evaluate(training, display, losses, began)
-        training.save(time.monotonic() - began)
-    if training.update == options.updates:
+    due = training.update == updates or training.update % options.eval_every == 0
+    if due and not folder.has_evaluation(training.update):  # the first one, or one that a kill took
+        _evaluate(training, folder, reporter, began)
+    if training.update == 0:
+        training.save(folder, time.monotonic() - began)
+    if training.update >= updates:
         return True
-    minibatches = Minibatches(training.datasets, training.normalizer, training.device)
-    update = choose_update(options.cuda_graph, training.device)
-    display.paused()
-    while training.update < options.updates:
-        draw = Draw(options.seed, training.update)
-        batch = minibatches.sample(backbone.batch_size, seed=options.seed, step=training.update)
-        losses = update(training.algorithm, training.agents, batch, draw)
+    backbone = training.config.backbone
+    joint = backbone.critic == "centralized"
+    minibatches = Minibatches(training.datasets, training.device, joint=joint)
+    reporter.paused()
+    while training.update < updates:
+        step = training.update
+        batch = minibatches.sample(backbone.batch_size, seed=options.seed, step=step)
+        losses = update(training.algorithm, training.agents, batch, Draw(options.seed, step))
         training.update += 1
-        display.updated(training.update, losses)
-        last = training.update == options.updates
-        if last or training.update % options.eval_every == 0:
-            _evaluate(training, display, losses, began)
-        if last or interrupts.stop or training.update % options.checkpoint_every == 0:
-            training.save(time.monotonic() - began)
-            display.paused()
-        if interrupts.stop and not last:
+        reporter.updated(training.update, losses)
+        last, stopped = training.update == updates, stop()
+        evaluates = last or training.update % options.eval_every == 0
+        saves = last or stopped or training.update % options.checkpoint_every == 0
+        if evaluates or saves or training.update % LOG_EVERY == 0:
+            training.look(losses)
+        if evaluates:
+            _evaluate(training, folder, reporter, began)
+        if saves:
+            training.save(folder, time.monotonic() - began)
+            reporter.paused()
+        if stopped and not last:
             return False
     return True
 
 
-def _evaluate(training: Training, display: Display, losses: Terms, began: float) -> None:
-    evaluation = training.evaluate(losses, time.monotonic() - began)
-    training.folder.append(evaluation)
-    display.evaluated(evaluation)
-    display.paused()
-
-
-def start(options: TrainOptions, given: dict[str, Any]) -> tuple[RunConfig, RunFolder, list[Dataset]]:
-    """Checks the options of a new run, makes its datasets where they are missing, and its folder."""
-    check(options)
-    name = Path(options.dataset).name
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    out = options.out or Path("runs") / f"{options.task}-{name}-{options.algorithm}-{stamp}"
-    RunFolder.refuse_used(out)
-    generated = options.dataset in QUALITIES
-    if generated:  # settings are refused before a dataset is made
-        resolve(options, given, options.dataset)
-    elif Path(options.dataset).expanduser().exists():  # so that the run can be resumed from anywhere
-        options = replace(options, dataset=str(Path(options.dataset).expanduser().resolve()))
-    datasets = _datasets(options)
-    config = resolve(options, given, datasets[0].quality)
-    smallest = min(len(dataset) for dataset in datasets)
-    if config.backbone.batch_size > smallest:
-        raise ValueError(
-            f"--batch-size {config.backbone.batch_size} is more than the dataset's {smallest} transitions"
-        )
-    return config, RunFolder.create(out, config, _identities(datasets)), datasets
-
-
-def resume(path: Path) -> tuple[RunConfig, RunFolder, list[Dataset]]:
-    """Opens a run and the datasets that it was trained on."""
-    folder, config, identities = RunFolder.open(path)
-    check(config.options)
-    options = config.options
-    datasets = _datasets(options)
-    if [identity["sha256"] for identity in _identities(datasets)] != [i["sha256"] for i in identities]:
-        raise ValueError(f"the dataset of {path} has another checksum than the one the run began with")
-    return config, folder, datasets
-
-
-def _datasets(options: TrainOptions) -> list[Dataset]:
-    """One for each seed."""
-    s = options.data_seed
-    data_seeds = list(range(options.seeds)) if s is None else [s] * options.seeds
-    prey = choose_prey(get_task(options.task), options.prey)
-    return resolve_datasets(options.task, options.dataset, data_seeds, prey=prey)
-
-
-def _identities(datasets: list[Dataset]) -> list[dict[str, str]]:
-    return [{"path": str(dataset.path), "sha256": dataset.manifest.sha256} for dataset in datasets]
+def _evaluate(training: Training, folder: RunFolder, reporter: Reporter, began: float) -> None:
+    evaluation = training.evaluate(time.monotonic() - began)
+    folder.append(evaluation)
+    reporter.evaluated(evaluation)
+    reporter.paused()

@@ -22,56 +22,60 @@ from .. import _core
 from ..algorithms import losses
 from ..algorithms.agents import ACTOR, CRITIC, LAST_POLICY_LAYER
 from ..algorithms.optimizer import StackedOptimizer
-from ..algorithms.settings import check_learner, setting
 from ..nets import StackedMlp
+from ..runs import ranges
+from ..runs.decode import check_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from ..algorithms.base import Terms
+    from ..algorithms.base import LossTerms
+    from ..algorithms.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
 class Matd3Settings:
     """Settings of MATD3; the defaults trained the shipped behaviour policies."""
 
-    gamma: float = setting(0.95, "discount factor")
-    batch_size: int = setting(256, "transitions in each seed's minibatch")
-    learning_rate: float = setting(2e-3, "Adam's at the first update")
-    final_learning_rate: float = setting(2e-4, "Adam's at the last update; it falls linearly")
-    polyak_rate: float = setting(
-        0.01, "share of the new weights mixed into the target networks at each update"
-    )
-    hidden: int = setting(64, "width of both hidden layers")
-    clip_norm: float = setting(0.5, "largest gradient norm of a policy, and of a pair of twin critics")
-    reward_scale: float = setting(0.1, "factor on the rewards that the critics learn")
-    saturation_penalty: float = setting(
-        1e-2, "weight of the mean square of a policy's outputs before the tanh"
-    )
+    gamma: float = 0.95
+    """Discount factor."""
+    batch_size: int = 256
+    """Transitions in each seed's minibatch."""
+    learning_rate: float = 2e-3
+    """Adam's at the first update."""
+    final_learning_rate: float = 2e-4
+    """Adam's at the last update; it falls linearly."""
+    polyak_rate: float = 0.01
+    """Share of the new weights mixed into the target networks at each update."""
+    hidden: int = 64
+    """Width of both hidden layers."""
+    clip_norm: float = 0.5
+    """Largest gradient norm of a policy, and of a pair of twin critics."""
+    reward_scale: float = 0.1
+    """Factor on the rewards that the critics learn."""
+    saturation_penalty: float = 1e-2
+    """Weight of the mean square of a policy's outputs before the tanh."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a setting is out of range."""
-        positive = (
-            "batch_size",
-            "learning_rate",
-            "final_learning_rate",
-            "hidden",
-            "clip_norm",
-            "reward_scale",
-        )
-        check_learner(self, positive=positive, penalty="saturation_penalty")
+        """Raises SettingError where a setting has the wrong type or is out of range."""
+        check_types(self)
+        ranges.at_least(self, 1, "batch_size", "hidden")
+        ranges.positive(self, "learning_rate", "final_learning_rate", "clip_norm", "reward_scale")
+        ranges.between(self, 0, 1, "gamma", brackets="[)")
+        ranges.between(self, 0, 1, "polyak_rate", brackets="(]")
+        ranges.at_least(self, 0, "saturation_penalty")
 
 
 @dataclass(frozen=True, slots=True)
 class JointBatch:
     """Minibatches of S seeds: all members of a seed see the same transitions, of all A agents."""
 
-    observations: Tensor  # [S, B, A, O], normalised
+    observations: Tensor  # [S, B, A, O], as they are: the networks normalise them
     actions: Tensor  # [S, B, A, U]
     rewards: Tensor  # [S, B, A]
-    next_observations: Tensor  # [S, B, A, O], normalised
+    next_observations: Tensor  # [S, B, A, O]
     frozen_next_actions: Tensor  # [S, B, A - T, U]: of the agents that are not trained
 
 
@@ -101,7 +105,14 @@ class Matd3:
     """
 
     def __init__(
-        self, settings: Matd3Settings, roles: Roles, *, seeds: Sequence[int], obs_size: int, action_size: int
+        self,
+        settings: Matd3Settings,
+        roles: Roles,
+        *,
+        seeds: Sequence[int],
+        obs_size: int,
+        action_size: int,
+        statistics: Statistics | None = None,
     ) -> None:
         """Draws the first weights.
 
@@ -111,6 +122,8 @@ class Matd3:
             seeds: S keys of random numbers.
             obs_size: O.
             action_size: U.
+            statistics: Of the observations, `[A, O]` each, with which the networks normalise them; None
+                leaves them as they are.
         """
         self.settings, self.roles = settings, roles
         self.seeds = len(seeds)
@@ -126,6 +139,9 @@ class Matd3:
             last_layer_scale=LAST_POLICY_LAYER * h**0.5,
         )
         critic = StackedMlp(2 * self.members, (joint, h, h, 1), seeds=[*keys, *keys], network=CRITIC)
+        if statistics is not None:
+            actor.standardize(*(self._stack(column[: roles.trained]) for column in statistics))
+            critic.standardize(*self._critic_statistics(statistics, action_size))
         self.actor, self.critic = (
             StackedOptimizer(
                 networks,
@@ -144,7 +160,7 @@ class Matd3:
         )
         self._own = torch.eye(roles.trained, roles.agents, dtype=torch.bool)[None, :, None, :, None]
 
-    def update(self, batch: JointBatch, progress: float) -> Terms:
+    def update(self, batch: JointBatch, progress: float) -> LossTerms:
         """One update of all members: a critic step, an actor step, then the targets follow.
 
         Args:
@@ -196,8 +212,7 @@ class Matd3:
         joint = batch.observations[:, None].expand(-1, self.roles.trained, -1, -1, -1)
         inputs = self._critic_inputs(joint, actions)
         weights, biases = (
-            [p[: self.members].detach() for p in layers]
-            for layers in (self.critic.networks.weights, self.critic.networks.biases)
+            [p.detach() for p in layers] for layers in self.critic.networks.layers(self.members)
         )
         value = losses.negative_value(_core.nn_forward(weights, biases, inputs).squeeze(-1))
         penalty = self.settings.saturation_penalty * losses.action_norm(logits.flatten(0, 1))
@@ -209,6 +224,19 @@ class Matd3:
         if self._masks is not None:
             obs, acts = obs * self._masks[0], acts * self._masks[1]
         return torch.cat([obs.flatten(2), acts.flatten(2)], dim=2)
+
+    def _critic_statistics(self, statistics: Statistics, action_size: int) -> tuple[Tensor, Tensor]:
+        """Mean and deviation `[2 M, A (O + U)]` of critics' inputs; 0 and 1 of actions and masked numbers."""
+        mean, std = statistics
+        seen = self.roles.critic_mask(mean.shape[1]).bool()
+        columns = torch.where(seen, mean, 0.0), torch.where(seen, std, 1.0)  # [T, A, O]
+        actions = mean.new_zeros(self.roles.trained, self.roles.agents * action_size)
+        inputs = (
+            torch.cat([column.flatten(1), actions + fill], dim=1)
+            for column, fill in zip(columns, (0.0, 1.0), strict=True)
+        )
+        whole_mean, whole_std = (self._stack(column).repeat(2, 1) for column in inputs)
+        return whole_mean, whole_std
 
     def _stack(self, by_agent: Tensor) -> Tensor:
         """One entry per trained agent to one per member."""

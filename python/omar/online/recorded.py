@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import OmarError
 from ..threads import one_thread
+from .collection import CollectionSettings
 from .matd3 import Matd3Settings
-from .training import CollectionSettings, OnlineTraining, training_blocks
+from .training import OnlineTraining, training_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
-    from ..behaviors.prey import Prey
+    from ..behaviors.policy import Policy
     from ..tasks import Task
 
 
@@ -71,15 +73,15 @@ def replay_recipe(task: str) -> ReplayRecipe:
     """The recorded training of a task.
 
     Raises:
-        ValueError: None is recorded.
+        OmarError: None is recorded.
     """
     if task not in REPLAY_RECIPES:
-        raise ValueError(f"no online training of {task} is recorded")
+        raise OmarError(f"no online training of {task} is recorded")
     return REPLAY_RECIPES[task]
 
 
 def medium_replay(
-    task: Task, transitions: int, *, seed: int, prey: Prey | None
+    task: Task, transitions: int, *, seed: int, prey: Policy | None
 ) -> Iterator[dict[str, Tensor]]:
     """The first transitions of the recorded training, whole episodes in the order they were collected.
 
@@ -93,11 +95,11 @@ def medium_replay(
         Columns observations, actions, rewards and next_observations of all agents, `[episodes, 25, A, ...]`.
 
     Raises:
-        ValueError: No recipe for the task, or more transitions than it has.
+        OmarError: No recipe for the task, or more transitions than it has.
     """
     recipe = replay_recipe(task.name)
     if not 0 < transitions <= recipe.transitions:
-        raise ValueError(
+        raise OmarError(
             f"the recorded training of {task.name} has {recipe.transitions:,} transitions, "
             f"{transitions:,} were asked for"
         )

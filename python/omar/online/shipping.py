@@ -1,33 +1,31 @@
-"""`python -m omar.collect ship`: chooses the medium and expert policies of a training, with their card."""
+"""Chooses the medium and expert policies of an online training, and writes them with their card."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..behaviors.policy import Behavior, read, to_bytes
-from ..behaviors.prey import make_prey, prey_layers
-from ..behaviors.shipped import CARD, FOLDER, PREY
+from ..behaviors.policy_file import load_policy, save_policies
+from ..behaviors.shipped import CARD, PREY
+from ..errors import OmarError
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..evaluation.returns import episode_returns
 from ..random import mix
 from ..runs.files import to_json, write_atomically
 from ..runs.folder import versions
-from ..tasks import Task, get_task
-from ..terminal.cli import say
-from .behaviors import COTRAINED, FROZEN, SHIPPED
-from .folder import METRICS, POLICIES, Evaluation, OnlineFolder
+from ..tasks import References, Task, get_task
+from .folder import POLICIES, OnlineFolder, policy_file
 from .recorded import replay_recipe
+from .runs import COTRAINED, FROZEN, SHIPPED, read_config, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from ..behaviors.prey import Prey
-    from ..evaluation.policies import Policy
+    from ..behaviors.policy import Policy
+    from ..evaluation.policies import Actor
 
 CHOOSING, REPORTING = 0x63686F6F, 0x7265706F  # episodes that choose a policy are not those that report it
 
@@ -43,15 +41,15 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class ShipBehaviors:
-    """Chooses behaviour policies from a training and writes them with a card where the package finds them."""
+class ShipOptions:
+    """Chooses behaviour policies from a training and writes them with a card, as the package ships them."""
 
     run: Path
     """Folder of a training by `python -m omar.collect train`, against the frozen prey where there is one."""
+    out: Path
+    """Folder of the task: its files are replaced."""
     prey_run: Path | None = None
     """Folder of the training that the prey comes from."""
-    out: Path | None = None
-    """Where the files go; the package's own folder of the task when not given."""
     noise: float = 0.1
     """Standard deviation of the noise that the datasets' actions get."""
     episodes: int = 10_000
@@ -59,50 +57,59 @@ class ShipBehaviors:
     candidates: int = 6
     """Policies of the training that are measured with noise before one is chosen."""
 
-    def __call__(self) -> int:
-        """Runs the command."""
-        source = Source.open(self.run)
-        task, prey = source.task, source.prey
-        chooser = Chooser(self, source)
-        expert = chooser.best()
-        random = measure(UniformPolicy(task.action_size), task, prey, self.episodes, REPORTING)
-        returns = {"expert": chooser.report(expert)}
-        references = make_references(task, random, returns["expert"])
-        span = references["expert"]["mean"] - references["random"]["mean"]
-        aim = references["random"]["mean"] + span * task.qualities["medium"].normalized / 100
-        medium = chooser.nearest(aim)
-        returns["medium"] = chooser.report(medium)
-        entry = {
-            "task": task.name,
-            "noise": self.noise,
-            "references": references,
-            "uniform": dataclasses.asdict(random),
-            "command": source.command(),
-            "training": source.settings,
-            "medium_replay": dataclasses.asdict(replay_recipe(task.name)),
+
+def ship(options: ShipOptions) -> dict[str, Any]:
+    """Chooses the policies, measures them, and writes everything.
+
+    Returns:
+        The card: how the policies were trained, their returns, and what scores 0 and 100.
+
+    Raises:
+        OmarError: No training there, or one whose prey was trained too.
+        OSError: The files cannot be written.
+    """
+    source = Source.open(options.run)
+    task, prey = source.task, source.prey
+    selection = PolicySelection(options, source)
+    names = {"expert": selection.best()}
+    random = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
+    returns = {"expert": selection.report(names["expert"])}
+    references = make_references(task, random, returns["expert"])
+    span = references["expert"]["mean"] - references["random"]["mean"]
+    aim = references["random"]["mean"] + span * task.qualities["medium"].normalized / 100
+    names["medium"] = selection.nearest(aim)
+    returns["medium"] = selection.report(names["medium"])
+    entry = {
+        "task": task.name,
+        "noise": options.noise,
+        "references": references,
+        "uniform": dataclasses.asdict(random),
+        "command": source.command(),
+        "training": source.settings,
+        "medium_replay": dataclasses.asdict(replay_recipe(task.name)),
+    }
+    scale = to_references(references) if task.has_prey else None  # None: the paper's
+    shipped_prey = None if prey is None else replace(prey, references=scale)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for quality in ("medium", "expert"):
+        policy = source.policy(names[quality])
+        origin = {**policy.source, "quality": quality}
+        whole = replace(policy, references=scale, prey=shipped_prey, source=origin)
+        save_policies(options.out / f"{quality}.safetensors", [whole])
+        noiseless = measure(policy, task, prey, options.episodes, REPORTING)
+        entry[quality] = {
+            "sha256": policy.sha256,
+            "update": source.update(names[quality]),
+            "return": dataclasses.asdict(returns[quality]),
+            "return_without_noise": dataclasses.asdict(noiseless),
+            "normalized": 100 * (returns[quality].mean - references["random"]["mean"]) / span,
         }
-        out = FOLDER / task.name if self.out is None else self.out
-        out.mkdir(parents=True, exist_ok=True)
-        for quality, name in (("medium", medium), ("expert", expert)):
-            policy = source.policy(name)
-            write_atomically(out / f"{quality}.safetensors", to_bytes(policy.layers))
-            normalized = 100 * (returns[quality].mean - references["random"]["mean"]) / span
-            entry[quality] = {
-                "sha256": policy.sha256,
-                "update": source.update(name),
-                "return": dataclasses.asdict(returns[quality]),
-                "return_without_noise": dataclasses.asdict(
-                    measure(policy, task, prey, self.episodes, REPORTING)
-                ),
-                "normalized": normalized,
-            }
-            say(f"{quality}: {name}, return {returns[quality].mean:.1f}, normalized {normalized:.1f}")
-        if prey is not None:
-            write_atomically(out / f"{PREY}.safetensors", to_bytes(prey_layers(prey)))
-            entry["prey"] = {"sha256": prey.sha256()} | prey_origin(prey, self.prey_run)
-        write_atomically(out / CARD, to_json({**entry, "versions": versions()}))
-        say(f"wrote {out}")
-        return 0
+    if shipped_prey is not None:
+        save_policies(options.out / f"{PREY}.safetensors", [shipped_prey])
+        entry["prey"] = {"sha256": shipped_prey.sha256} | prey_origin(shipped_prey, options.prey_run)
+    entry["versions"] = versions()
+    write_atomically(options.out / CARD, to_json(entry))
+    return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +119,24 @@ class Source:
     folder: Path
     settings: dict[str, Any]
     task: Task
-    prey: Prey | None
+    prey: Policy | None
 
     @staticmethod
     def open(folder: Path) -> Source:
         """Reads what a training left.
 
         Raises:
-            ValueError: No training is there, or its prey learned along: no two policies had the same one.
+            OmarError: No training is there, or its prey was trained too: no two policies had the same one.
         """
-        settings = OnlineFolder(folder).settings()
-        task = get_task(settings["task"])
-        path = folder / "prey.safetensors"
-        prey = None
-        if task.has_prey:
-            if not path.is_file():
-                raise ValueError(
-                    f"the prey of {folder} learned along: behaviours need a training against a frozen prey"
-                )
-            layers = read(path, networks=1, obs_size=task.obs_sizes[-1], action_size=task.action_size)
-            prey = make_prey(layers, "trained")
-        return Source(folder, settings, task, prey)
+        config = read_config(folder)
+        task = get_task(config.task)
+        prey = OnlineFolder(folder).frozen_prey()
+        if task.has_prey and prey is None:
+            raise OmarError(
+                f"the prey of {folder} was trained together with the predators: behaviour policies "
+                f"need a training against a frozen prey"
+            )
+        return Source(folder, recorded(config), task, prey)
 
     def command(self) -> str:
         """The command line that began the training, all of its settings spelled out."""
@@ -140,18 +144,15 @@ class Source:
 
     def evaluations(self) -> dict[str, float]:
         """Return of every policy by its file's name."""
-        lines = (self.folder / METRICS).read_text(encoding="utf-8").splitlines()
-        found = [Evaluation(**json.loads(line)) for line in lines]
         return {
-            f"seed-{seed}-update-{e.update:08d}.safetensors": value
-            for e in found
+            policy_file(seed, e.update): value
+            for e in OnlineFolder(self.folder).lines()
             for seed, value in enumerate(e.returns)
         }
 
-    def policy(self, name: str) -> Behavior:
+    def policy(self, name: str) -> Policy:
         """The policy of that file."""
-        sizes = {"obs_size": self.task.obs_size, "action_size": self.task.action_size}
-        return Behavior(read(self.folder / POLICIES / name, networks=self.task.num_learners, **sizes))
+        return load_policy(self.folder / POLICIES / name)
 
     @staticmethod
     def update(name: str) -> int:
@@ -160,10 +161,10 @@ class Source:
 
 
 @dataclass(slots=True)
-class Chooser:
-    """Measures candidates with the noise of the datasets."""
+class PolicySelection:
+    """Chooses among a training's policies by their returns with the noise of the datasets."""
 
-    options: ShipBehaviors
+    options: ShipOptions
     source: Source
 
     def best(self) -> str:
@@ -188,9 +189,9 @@ class Chooser:
         return measure(policy, source.task, source.prey, options.episodes, key)
 
 
-def measure(policy: Policy, task: Task, prey: Prey | None, episodes: int, key: int) -> Measured:
+def measure(actor: Actor, task: Task, prey: Policy | None, episodes: int, key: int) -> Measured:
     """Returns of one policy."""
-    returns = episode_returns(policy, task, seeds=1, episodes=episodes, seed=mix(key, 0), prey=prey)
+    returns = episode_returns(actor, task, episodes=episodes, seed=mix(key, 0), prey=prey)
     std = float(returns.std())
     return Measured(float(returns.mean()), std / math.sqrt(episodes), std, episodes)
 
@@ -204,25 +205,29 @@ def training_command(settings: Mapping[str, Any]) -> str:
     return " ".join(["python -m omar.collect train", *options, *prey])
 
 
-def prey_origin(prey: Prey, run: Path | None) -> dict[str, Any]:
+def prey_origin(prey: Policy, run: Path | None) -> dict[str, Any]:
     """Which training the prey comes from, and from which of its updates.
 
     Raises:
-        ValueError: The training has no such prey.
+        OmarError: The training has no such prey.
     """
     if run is None:
         return {}
-    data = to_bytes(prey_layers(prey))
     for path in sorted((run / POLICIES).glob("*-prey-*.safetensors")):
-        if path.read_bytes() == data:
-            settings = OnlineFolder(run).settings()
+        if load_policy(path).sha256 == prey.sha256:
+            settings = recorded(read_config(run))
             command = training_command(settings)
             return {"command": command, "training": settings, "update": Source.update(path.name)}
-    raise ValueError(f"the prey is none of those in {run / POLICIES}")
+    raise OmarError(f"{run / POLICIES} does not hold this prey")
+
+
+def to_references(entry: Mapping[str, Any]) -> References:
+    """A card's `references` as a policy has them."""
+    return References(entry["random"]["mean"], entry["expert"]["mean"], entry["source"])
 
 
 def make_references(task: Task, random: Measured, expert: Measured) -> dict[str, Any]:
-    """What counts as 0 and 100.
+    """Returns that score 0 and 100.
 
     Without a prey: the paper's. With our prey: uniform actions count as 0, and 100 is set where the expert
     dataset gets the normalized mean that the published expert set has against its own prey.

@@ -8,18 +8,19 @@ give the same buffer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import torch
 
-from ..algorithms.settings import setting
-from ..behaviors.policy import Behavior, fold, network
-from ..behaviors.prey import make_prey
+from ..algorithms.statistics import Statistics
+from ..behaviors.policy import Policy, act
 from ..envs import ParticleEnv
+from ..errors import OmarError, SettingError
 from ..evaluation.returns import episode_returns
-from ..offline.minibatches import CONSTANT
 from ..random import Draw, mix, normal_like, uniform_actions
 from ..replay import ReplayBuffer
+from .collection import CollectionSettings
 from .matd3 import JointBatch, Matd3, Matd3Settings, Roles
 
 if TYPE_CHECKING:
@@ -27,34 +28,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..algorithms.base import Terms
-    from ..behaviors.prey import Prey
-    from ..tasks import Task
+    from ..algorithms.base import LossTerms
+    from ..tasks import References, Task
 
 # Streams of random numbers of a seed.
 WEIGHTS, STARTS, WARMUP, NOISE, SAMPLES, STATISTICS, EVALUATION = range(7)
 STATISTICS_WORLDS = 4_000  # one episode each: 100,000 uniform steps
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionSettings:
-    """How transitions are collected, and how many updates they get."""
-
-    updates: int = setting(30_000, "updates of every trained agent")
-    worlds: int = setting(100, "worlds of a seed, stepped together")
-    updates_per_step: int = setting(1, "updates after each step of all worlds")
-    warmup: int = setting(50_000, "transitions of uniform actions before the first update")
-    capacity: int = setting(500_000, "transitions that the replay buffer of a seed holds")
-    noise: float = setting(0.1, "standard deviation of the Gaussian exploration noise")
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where a setting is out of range."""
-        for name in ("updates", "worlds", "updates_per_step", "warmup", "capacity", "noise"):
-            least = 0 if name in ("updates", "noise") else 1
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.capacity < self.warmup:
-            raise ValueError(f"capacity must be at least warmup = {self.warmup}, got {self.capacity}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +59,6 @@ class OnlineTraining:
         step: Steps of all worlds so far.
         updates: Updates so far.
         algorithm: The networks.
-        mean, std: [A, O], statistics of the observations under uniform actions.
     """
 
     def __init__(
@@ -91,7 +69,7 @@ class OnlineTraining:
         *,
         seed: int,
         seeds: int = 1,
-        prey: Prey | None = None,
+        prey: Policy | None = None,
     ) -> None:
         """Starts the worlds and draws the first weights.
 
@@ -101,16 +79,16 @@ class OnlineTraining:
             collection: Of the worlds and the buffer.
             seed: Key of all random numbers.
             seeds: S.
-            prey: A frozen network prey.
+            prey: A frozen prey.
 
         Raises:
-            ValueError: A prey for a task without one, or a uniform prey; a minibatch larger than the warm-up.
+            OmarError: A prey for a task without one; a minibatch larger than the warm-up.
         """
-        if prey is not None and (prey.is_uniform or not task.has_prey):
-            raise ValueError(f"{task.name} cannot be trained against a {prey.source} prey")
+        if prey is not None and not (prey.moves_prey and prey.task == task.name):
+            raise OmarError(f"{task.name} cannot be trained against a policy of {prey.task}")
         if settings.batch_size > collection.warmup:
-            raise ValueError(
-                f"batch_size must be at most warmup = {collection.warmup}, got {settings.batch_size}"
+            raise SettingError(
+                "batch_size", f"must be at most warmup = {collection.warmup}, got {settings.batch_size}"
             )
         self.task, self.collection, self.prey = task, collection, prey
         self.step = self.updates = 0
@@ -124,8 +102,8 @@ class OnlineTraining:
             seeds=[mix(key, WEIGHTS) for key in self.keys],
             obs_size=width,
             action_size=task.action_size,
+            statistics=self._statistics(mix(seed, STATISTICS)),
         )
-        self.mean, self.std = self._statistics(mix(seed, STATISTICS))
         self.buffer = ReplayBuffer(
             collection.capacity,
             {
@@ -150,7 +128,7 @@ class OnlineTraining:
         """Whether all worlds are about to start an episode: then `load` can take the state over."""
         return self.step % self.task.episode_length == 0
 
-    def advance(self) -> tuple[list[Transitions], Terms]:
+    def advance(self) -> tuple[list[Transitions], LossTerms]:
         """One step of all worlds, then its updates.
 
         Returns:
@@ -160,7 +138,7 @@ class OnlineTraining:
         for seed, new in enumerate(transitions):
             self.buffer.extend(new.columns(), dataset=seed)
         self.step += 1
-        terms: Terms = {}
+        terms: LossTerms = {}
         if self.step * self.collection.worlds >= self.collection.warmup:
             for _ in range(self.collection.updates_per_step):
                 if not self.finished:
@@ -195,7 +173,7 @@ class OnlineTraining:
             chosen = torch.stack(explored)
         else:
             noise = [normal_like(shape, Draw(mix(k, NOISE), self.step), like=observations) for k in self.keys]
-            logits = self.algorithm.logits(self.algorithm.actor.networks, self._normalized(observations))
+            logits = self.algorithm.logits(self.algorithm.actor.networks, observations)
             chosen = torch.tanh(logits).transpose(1, 2) + self.collection.noise * torch.stack(noise)
             chosen = chosen.clamp_(-1.0, 1.0)
         return torch.cat([chosen, self._frozen_actions(observations)], dim=2)
@@ -204,31 +182,27 @@ class OnlineTraining:
         """Actions `[S, B, A - T, U]` of agents that are not trained, for raw observations."""
         if self.prey is None:
             return observations.new_empty(*observations.shape[:2], 0, self.task.action_size)
-        own = observations[:, :, -1, : self.task.obs_sizes[-1]]
-        return self.prey.act(own.flatten(0, 1)).view(*own.shape[:2], 1, self.task.action_size)
+        own = observations[:, :, self.roles.trained :, : self.task.obs_sizes[-1]]
+        return act(self.prey.weights, self.prey.biases, own)
 
-    def _update(self) -> Terms:
+    def _update(self) -> LossTerms:
         settings = self.algorithm.settings
         rows = self.buffer.sample(
             settings.batch_size, members=len(self.keys), seed=self._sample_key, step=self.updates
         )
         batch = JointBatch(
-            observations=self._normalized(rows["observations"]),
+            observations=rows["observations"],
             actions=rows["actions"],
             rewards=rows["rewards"],
-            next_observations=self._normalized(rows["next_observations"]),
+            next_observations=rows["next_observations"],
             frozen_next_actions=self._frozen_actions(rows["next_observations"]),
         )
         terms = self.algorithm.update(batch, self.updates / self.collection.updates)
         self.updates += 1
         return terms
 
-    def _normalized(self, observations: Tensor) -> Tensor:
-        normalized: Tensor = (observations - self.mean).div_(self.std)
-        return normalized
-
-    def _statistics(self, key: int) -> tuple[Tensor, Tensor]:
-        """Mean and deviation `[A, O]` of the observations of uniform agents; 1 where one never changes."""
+    def _statistics(self, key: int) -> Statistics:
+        """Statistics `[A, O]` of the observations of uniform agents."""
         env = ParticleEnv(self.task.environment, num_envs=STATISTICS_WORLDS, seed=key)
         observations = env.reset()
         seen = []
@@ -240,39 +214,43 @@ class OnlineTraining:
                 torch.cat([uniform, self._frozen_actions(observations[None])[0]], dim=1)
             ).observations
         everything = torch.cat(seen).double()
-        mean, std = everything.mean(dim=0), everything.std(dim=0)
-        std[std < CONSTANT] = 1.0
-        return mean.float(), std.float()
+        return Statistics.of(everything.mean(dim=0).float(), everything.std(dim=0).float())
 
-    def behavior(self, seed: int) -> Behavior:
-        """The learners' policies of a seed as they are now, on raw observations."""
-        return Behavior(self._policy(seed, slice(0, self.task.num_learners), self.task.obs_size))
+    def policy(self, seed: int) -> Policy:
+        """The learners' policies of a seed as they are now."""
+        prey = self.current_prey(seed)
+        references = None if prey is None else prey.references
+        return self._policy(seed, range(self.task.num_learners), references, prey)
 
-    def current_prey(self, seed: int) -> Prey | None:
+    def current_prey(self, seed: int) -> Policy | None:
         """The prey of a seed: frozen, or trained as far as it is now; None in a task without a prey."""
         if self.prey is not None or not self.task.has_prey:
             return self.prey
-        layers = self._policy(seed, slice(self.roles.trained - 1, None), self.task.obs_sizes[-1])
-        return make_prey(layers, "trained")
+        return self._policy(seed, range(self.task.num_learners, self.roles.trained), None, None)
 
-    def _policy(self, seed: int, agents: slice, obs_size: int) -> dict[str, Tensor]:
-        members = range(self.roles.trained)[agents]
-        rows = [seed * self.roles.trained + t for t in members]
-        return fold(
-            network(self.algorithm.actor.networks, rows), self.mean[agents], self.std[agents], obs_size
+    def _policy(self, seed: int, agents: range, references: References | None, prey: Policy | None) -> Policy:
+        first = seed * self.roles.trained
+        return Policy.of_networks(
+            self.algorithm.actor.networks,
+            [first + agent for agent in agents],
+            self.task,
+            references=references,
+            prey=prey,
+            source={
+                "algorithm": "matd3",
+                "update": str(self.updates),
+                "seed": str(seed),
+                "version": metadata.version("omar"),
+            },
         )
 
     def evaluate(self, episodes: int) -> list[float]:
         """Mean return of every seed's policies without noise, each against its own prey."""
-        key = mix(*self.keys, EVALUATION, self.updates)
         returns = []
-        for seed in range(len(self.keys)):
-            policy, prey = self.behavior(seed), self.current_prey(seed)
-            returns.append(
-                episode_returns(policy, self.task, seeds=1, episodes=episodes, seed=key, prey=prey)
-                .mean()
-                .item()
-            )
+        for seed, key in enumerate(self.keys):
+            start = mix(key, EVALUATION, self.updates)
+            found = episode_returns([self.policy(seed)], self.task, episodes=episodes, seed=start)
+            returns.append(float(found.mean()))
         return returns
 
     def tensors(self) -> dict[str, Tensor]:

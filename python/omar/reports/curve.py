@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ..runs.folder import Evaluation
+    from ..runs.metrics import Evaluation
     from ..tasks import Score
 
 LINE, PAPER = "#1f5fa8", "#b5541c"

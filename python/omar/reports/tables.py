@@ -9,13 +9,12 @@ from rich.table import Table
 from ..tasks import get_task
 
 if TYPE_CHECKING:
-    from ..offline.config import RunConfig
-    from ..runs.folder import Evaluation
+    from ..offline.result import Result
 
 
-def score_table(config: RunConfig, quality: str, evaluation: Evaluation) -> Table:
+def score_table(result: Result) -> Table:
     """Scores of every seed and their mean beside the paper's."""
-    options = config.options
+    options, quality, evaluation = result.config.options, result.quality, result.last
     table = Table(title=f"{options.task} {quality}: {options.algorithm}, {evaluation.update} updates")
     table.add_column("")
     table.add_column("return", justify="right")

@@ -1,23 +1,27 @@
 """Checkpoints: tensors in safetensors, the rest in JSON, no pickle; a kill at any moment leaves a whole one.
 
-A checkpoint is two files, `update-N.safetensors` and `update-N.json`. Each appears by a rename, the JSON
-last, and it holds the tensors' checksum: without its JSON a checkpoint does not exist. The two newest
-are kept.
+A checkpoint of update N is a file of tensors for each part, `update-N.PART.safetensors`, and `update-N.json`.
+Each appears by a rename, the JSON last; it holds the checksum of every part and of itself, so without a whole
+JSON a checkpoint does not exist. The two newest are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
 import torch
 
-from .files import read_json, to_json, write_atomically
+from ..errors import OmarError
+from .decode import decode
+from .files import read_json, seal, sweep_partial, to_json, unseal, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -25,63 +29,116 @@ if TYPE_CHECKING:
 KEPT = 2
 
 
-def save(folder: Path, tensors: Mapping[str, Tensor], update: int, state: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of a training after an update."""
+
+    update: int
+    parts: Mapping[str, Mapping[str, Tensor]]  # tensors by name, for every part
+    state: Mapping[str, Any]  # what else `save` was given
+
+
+@dataclass(frozen=True, slots=True)
+class _Description:
+    """The JSON of a checkpoint."""
+
+    update: int
+    parts: Mapping[str, str]  # checksum of every part's file
+    state: Mapping[str, Any]
+
+
+def save(
+    folder: Path, update: int, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
+) -> None:
     """Writes the checkpoint of an update and removes those before the last two.
 
     Args:
         folder: Of the checkpoints; made when missing.
-        tensors: By name; views are copied.
         update: Number of updates done.
+        parts: Tensors by name, a file for each part.
         state: More entries of the JSON file.
     """
     folder.mkdir(exist_ok=True)
+    sweep_partial(folder)
+    checksums = {}
+    for part, tensors in parts.items():
+        data = to_bytes(tensors)
+        write_atomically(_part(folder, update, part), data)
+        checksums[part] = hashlib.sha256(data).hexdigest()
+    entries = {"update": update, "parts": checksums, "state": dict(state)}
+    write_atomically(folder / f"update-{update:08d}.json", to_json(seal(entries)))
+    kept = _newest_first(folder)[:KEPT]
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    whole = tuple(f"{path.stem}." for path in kept)
+    for file in folder.glob("update-*"):
+        if not file.name.startswith(whole):
+            file.unlink(missing_ok=True)
+
+
+def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as a safetensors file; views are copied."""
     whole = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    data = safetensors.torch.save(whole)
-    path = folder / f"update-{update:08d}"
-    write_atomically(path.with_suffix(".safetensors"), data)
-    entries = {"update": update, "sha256": hashlib.sha256(data).hexdigest(), **state}
-    write_atomically(path.with_suffix(".json"), to_json(entries))
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    return bytes(safetensors.torch.save(whole))
 
 
-def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
+def load(
+    folder: Path, usable: Callable[[Checkpoint], None] | None = None
+) -> tuple[Checkpoint, list[str]] | None:
     """The newest whole checkpoint.
 
+    Args:
+        folder: Of the checkpoints.
+        usable: Raises OmarError or OSError where a whole checkpoint is of no use, such as for lack of a
+            file beside it; the one before it is then taken.
+
     Returns:
-        Its tensors, its JSON entries, and a sentence for each newer one that is damaged; None where no
-        checkpoint was ever written.
+        The checkpoint, and a sentence for each newer one that is damaged; None where no checkpoint was ever
+        written.
 
     Raises:
-        ValueError: There are checkpoints and all of them are damaged.
+        OmarError: There are checkpoints and all of them are damaged.
     """
     problems: list[str] = []
     for path in _newest_first(folder):
         try:
-            return (*_read(path), problems)
-        except (ValueError, OSError) as error:
-            problems.append(f"{path.with_suffix('.safetensors')} is damaged: {error}")
+            found = _read(path)
+            if usable is not None:
+                usable(found)
+        except (OmarError, OSError) as error:
+            problems.append(
+                f"the checkpoint of update {path.stem.removeprefix('update-').lstrip('0') or 0}: {error}"
+            )
+        else:
+            return found, problems
     if problems:
-        raise ValueError(f"no checkpoint in {folder} is whole: {problems[0]}")
+        raise OmarError(f"no checkpoint in {folder} is whole: {problems[0]}")
     return None
 
 
+def _part(folder: Path, update: int, part: str) -> Path:
+    return folder / f"update-{update:08d}.{part}.safetensors"
+
+
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("update-*.json"), reverse=True)
+    return sorted(folder.glob("update-????????.json"), reverse=True)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    state = read_json(path)
-    if not isinstance(state.get("update"), int):
-        raise ValueError(f"{path.name} has no update number")
-    data = path.with_suffix(".safetensors").read_bytes()
-    if hashlib.sha256(data).hexdigest() != state.get("sha256"):
-        raise ValueError("its checksum is not the one in its JSON file")
-    try:
-        return safetensors.torch.load(data), state
-    except safetensors.SafetensorError as error:
-        raise ValueError(str(error)) from None
+def _read(path: Path) -> Checkpoint:
+    description = decode(_Description, unseal(read_json(path), str(path)), str(path))
+    if path.stem != f"update-{description.update:08d}":
+        raise OmarError(f"{path} is damaged: it does not describe this checkpoint")
+    parts = {}
+    for part, checksum in description.parts.items():
+        file = _part(path.parent, description.update, part)
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != checksum:
+            raise OmarError(f"{file} is damaged: it has another checksum than {path.name} says")
+        try:
+            parts[part] = safetensors.torch.load(data)
+        except safetensors.SafetensorError as error:
+            raise OmarError(f"{file} is damaged: {error}") from None
+    return Checkpoint(description.update, parts, description.state)

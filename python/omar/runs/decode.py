@@ -22,7 +22,7 @@ SHOWN = 40  # characters of a wrong value that a message repeats
 _SCALARS = {bool: "true or false", int: "an integer", float: "a finite number", str: "a text"}
 
 
-def decode(cls: type[T], raw: object, where: str, *, defaults: bool = False) -> T:
+def decode(cls: type[T], raw: object, where: str, *, at: str = "", defaults: bool = False) -> T:
     """An instance of a dataclass from JSON values.
 
     Fields may be bool, int, float, str, Path, None, Any, Literal, unions of these, other dataclasses, and
@@ -33,13 +33,14 @@ def decode(cls: type[T], raw: object, where: str, *, defaults: bool = False) -> 
         cls: The dataclass; its type hints must be importable at run time.
         raw: What `json.loads` gave.
         where: Begins the message: the file's name.
+        at: Where in the file `raw` was found, such as "options".
         defaults: Whether a missing entry takes its field's default.
 
     Raises:
         OmarError: `raw` is no object, an entry is unknown, missing, of another type or out of range.
     """
     try:
-        result: T = _dataclass(cls, raw, "", defaults)
+        result: T = _dataclass(cls, raw, at, defaults)
     except SettingError as error:
         name, problem = error.name, error.problem
         raise OmarError(f"{where}: `{name}` {problem}" if name else f"{where} {problem}") from None

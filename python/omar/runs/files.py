@@ -1,13 +1,34 @@
-"""Files that appear whole or not at all, and JSON."""
+"""Files that appear whole or not at all, and JSON that says when it was changed."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import OmarError
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
+
+SEAL = "sha256"  # of the other entries of a sealed file
+_numbers = itertools.count()
+
+
+def expand_user(path: str | Path) -> Path:
+    """A path with its `~` replaced by a home folder.
+
+    Raises:
+        OmarError: There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise OmarError(f"{path}: this machine knows no home folder for it") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -16,12 +37,42 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: The disk refused; the old contents are still there.
     """
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(data)
+    temporary = path.with_name(f".{path.name}.partial-{os.getpid()}-{next(_numbers)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sweep_partial(folder: Path) -> None:
+    """Removes what killed processes left of atomic writes; only while no other process writes there."""
+    for left in folder.glob(".*.partial-*"):
+        if left.is_file():
+            left.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Appends a line of text and waits until the disk has it."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the disk has the names of a folder's files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def to_json(value: Any) -> bytes:
@@ -33,13 +84,52 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        ValueError: Damaged, or not an object.
+        OmarError: Damaged, or not an object.
         OSError: The file cannot be read.
     """
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """The object that JSON text holds.
+
+    Args:
+        data: The text, UTF-8.
+        where: What the text is, for the message.
+
+    Raises:
+        OmarError: Damaged, or not an object.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise ValueError(f"{path} is damaged: it is not JSON") from None
+        found = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise OmarError(f"{where} is damaged: it is not JSON") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object")
+        raise OmarError(f"{where} is damaged: it holds no JSON object")
     return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)  # NaN and Infinity are no JSON
+
+
+def seal(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries and their checksum, which `unseal` compares."""
+    return {**entries, SEAL: _digest(entries)}
+
+
+def unseal(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The entries that `seal` was given.
+
+    Raises:
+        OmarError: They were changed since, or never sealed.
+    """
+    rest = {name: value for name, value in entries.items() if name != SEAL}
+    if entries.get(SEAL) != _digest(rest):
+        raise OmarError(f"{where} is damaged or was edited: its checksum does not belong to its contents")
+    return rest
+
+
+def _digest(entries: Mapping[str, Any]) -> str:
+    text = json.dumps(entries, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -2,48 +2,94 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+import torch
 import tyro
 
+from ..errors import OmarError, SettingError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 DataSeed: TypeAlias = Annotated[int, tyro.conf.arg(aliases=["--data-seed"])]
 
 USAGE_ERROR = 2
+BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130
+BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
 def run(command: Callable[[], int]) -> int:
-    """Runs a command; what a user can provoke becomes one sentence on standard error.
+    """Runs a command, from the parsing of its options on.
+
+    What a user can cause is one sentence on standard error. Anything else is a bug of this program and shows
+    where it happened.
 
     Returns:
-        The exit status: the command's own, 2 for a user's error, 130 for Ctrl-C.
+        The exit status: the command's own, 2 for a user's error, 70 for a bug, 130 for Ctrl-C.
     """
     try:
-        return command()
-    except (ValueError, TypeError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        status = command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has gone: what is left of it goes nowhere, so that the exit is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (OmarError, OSError, MemoryError, torch.OutOfMemoryError) as error:
+        sys.stderr.write(f"error: {sentence(error)}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+    except Exception:  # a bug, whatever it is
+        traceback.print_exc()
+        sys.stderr.write("this is a bug in omar: please report it with the lines above\n")
+        return BUG
+    return status
+
+
+def sentence(error: Exception) -> str:
+    """What a user is told of an error that is no bug."""
+    if isinstance(error, SettingError):
+        return f"{spelled(error.name)} {error.problem}"
+    if isinstance(error, OmarError):
+        return str(error)
+    if isinstance(error, OSError):
+        known = [str(part) for part in (error.filename, error.strerror) if part is not None]
+        return ": ".join(known) or str(error)
+    return "there is not enough memory for these sizes"
+
+
+def spelled(name: str) -> str:
+    """A field's name as the command line spells it."""
+    return f"--{name.replace('_', '-')}"
 
 
 def run_one_of(
     commands: Mapping[str, Callable[..., Callable[[], int]]],
-    arguments: list[str] | None,
+    arguments: Sequence[str] | None,
     *,
     prog: str,
     about: str | None,
 ) -> int:
     """Runs the command that the first argument names, with the options that its class declares."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        dict(commands), args=arguments, prog=prog, description=about
-    )
-    return run(command)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+
+    def parse_and_run() -> int:
+        command: Callable[[], int]
+        if words and words[0] in commands:  # so that an error of the class stays one, and names its option
+            command = tyro.cli(commands[words[0]], args=words[1:], prog=f"{prog} {words[0]}")
+        else:
+            command = tyro.extras.subcommand_cli_from_dict(
+                dict(commands), args=words, prog=prog, description=about
+            )
+        return command()
+
+    return run(parse_and_run)
 
 
 def say(text: str) -> None:

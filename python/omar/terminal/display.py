@@ -1,9 +1,8 @@
-"""What a training run shows: a live panel in a terminal, plain lines elsewhere."""
+"""What a training shows: a live panel in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Group
@@ -13,42 +12,33 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from collections.abc import Mapping
 
-    from ..algorithms import Terms
-    from ..offline.config import RunConfig
-    from ..runs.folder import Evaluation
+    from rich.console import Console, RenderableType
+    from torch import Tensor
+
+    from ..runs.metrics import Evaluation
 
 REFRESH_SECONDS = 0.25
 RATE_SECONDS = 10.0  # half-life, about, of the shown speed's memory
 
 
 class Display:
-    """Progress of a run. Used as a context manager around the training loop."""
+    """A `runs.reporting.Reporter` for people. Used as a context manager around the training."""
 
-    def __init__(self, console: Console, config: RunConfig, done: int) -> None:
-        """Args: `done` updates lie behind the run when it starts or resumes."""
-        options = config.options
+    def __init__(self, console: Console) -> None:
+        """Args: `console` is where it shows."""
         self._console = console
-        self._total = options.updates
-        self._done = done
+        self._title = ""
+        self._total = self._done = 0
         self._evaluation: Evaluation | None = None
-        self._losses: Terms = {}
+        self._losses: Mapping[str, Tensor] = {}
         self._rate = 0.0
-        self._last = (time.monotonic(), done)
-        dataset = Path(options.dataset).name  # a folder's last part
-        title = f"{options.algorithm} on {options.task} {dataset}, {options.seeds} seeds"
-        self._title = f"{title}, preset {options.preset}"
-        self._live = (
-            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        )
+        self._last = (time.monotonic(), 0)
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        """Starts the live panel."""
-        if self._live is not None:
-            self._live.start()
-        else:
-            self._console.print(self._title, highlight=False)
+        """Shows nothing yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,39 +46,59 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def updated(self, done: int, losses: Terms) -> None:
+    def started(self, title: str, update: int, updates: int) -> None:
+        """Starts the live panel, or prints the title."""
+        self._title, self._done, self._total = title, update, updates
+        self.paused()
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        else:
+            self._print(title)
+
+    def updated(self, update: int, losses: Mapping[str, Tensor]) -> None:
         """Takes note of an update; redraws at most four times a second."""
         now = time.monotonic()
-        self._done, self._losses = done, losses
+        self._done, self._losses = update, losses
         elapsed = now - self._last[0]
         if elapsed < REFRESH_SECONDS:
             return
-        rate = (done - self._last[1]) / elapsed
+        rate = (update - self._last[1]) / elapsed
         weight = 0.5 ** (elapsed / RATE_SECONDS) if self._rate else 0.0
         self._rate = weight * self._rate + (1 - weight) * rate
-        self._last = (now, done)
-        if self._live is not None:
-            self._live.update(self._panel(), refresh=True)
+        self._last = (now, update)
+        self._redraw()
 
     def paused(self) -> None:
-        """Leaves the time since the last update out of the speed: an evaluation or a checkpoint took it."""
+        """Leaves the time since the last update out of the speed."""
         self._last = (time.monotonic(), self._done)
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Shows an evaluation."""
         self._evaluation = evaluation
         if self._live is not None:
-            self._live.update(self._panel(), refresh=True)
+            self._redraw()
             return
-        scores = " ".join(f"{score:.1f}" for score in evaluation.scores)
-        losses = " ".join(f"{name} {value:.3g}" for name, value in evaluation.losses.items())
-        speed = f"{self._rate:.1f} updates/s, {self._left()} left" if self._rate else ""
-        self._console.print(
-            f"update {evaluation.update}/{self._total}  score {evaluation.mean:.1f} ± {evaluation.std:.1f} "
-            f"({scores})  {losses}  {speed}".rstrip(),
-            highlight=False,
-            soft_wrap=True,
-        )
+        e = evaluation
+        parts = [f"update {e.update}/{self._total}"]
+        if e.transitions is not None:
+            parts.append(f"{e.transitions:,} transitions")
+        parts.append(f"score {e.mean:.1f} ± {e.std:.1f} ({_numbers(e.scores)})  return {_numbers(e.returns)}")
+        parts += [f"{name} {value:.3g}" for name, value in e.losses.items()]
+        if self._rate:
+            parts.append(f"{self._rate:.1f} updates/s, {self._left()} left")
+        self._print("  ".join(parts))
+
+    def note(self, text: str) -> None:
+        """Prints a sentence."""
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def _redraw(self) -> None:
+        if self._live is not None:
+            self._live.update(self._panel(), refresh=True)
 
     def _left(self) -> str:
         seconds = round((self._total - self._done) / self._rate) if self._rate else 0
@@ -108,12 +118,10 @@ class Display:
             parts.append(Text("loss   " + "  ".join(f"{name} {mean:.3g}" for name, mean in means.items())))
         if self._evaluation is not None:
             e = self._evaluation
-            scores = "  ".join(f"{score:.1f}" for score in e.scores)
-            text = f"score  {e.mean:.1f} ± {e.std:.1f} at update {e.update}   by seed: {scores}"
+            text = f"score  {e.mean:.1f} ± {e.std:.1f} at update {e.update}   by seed: {_numbers(e.scores)}"
             parts.append(Text(text, style="green"))
         return Group(*parts)
 
 
-def by_name(losses: Terms) -> dict[str, float]:
-    """Terms as numbers: means over the members."""
-    return {name: float(term.mean()) for name, term in losses.items()}
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.1f}" for value in values)

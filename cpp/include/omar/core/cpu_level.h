@@ -16,8 +16,9 @@ enum class CpuLevel { base, avx2, avx512, bf16, amx };
 /// \throws c10::ValueError when OMAR_CPU_LEVEL names no level, or one that this CPU does not have.
 OMAR_API CpuLevel cpu_level();
 
-/// Levels that this CPU and this build offer, in rising order. Where the CPU has matrix tiles, the operating system is
-/// asked once for the permission to use them; from then on Linux takes no alternate signal stacks too small for them.
+/// Levels that this CPU and this build offer, in rising order: `avx2` needs all of x86-64-v3, `avx512` all of
+/// x86-64-v4. Where the CPU has matrix tiles, the operating system is asked once for the permission to use them; from
+/// then on Linux takes no alternate signal stacks too small for them.
 OMAR_API std::vector<CpuLevel> available_cpu_levels();
 
 /// "base", "avx2", "avx512", "bf16" or "amx".

@@ -9,13 +9,9 @@
 #define OMAR_INLINE inline __attribute__((always_inline))
 #endif
 
-#if defined(_WIN32)
-#define OMAR_API
-#else
 #define OMAR_API __attribute__((visibility("default")))
-#endif
 
-/// Instruction level that the current file is compiled for: base, avx2, avx512 or bf16 (cmake/OmarKernels.cmake).
+/// Instruction level that the current file is compiled for: a name of CpuLevel, or gpu in a .cu file.
 /// Inline code that kernels share sits in the inline namespace of that name, so that the linker never merges
 /// code for a newer CPU with code for an older one.
 #if !defined(OMAR_LEVEL)

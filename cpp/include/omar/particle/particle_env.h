@@ -53,7 +53,8 @@ struct State {
 OMAR_API std::vector<std::string> scenario_names();
 
 /// E worlds of one scenario. The state lives in structure-of-arrays storage inside; a world's start states are a
-/// function of (seed, world, episode number), so results do not depend on E, on threads or on the device.
+/// function of (seed, world, episode number), so results do not depend on E, on threads or on the device. Threads may
+/// share an environment: its calls run one after another.
 class OMAR_API ParticleEnv {
  public:
   /// \throws c10::ValueError unknown scenario, E < 1, dtype or device that is not supported
@@ -75,8 +76,10 @@ class OMAR_API ParticleEnv {
   /// the first reset() of one constructed with seed s. \return observations [E, A, max obs size]
   at::Tensor reset(std::optional<std::uint64_t> seed = std::nullopt);
 
-  /// One step of all worlds; `actions` [E, A, 2] in the environment's dtype, |u| > 1 gives more force.
-  /// \throws c10::ValueError wrong shape, device, or an action that is NaN or infinite (the state is then unchanged)
+  /// One step of all worlds; `actions` [E, A, 2] in the environment's dtype, |u| > 1 gives more force. On a GPU the
+  /// call waits until the actions are computed, to check them.
+  /// \throws c10::ValueError wrong shape, device, or an action that is not finite or above kMostAction in magnitude
+  /// (the state is then unchanged)
   /// \throws c10::TypeError wrong dtype
   Step step(const at::Tensor& actions);
 
@@ -91,7 +94,8 @@ class OMAR_API ParticleEnv {
 
   State state() const;
 
-  /// Replaces the state; tensors as in State, `steps` defaults to zeros. \throws like step; also steps outside 0..24
+  /// Replaces the state; tensors as in State, at most kMostState in magnitude; `steps` defaults to zeros. \throws like
+  /// step; also steps outside 0..24
   void set_state(const at::Tensor& positions, const at::Tensor& velocities, const at::Tensor& landmarks,
                  const std::optional<at::Tensor>& steps = std::nullopt);
 

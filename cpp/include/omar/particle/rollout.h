@@ -18,7 +18,9 @@ struct RolloutOptions {
   std::optional<nn::StackedMlp> prey;    ///< agents after the learners, likewise; acts without noise
   double noise = 0.0;                    ///< sigma of the learners' Gaussian exploration noise; clipped to [-1, 1]
   std::uint64_t seed = 0;                ///< key of the noise and of uniform actions
-  int64_t first_step = 0;  ///< counter of the first step: chunks of one long rollout go on where the last one ended
+  /// Counter of the first step: chunks of one long rollout go on where the last one ended. It and the steps after it
+  /// are in 0 .. 2^32 - 1.
+  int64_t first_step = 0;
 };
 
 /// What happened, world after world, each in order of time. Every 25 rows of a world that starts at a reset are one

@@ -35,26 +35,30 @@ struct SampleOptions {
   std::optional<int64_t> agents = std::nullopt;
 };
 
-class BatchMemory;
-
 /// Packed ring buffer of rows that come in and go out as float32. All datasets have the same capacity; each fills and
 /// wraps on its own. Row i is the i-th that was written, until the ring wraps and the newest rows take the places of
-/// the oldest. Concurrent calls of const members are safe.
+/// the oldest. Safe from several threads: a minibatch holds the rows from before or from after an `extend`, never parts
+/// of both (on CUDA as far as the threads use the same stream).
 class OMAR_API ReplayBuffer {
  public:
   /// `storage` float32 or bfloat16: half the memory and traffic, numbers rounded to 8 bits of mantissa.
-  /// \throws c10::ValueError capacity < 1, no field, a field twice or without a name, a size < 1, datasets < 1, no
-  /// such device
+  /// \throws c10::ValueError capacity < 1, no field, a field twice or without a name, a size < 1, datasets outside
+  /// [1, 2^20], no such device, more than there is memory for
   /// \throws c10::TypeError another storage
   ReplayBuffer(int64_t capacity, std::vector<Field> fields, at::Device device = at::kCPU, int64_t datasets = 1,
                at::ScalarType storage = at::kFloat);
 
   /// A buffer that samples straight from columns of the caller, such as memory maps: nothing is copied, nothing can be
-  /// added. Columns of all S datasets are float32, contiguous, on the CPU, and stay alive as long as their tensors do.
+  /// added. Columns of all S datasets are float32, contiguous, on the CPU. The buffer keeps their tensors, reads them
+  /// and hands out copies alone: memory that may not be written is safe.
   /// \throws c10::ValueError no dataset, no field, different fields, lengths that differ, not contiguous, not on the
   /// CPU
   /// \throws c10::TypeError not float32
-  static ReplayBuffer view(std::vector<Columns> datasets);
+  static ReplayBuffer view(const std::vector<Columns>& datasets);
+
+  ~ReplayBuffer();
+  ReplayBuffer(ReplayBuffer&&) noexcept;
+  ReplayBuffer& operator=(ReplayBuffer&&) noexcept;
 
   int64_t capacity() const;
   int64_t datasets() const;
@@ -75,14 +79,14 @@ class OMAR_API ReplayBuffer {
 
   /// M x B rows without replacement within a member, [M, B, ...] for each field. O(B) each: a keyed permutation of
   /// [0, size) of which the first B values are taken, so a draw is a function of (seed, step, member) alone.
-  /// \throws c10::ValueError B < 1, B > size, empty dataset, M not a multiple of S, step outside [0, 2^32),
-  /// `agents` does not divide M or is not the first axis of every field
+  /// \throws c10::ValueError B < 1, B > size, empty dataset, M not a multiple of S, step outside 0 .. 2^32 - 1,
+  /// `agents` does not divide M or is not the first axis of every field, more than there is memory for
   Columns sample(const SampleOptions& options) const;
 
   /// The rows that `sample` takes, int64 [M, B] on the CPU.
   at::Tensor sample_indices(const SampleOptions& options) const;
 
-  /// Rows in order of age, oldest first, [size, ...] for each field, on the buffer's device.
+  /// A copy of the rows in order of age, oldest first, [size, ...] for each field, on the buffer's device.
   Columns columns(int64_t dataset = 0) const;
 
   /// Writes all datasets to one file, atomically (a temporary beside it, fsync, then a rename).
@@ -93,29 +97,10 @@ class OMAR_API ReplayBuffer {
   static ReplayBuffer load(const std::string& path, at::Device device = at::kCPU);
 
  private:
-  struct Slice;
-  struct Source;
+  struct Impl;
+  explicit ReplayBuffer(std::unique_ptr<Impl> impl);
 
-  ReplayBuffer();
-  Slice slice(size_t field, std::optional<int64_t> agents, int64_t member) const;
-  Source source(int64_t dataset, std::optional<int64_t> agents, int64_t member) const;
-  void lay_out();
-  void check_draw(const char* op, const SampleOptions& options) const;
-  void pack(const std::vector<at::Tensor>& columns, int64_t from, int64_t dataset, int64_t to, int64_t count);
-  Columns make_batch(const SampleOptions& options) const;
-  void gather_cpu(const SampleOptions& options, const Columns& targets) const;
-  void gather_cuda(const SampleOptions& options, const Columns& targets) const;
-  void gather_any(const SampleOptions& options, const Columns& targets) const;
-
-  int64_t capacity_ = 0;
-  std::vector<Field> fields_;
-  std::vector<int64_t> offsets_;  // first number of each field in a row
-  std::vector<int64_t> counts_;   // numbers of each field in a row
-  std::vector<int64_t> heads_;    // next row to write, per dataset
-  std::vector<int64_t> sizes_;
-  at::Tensor rows_;             // [S, capacity, row]; undefined for a view
-  std::vector<Columns> views_;  // per dataset; empty unless a view
-  std::shared_ptr<BatchMemory> batch_memory_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace omar::replay

@@ -1,0 +1,91 @@
+"""`metrics.jsonl`: a line for every evaluation, each with a checksum of its own."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import zlib
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OmarError
+from .files import append_line, parse_json, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CHECK = "crc32"  # of the other entries of a line
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One line: how the policies of all seeds do after an update."""
+
+    update: int
+    seconds: float  # since the run began, interruptions left out
+    returns: list[float]  # mean episode return of each seed
+    scores: list[float]  # the same, normalized
+    losses: dict[str, float] = field(default_factory=dict)  # terms of the last update, mean over members
+    transitions: int | None = None  # online: collected so far by each seed
+
+    @property
+    def mean(self) -> float:
+        """Mean normalized score over the seeds."""
+        return statistics.fmean(self.scores)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the normalized score over the seeds (population)."""
+        return statistics.pstdev(self.scores)
+
+    def line(self) -> str:
+        """The text of the line: JSON, so every number is finite.
+
+        Raises:
+            ValueError: A number is not.
+        """
+        entries = asdict(self) | {"mean": self.mean, "std": self.std}
+        return json.dumps({**entries, CHECK: _check(entries)}, allow_nan=False)
+
+
+def append(path: Path, evaluation: Evaluation) -> None:
+    """Adds a line and waits until the disk has it."""
+    append_line(path, evaluation.line())
+
+
+def write(path: Path, evaluations: Sequence[Evaluation]) -> None:
+    """Writes the whole file anew."""
+    write_atomically(path, "".join(f"{evaluation.line()}\n" for evaluation in evaluations).encode())
+
+
+def read(path: Path) -> list[Evaluation]:
+    """All evaluations; a last line that a kill cut short is left out.
+
+    Raises:
+        OmarError: Another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    found = []
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(_parse(line, f"{path}, line {number},"))
+        except OmarError:
+            if number < len(lines):
+                raise
+    return found
+
+
+def _parse(line: bytes, where: str) -> Evaluation:
+    entries = parse_json(line, where)
+    check = entries.pop(CHECK, None)
+    names = {f.name for f in fields(Evaluation)}
+    if not line.endswith(b"\n") or check != _check(entries) or not names <= entries.keys():
+        raise OmarError(f"{where} is damaged: its checksum does not belong to its contents")
+    return Evaluation(**{name: entries[name] for name in names})
+
+
+def _check(entries: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(entries, sort_keys=True).encode())

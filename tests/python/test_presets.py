@@ -1,0 +1,65 @@
+"""Presets of every algorithm against the paper's appendix and the released code's figures."""
+
+import dataclasses
+
+import pytest
+
+from omar.algorithms import ALGORITHMS, PRESETS, Backbone
+from omar.algorithms.cql import ALPHA
+from omar.algorithms.omar import RELEASED_TAU
+from omar.tasks import QUALITIES, TASKS
+
+
+def presets(algorithm, task, name="released"):
+    return [ALGORITHMS[algorithm].preset(task, quality, name) for quality in QUALITIES]
+
+
+@pytest.mark.parametrize(
+    ("task", "updates", "alpha", "tau"),
+    [
+        ("simple_spread", [6000, 2000, 2000, 2000], [0.5, 1.0, 5.0, 5.0], [1.0, 1.0, 1.0, 1.0]),
+        ("simple_tag", [2000, 1000, 2000, 2000], [0.5, 0.5, 5.0, 5.0], [0.9, 0.9, 0.7, 0.9]),
+        ("simple_world", [1000, 1000, 1000, 1000], [0.5, 1.0, 0.5, 5.0], [1.0, 0.7, 0.1, 0.9]),
+    ],
+)
+def test_released_figures(task, updates, alpha, tau):
+    omar, cql, bc = (presets(name, task) for name in ("omar", "cql", "bc"))
+    assert [p.updates for p in omar] == [p.updates for p in cql] == [p.updates for p in bc] == updates
+    assert [p.settings.alpha for p in omar] == [p.settings.alpha for p in cql] == alpha
+    assert [p.settings.tau for p in omar] == tau
+    assert {p.backbone for p in [*omar, *cql, *bc]} == {
+        Backbone(gamma=0.95, batch_size=1024, learning_rate=0.01, polyak_rate=0.01, hidden=64)
+    }
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_the_paper_differs_in_gamma_and_tau_only(task):
+    released, paper = presets("omar", task), presets("omar", task, "paper")
+    assert [p.settings.tau for p in paper] == [0.5, 0.5, 0.7, 0.9]
+    assert {p.backbone.gamma for p in paper} == {0.99}
+    for ours, theirs in zip(released, paper, strict=True):
+        assert dataclasses.replace(theirs.settings, tau=ours.settings.tau) == ours.settings
+        assert dataclasses.replace(theirs.backbone, gamma=0.95) == ours.backbone
+        assert theirs.updates == ours.updates
+
+
+def test_every_task_of_the_paper_has_a_row():
+    assert set(ALPHA) == set(RELEASED_TAU) == set(TASKS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_other_qualities_and_tasks_have_presets_too(algorithm, name):
+    of = ALGORITHMS[algorithm].preset
+    assert of("simple_tag", "demonstrations", name) == of("simple_tag", "random", name)
+    assert of("my_task", "random", name).settings == ALGORITHMS[algorithm].Settings()
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_no_setting_has_the_name_of_another_option(algorithm):
+    from omar.offline.config import TrainConfig
+    from omar.offline.options import Continuation
+
+    kinds = (TrainConfig, Continuation, Backbone, ALGORITHMS[algorithm].Settings)
+    names = [f.name for kind in kinds for f in dataclasses.fields(kind)]
+    assert len(names) == len(set(names))
