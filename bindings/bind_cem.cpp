@@ -7,7 +7,7 @@ namespace {
 
 using TensorPair = std::pair<at::Tensor, at::Tensor>;
 
-at::Tensor sample(const at::Tensor& mu, const at::Tensor& sigma, int64_t samples, const nn::Draw& draw, int64_t round) {
+at::Tensor sample(const at::Tensor& mu, const at::Tensor& sigma, int64_t samples, const Draw& draw, int64_t round) {
   return cem::sample({mu, sigma}, samples, draw, round);
 }
 
@@ -25,13 +25,12 @@ TensorPair elites(const at::Tensor& actions, const at::Tensor& q, int64_t count)
 TensorPair best(const at::Tensor& actions, const at::Tensor& q) { return cem::best({actions, q}); }
 
 TensorPair maximize_scorer(const cem::Scorer& scorer, const at::Tensor& policy_actions, const cem::CemOptions& options,
-                           const nn::Draw& draw) {
+                           const Draw& draw) {
   return cem::maximize(scorer, policy_actions, options, draw);
 }
 
 TensorPair maximize(std::vector<at::Tensor> weights, std::vector<at::Tensor> biases, const at::Tensor& obs,
-                    const at::Tensor& policy_actions, const cem::CemOptions& options, const nn::Draw& draw,
-                    nn::Path path) {
+                    const at::Tensor& policy_actions, const cem::CemOptions& options, const Draw& draw, nn::Path path) {
   return cem::maximize(nn::StackedMlp{std::move(weights), std::move(biases)}, obs, policy_actions, options, draw, path);
 }
 
@@ -42,13 +41,18 @@ void bind_cem(py::module_& m) {
   py::enum_<cem::Refit>(m, "CemRefit", "How the search distribution follows the scores.")
       .value("softmax", cem::Refit::softmax)
       .value("elite", cem::Refit::elite);
+  py::enum_<cem::Reduction>(m, "CemReduction", "The score of a member with several critics.")
+      .value("first", cem::Reduction::first)
+      .value("mean", cem::Reduction::mean)
+      .value("min", cem::Reduction::min);
   py::class_<cem::CemOptions>(m, "CemOptions", "Options of the search; see omar.cem.CemOptions.")
       .def(py::init([](int64_t rounds, int64_t samples, cem::Refit refit, int64_t elites, double mu, double sigma,
-                       double beta, nn::Precision precision) {
-             return cem::CemOptions{rounds, samples, refit, elites, mu, sigma, beta, precision};
+                       double beta, nn::Precision precision, cem::Reduction reduction) {
+             return cem::CemOptions{rounds, samples, refit, elites, mu, sigma, beta, precision, reduction};
            }),
            py::arg("rounds"), py::arg("samples"), py::arg("refit"), py::arg("elites"), py::arg("mu"), py::arg("sigma"),
-           py::arg("beta"), py::arg("precision"), "All options by name.");
+           py::arg("beta"), py::arg("precision"), py::arg_v("reduction", cem::Reduction::first, "CemReduction.first"),
+           "All options by name.");
   m.def("cem_check", &cem::check, py::arg("options"), "Raises ValueError where an option is out of range.");
   m.def("cem_sample", &sample, py::arg("mu"), py::arg("sigma"), py::arg("samples"), py::arg("draw"), py::arg("round"),
         unlocked, "Candidate actions [M, B, K, A] from N(mu, sigma), clamped to [-1, 1].");

@@ -33,20 +33,12 @@ CandidatePair uniform_candidates(const std::vector<int64_t>& sizes, const nn::Dr
 }
 
 CandidatePair normal_candidates(const at::Tensor& mean, double sigma, int64_t samples, const nn::Draw& draw,
-                                int64_t which) {
-  return to_pair(nn::normal_candidates(mean, sigma, samples, draw, which));
+                                int64_t set) {
+  return to_pair(nn::normal_candidates(mean, sigma, samples, draw, set));
 }
 
-at::Tensor mean_logsumexp(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& actions,
-                          const at::Tensor& log_density, const nn::Scoring& scoring) {
-  return nn::mean_logsumexp({std::move(weights), std::move(biases)}, obs, {actions, log_density}, scoring);
-}
-
-at::Tensor cql_penalty(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& q_data,
-                       const nn::CqlOptions& options, const std::vector<CandidatePair>& others) {
-  std::vector<nn::Candidates> sets;
-  for (const auto& [actions, log_density] : others) sets.push_back({actions, log_density});
-  return nn::cql_penalty({std::move(weights), std::move(biases)}, obs, q_data, options, sets);
+std::optional<std::string> fused_obstacle(Tensors weights, Tensors biases, const Tensors& constants) {
+  return nn::fused_obstacle({std::move(weights), std::move(biases)}, constants);
 }
 
 }  // namespace
@@ -62,34 +54,21 @@ void bind_nn(py::module_& m) {
       .value("fused", nn::Path::fused);
   py::class_<nn::Scoring>(m, "Scoring", "How candidates are scored.")
       .def(py::init<nn::Path, nn::Precision>(), py::arg("path"), py::arg("precision"), "Path and precision.");
-  // The tensor first: an integer's caster would take one too, and read it now.
-  py::class_<nn::Draw>(m, "Draw", "Counter of random numbers.")
-      .def(py::init([](std::uint64_t seed, at::Tensor step_at) { return nn::Draw{seed, 0, std::move(step_at)}; }),
-           py::arg("seed"), py::arg("step_at"), "Seed, and an int64 scalar that holds the update number at each draw.")
-      .def(py::init([](std::uint64_t seed, std::int64_t step) { return nn::Draw{seed, step}; }), py::arg("seed"),
-           py::arg("step"), "Seed and update number.");
-  py::class_<nn::CqlOptions>(m, "CqlOptions", "Sampling of the CQL penalty.")
-      .def(py::init<int64_t, nn::Draw, nn::Scoring>(), py::arg("samples"), py::arg("draw"), py::arg("scoring"),
-           "Uniform candidates per state, their counter, and how they are scored.");
   m.def("nn_init", &init, py::arg("sizes"), py::arg("seeds"), py::arg("network"), py::arg("last_layer_scale"),
         py::arg("dtype"), unlocked, "First weights and biases of a stack: lists of [M, in, out] and [M, out].");
+  m.def("nn_fused_obstacle", &fused_obstacle, py::arg("weights"), py::arg("biases"), py::arg("constants"), unlocked,
+        "Why the fused path cannot run, in one sentence; None where it can.");
   m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"),
         py::arg_v("path", nn::Path::automatic, "Path.auto"), unlocked,
         "Outputs [M, B, out] of stacked networks on x [M, B, in].");
   m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
         py::arg("actions"), py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.");
-  m.def("nn_draws_on_cuda", &nn::draws_on_cuda,
-        "Are candidates for CUDA devices drawn there, by this build's kernels?");
+  m.def("nn_draws_on_cuda", &draws::on_cuda, "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");
   m.def("nn_normal_candidates", &normal_candidates, py::arg("mean"), py::arg("sigma"), py::arg("samples"),
-        py::arg("draw"), py::arg("which"), unlocked, "Normal actions around mean [M, B, A] and their log density.");
-  m.def("nn_mean_logsumexp", &mean_logsumexp, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("actions"),
-        py::arg("log_density"), py::arg("scoring"), unlocked,
-        "Mean over states of log sum exp(Q - log density): [T, M].");
-  m.def("nn_cql_penalty", &cql_penalty, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("q_data"),
-        py::arg("options"), py::arg("others"), unlocked, "The CQL penalty [T, M] with uniform and other candidates.");
+        py::arg("draw"), py::arg("set"), unlocked, "Normal actions around mean [M, B, A] and their log density.");
 }
 
 }  // namespace omar::bindings

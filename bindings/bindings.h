@@ -12,9 +12,11 @@ namespace omar::bindings {
 namespace py = pybind11;
 
 void bind_bounds(py::module_& m);
+void bind_draws(py::module_& m);
 void bind_particle(py::module_& m);
 void bind_replay(py::module_& m);
 void bind_nn(py::module_& m);
+void bind_cql(py::module_& m);
 void bind_cem(py::module_& m);
 
 }  // namespace omar::bindings

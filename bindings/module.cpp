@@ -33,8 +33,10 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "omar's compiled core: particle worlds, replay storage, stacked networks and the CEM search.";
   pybind11::register_local_exception_translator(&translate);
   omar::bindings::bind_bounds(m);
+  omar::bindings::bind_draws(m);
   omar::bindings::bind_particle(m);
   omar::bindings::bind_replay(m);
   omar::bindings::bind_nn(m);
+  omar::bindings::bind_cql(m);
   omar::bindings::bind_cem(m);
 }

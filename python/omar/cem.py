@@ -38,7 +38,9 @@ class CemOptions:
     beta: float = 1.0
     """Softmax refit only: inverse temperature."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Products of the scoring pass."""
+    """Products of the scoring pass of a stacked critic."""
+    reduction: Literal["first", "mean", "min"] = "first"
+    """Score of a member with T stacked critics: of the first one, as the paper, or over all of them."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where an option is out of range."""
@@ -47,6 +49,10 @@ class CemOptions:
         if self.precision not in ("float32", "bf16"):
             raise ValueError(
                 f"[cem.CemOptions] `precision` must be 'float32' or 'bf16', got {self.precision!r}"
+            )
+        if self.reduction not in ("first", "mean", "min"):
+            raise ValueError(
+                f"[cem.CemOptions] `reduction` must be 'first', 'mean' or 'min', got {self.reduction!r}"
             )
         _core.cem_check(_native(self))
 
@@ -61,6 +67,7 @@ def _native(options: CemOptions) -> _core.CemOptions:
         sigma=options.sigma,
         beta=options.beta,
         precision=getattr(_core.Precision, options.precision),
+        reduction=getattr(_core.CemReduction, options.reduction),
     )
 
 
@@ -123,8 +130,8 @@ def maximize(
     """The action of highest value that the search finds, or the policy's where that one scores higher.
 
     Args:
-        critic: T * M stacked critics on (o, a), of which the first M score (Q^1 of twins), or any callable
-            that maps obs and actions [M, B, K, A] to scores [M, B, K].
+        critic: T * M stacked critics on (o, a), of which `options.reduction` makes one score (by default Q^1
+            alone), or any callable that maps obs and actions [M, B, K, A] to scores [M, B, K].
         obs: [M, B, O].
         policy_actions: [M, B, A].
         options: rounds, samples, refit.
@@ -135,8 +142,14 @@ def maximize(
 
     Returns:
         Actions [M, B, A] and their values [M, B]; gradients do not flow through them.
+
+    Raises:
+        ValueError: a wrong shape, a size of 0, a seed or step out of range, or a path that cannot run.
+        TypeError: a wrong dtype.
     """
     native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
         return _core.cem_maximize(*critic.layers(), obs, policy_actions, native, counter, core_path(path))
+    if path == "fused":
+        raise ValueError("[cem.maximize] the fused path takes a StackedMlp critic, not a callable")
     return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, counter)

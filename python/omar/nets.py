@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 Path = Literal["auto", "plain", "fused"]
-"""fused: CPU kernels; plain: LibTorch ops; auto: fused where it can."""
+"""fused: CPU kernels; plain: LibTorch ops; auto: fused, or plain where `fused_obstacle` names a reason."""
 Precision = Literal["float32", "bf16"]
 Step = int | torch.Tensor
 """Number of an update; in a tensor (int64 scalar, on the numbers' device) it is read when they are drawn."""
@@ -160,6 +160,25 @@ class StackedMlp(nn.Module):
         return f"members={self.members}, sizes={self.sizes}"
 
 
+def fused_obstacle(mlp: StackedMlp, constants: Sequence[torch.Tensor] = ()) -> str | None:
+    """Why the fused path cannot run for these networks, in one sentence; None where it can.
+
+    Args:
+        mlp: the networks.
+        constants: inputs that the fused path takes as constants: of `mean_logsumexp` and `cql_penalty` the
+            observations, actions and densities. None of them may require gradients.
+    """
+    return _core.nn_fused_obstacle(*mlp.layers(), list(constants))
+
+
+def _first_networks(critic: StackedMlp, critics: int, members: int) -> int:
+    """Number of networks of the first critics of each member."""
+    twins = critic.members // members if members > 0 else 0
+    if not 1 <= critics <= max(twins, 1):
+        raise ValueError(f"[nets.candidate_values] `critics` must be in 1..T = 1..{twins}, got {critics}")
+    return critics * members
+
+
 def candidate_values(
     critic: StackedMlp,
     obs: torch.Tensor,
@@ -180,13 +199,14 @@ def candidate_values(
         obs: [M, B, O].
         actions: [M, B, K, A].
         critics: how many of the T critics score, 1 for Q^1 alone; None: all.
-        path: "fused": CPU kernel for two hidden layers; "plain": LibTorch ops; "auto": fused where it can.
+        path: "fused": CPU kernels; "plain": LibTorch ops; "auto": plain only where
+            `fused_obstacle` names a reason.
         precision: "bf16" rounds the factors of the hidden layers' products to bfloat16.
 
     Returns:
         Values [T, M, B, K].
     """
-    networks = None if critics is None else critics * int(obs.shape[0])
+    networks = None if critics is None else _first_networks(critic, critics, int(obs.shape[0]))
     return _core.nn_candidate_values(*critic.layers(networks), obs, actions, scoring(path, precision))
 
 
@@ -245,7 +265,7 @@ def mean_logsumexp(
         path: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
-    return _core.nn_mean_logsumexp(*critic.layers(), obs, *candidates, scoring(path, precision))
+    return _core.cql_mean_logsumexp(*critic.layers(), obs, *candidates, scoring(path, precision))
 
 
 def cql_penalty(
@@ -279,6 +299,6 @@ def cql_penalty(
     Returns:
         Penalty [T, M]; multiply by alpha.
     """
-    options = _core.CqlOptions(samples, draw("nets.cql_penalty", seed, step), scoring(path, precision))
+    options = _core.CqlPenaltyOptions(samples, draw("nets.cql_penalty", seed, step), scoring(path, precision))
     pairs = [(c.actions, c.log_density) for c in others]
-    return _core.nn_cql_penalty(*critic.layers(), obs, q_data, options, pairs)
+    return _core.cql_penalty(*critic.layers(), obs, q_data, options, pairs)

@@ -1,11 +1,16 @@
-"""Uniform actions that are a function of a counter: no global generator is read."""
+"""Random numbers that are functions of a counter: no global generator is read.
+
+Number j of row n of a tensor `[N, ...]` follows from (seed, step, n, j) alone, where j counts the other axes
+in order: neither the rows beside it nor the numbers after it matter, so a prefix of worlds gets the same
+numbers. They are the same on every device but for float32's last bits (Philox4x32-10, omar/core/draws.h).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
+from . import _core, nets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,14 +40,21 @@ def mix(*words: int) -> int:
 
 
 def uniform_actions(shape: tuple[int, ...], draw: Draw, *, like: Tensor) -> Tensor:
-    """Uniform actions in [-1, 1) like `like`: a function of (seed, step) and the kind of device."""
-    generator = torch.Generator(device=like.device)
-    generator.manual_seed(mix(draw.seed, int(draw.step)) >> 1)
-    return torch.empty(shape, dtype=like.dtype, device=like.device).uniform_(-1.0, 1.0, generator=generator)
+    """Uniform actions in [-1, 1), the ones of `omar.envs.rollout` for the shape [E, A, 2].
+
+    Args:
+        shape: `[N, ...]`: worlds or members first.
+        draw: seed and step.
+        like: a floating-point tensor of the wanted dtype and device.
+
+    Raises:
+        ValueError: a seed or step out of range, or a shape without a first axis.
+        TypeError: `like` is neither float32 nor float64.
+    """
+    counter = nets.draw("random.uniform_actions", draw.seed, draw.step)
+    return _core.draws_uniform(shape, counter, like)
 
 
 def normal_like(shape: tuple[int, ...], draw: Draw, *, like: Tensor) -> Tensor:
-    """Standard normal numbers, a function of (seed, step) and the kind of device."""
-    generator = torch.Generator(device=like.device)
-    generator.manual_seed(mix(draw.seed, int(draw.step)) >> 1)
-    return torch.empty(shape, dtype=like.dtype, device=like.device).normal_(generator=generator)
+    """Standard normal numbers; arguments and errors as in `uniform_actions`."""
+    return _core.draws_normal(shape, nets.draw("random.normal_like", draw.seed, draw.step), like)

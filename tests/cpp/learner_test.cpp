@@ -1,9 +1,12 @@
 // The fused kernels of critics and search against LibTorch ops, so that sanitizers see them: Python's tests go deeper.
 
 #include <omar/cem/cem.h>
+#include <omar/cql/penalty.h>
 #include <omar/nn/stacked_mlp.h>
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/tensor.h>
@@ -18,14 +21,25 @@
 namespace omar {
 namespace {
 
-constexpr int64_t kMembers = 2, kActions = 2;
+constexpr int64_t kMembers = 3, kActions = 2;
 
 /// Sizes of a critic and its candidates.
 struct Shape {
-  int64_t obs, hidden1, hidden2, batch, samples;
+  int64_t obs;
+  std::vector<int64_t> hidden;
+  int64_t batch, samples;
+
+  std::vector<int64_t> sizes() const {
+    std::vector<int64_t> all{obs + kActions};
+    all.insert(all.end(), hidden.begin(), hidden.end());
+    all.push_back(1);
+    return all;
+  }
 };
 
-constexpr Shape kShapes[] = {{18, 64, 64, 130, 10}, {5, 30, 19, 13, 7}, {3, 8, 40, 1, 1}, {6, 256, 256, 9, 20}};
+const std::vector<Shape> kShapes{{18, {64, 64}, 130, 10},     {5, {30, 19}, 13, 7},       {3, {8, 40}, 1, 1},
+                                 {6, {256, 256}, 9, 20},      {18, {64}, 130, 10},        {5, {19}, 13, 7},
+                                 {18, {64, 40, 72}, 130, 10}, {5, {30, 19, 5, 33}, 13, 7}};
 
 /// Twin critics with their inputs.
 struct Case {
@@ -33,7 +47,7 @@ struct Case {
   at::Tensor obs, actions;
 
   explicit Case(const Shape& s)
-      : critic(nn::init({{s.obs + kActions, s.hidden1, s.hidden2, 1}, {0, 1, 2, 3}})),
+      : critic(nn::init({s.sizes(), {0, 1, 2, 3, 4, 5}})),
         obs(cem::normals({kMembers, s.batch, 1, s.obs}, {1, 0}, 0).squeeze(2)),
         actions(at::tanh(cem::normals({kMembers, s.batch, s.samples, kActions}, {1, 1}, 0))) {
     for (at::Tensor& w : critic.weights) w.requires_grad_(true);
@@ -69,7 +83,7 @@ std::vector<at::Tensor> values_and_gradients(const Case& c, nn::Scoring scoring)
 
 std::vector<at::Tensor> penalty_and_gradients(const Case& c, nn::Scoring scoring) {
   const nn::Candidates candidates{c.actions, c.actions.sum(-1)};
-  const at::Tensor mean = nn::mean_logsumexp(c.critic, c.obs, candidates, scoring);
+  const at::Tensor mean = cql::mean_logsumexp(c.critic, c.obs, candidates, scoring);
   std::vector<at::Tensor> result = torch::autograd::grad({mean.sum()}, c.parameters());
   result.push_back(mean.detach());
   return result;
@@ -77,15 +91,54 @@ std::vector<at::Tensor> penalty_and_gradients(const Case& c, nn::Scoring scoring
 
 class FusedLearner : public testing::TestWithParam<nn::Precision> {};
 
-TEST_P(FusedLearner, CriticsAreLikePlainOnes) {
-  // A sum in another order may round a factor of the next product the other way.
-  const double share = GetParam() == nn::Precision::bf16 ? 6e-2 : 1e-4;
+TEST(FusedCritic, IsLikeThePlainOne) {
   for (const Shape& shape : kShapes) {
     const Case c(shape);
-    const nn::Scoring fused{nn::Path::fused, GetParam()}, plain{nn::Path::plain, nn::Precision::float32};
-    expect_near(values_and_gradients(c, fused), values_and_gradients(c, plain), share);
-    expect_near(penalty_and_gradients(c, fused), penalty_and_gradients(c, plain), share);
+    const nn::Scoring fused{nn::Path::fused}, plain{nn::Path::plain};
+    expect_near(values_and_gradients(c, fused), values_and_gradients(c, plain), 1e-4);
+    expect_near(penalty_and_gradients(c, fused), penalty_and_gradients(c, plain), 1e-4);
   }
+}
+
+/// What depends on the first member alone, with two threads or one.
+std::vector<at::Tensor> of_first_member(const Case& whole, int64_t count, nn::Precision precision) {
+  Case c = whole;
+  std::vector<int64_t> networks;
+  for (int64_t twin = 0; twin < 2; ++twin) {
+    for (int64_t m = 0; m < count; ++m) networks.push_back(twin * kMembers + m);
+  }
+  const at::Tensor index = at::tensor(networks);
+  for (at::Tensor& w : c.critic.weights) w = w.detach().index_select(0, index).requires_grad_(true);
+  for (at::Tensor& b : c.critic.biases) b = b.detach().index_select(0, index).requires_grad_(true);
+  c.obs = c.obs.narrow(0, 0, count);
+  c.actions = c.actions.narrow(0, 0, count);
+  const nn::Scoring fused{nn::Path::fused, precision};
+  std::vector<at::Tensor> result = values_and_gradients(c, fused);
+  const std::vector<at::Tensor> penalty = penalty_and_gradients(c, fused);
+  result.insert(result.end(), penalty.begin(), penalty.end());
+  for (at::Tensor& x : result) {
+    if (x.size(0) == 2 * count) x = x.view({2, count, -1});  // of every network
+    x = (x.size(0) == 2 ? x.select(1, 0) : x[0]).flatten();
+  }
+  return result;
+}
+
+TEST_P(FusedLearner, AMemberDependsOnNeitherTheStackNorTheThreads) {
+  const int threads = at::get_num_threads();
+  for (const Shape& shape : {Shape{18, {64, 64}, 1030, 10}, Shape{5, {19}, 700, 1}, Shape{5, {30, 40, 9}, 260, 3}}) {
+    const Case c(shape);
+    std::vector<std::vector<at::Tensor>> results;
+    for (const int64_t count : {int64_t{1}, kMembers}) {
+      for (const int n : {1, 2}) {
+        at::set_num_threads(n);
+        results.push_back(of_first_member(c, count, GetParam()));
+      }
+    }
+    for (const std::vector<at::Tensor>& result : results) {
+      for (size_t i = 0; i < result.size(); ++i) EXPECT_TRUE(at::equal(result[i], results[0][i])) << "tensor " << i;
+    }
+  }
+  at::set_num_threads(threads);
 }
 
 TEST_P(FusedLearner, SearchFindsWhatItsValuesSay) {
@@ -102,7 +155,9 @@ TEST_P(FusedLearner, SearchFindsWhatItsValuesSay) {
         return nn::candidate_values(nn::first(c.critic, kMembers), c.obs, a.unsqueeze(2), scoring).detach()[0];
       };
       expect_near({score(actions).squeeze(-1)}, {values}, 1e-4);
-      if (shape.samples > 1) EXPECT_TRUE((values > score(policy).squeeze(-1) + 1e-5).any().item<bool>());
+      if (shape.samples > 1) {
+        EXPECT_TRUE((values > score(policy).squeeze(-1) + 1e-5).any().item<bool>());
+      }
       EXPECT_TRUE((values >= score(policy).squeeze(-1) - 1e-5).all().item<bool>());
       EXPECT_LE(actions.abs().max().item<double>(), 1.0);
     }
@@ -123,7 +178,7 @@ TEST(FusedPenalty, HasNoSubnormalWeights) {
                         {at::zeros({1, 2}, options), at::zeros({1, 2}, options), at::zeros({1, 1}, options)}};
   critic.biases[0].requires_grad_(true);
   const nn::Candidates candidates{at::tensor({1.0, -1.0}, options).view({1, 1, 2, 1}), at::zeros({1, 1, 2}, options)};
-  const at::Tensor mean = nn::mean_logsumexp(critic, at::zeros({1, 1, 1}, options), candidates, {nn::Path::fused});
+  const at::Tensor mean = cql::mean_logsumexp(critic, at::zeros({1, 1, 1}, options), candidates, {nn::Path::fused});
   const at::Tensor gradient = torch::autograd::grad({mean.sum()}, {critic.biases[0]})[0];
   EXPECT_FLOAT_EQ(mean.item<float>(), 99.0f);
   EXPECT_FLOAT_EQ(gradient[0][0].item<float>(), 99.0f);
@@ -131,9 +186,19 @@ TEST(FusedPenalty, HasNoSubnormalWeights) {
 }
 
 TEST(FusedForward, IsLikeThePlainOne) {
-  const nn::StackedMlp mlp = nn::init({{7, 33, 64, 5}, {0, 1, 2}});
-  const at::Tensor x = cem::normals({3, 50, 1, 7}, {5, 0}, 0).squeeze(2);
-  expect_near({nn::forward(mlp, x, nn::Path::fused)}, {nn::forward(mlp, x, nn::Path::plain)}, 1e-5);
+  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{7, 33, 5}, {7, 33, 64, 5}, {7, 33, 64, 20, 9, 5}}) {
+    const nn::StackedMlp mlp = nn::init({sizes, {0, 1, 2}});
+    const at::Tensor x = cem::normals({3, 50, 1, 7}, {5, 0}, 0).squeeze(2);
+    expect_near({nn::forward(mlp, x, nn::Path::fused)}, {nn::forward(mlp, x, nn::Path::plain)}, 1e-5);
+  }
+}
+
+TEST(FusedObstacle, NamesTheReason) {
+  EXPECT_EQ(nn::fused_obstacle(nn::init({{7, 4, 1}, {0}})), std::nullopt);
+  EXPECT_EQ(nn::fused_obstacle(nn::init({{7, 1}, {0}})), "the network has no hidden layer");
+  const at::Tensor wanted = at::zeros({1}).requires_grad_(true);
+  EXPECT_EQ(nn::fused_obstacle(nn::init({{7, 4, 1}, {0}}), wanted),
+            "gradients of observations, actions or densities are wanted");
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 """The search: numpy oracles for each step, properties, the whole search on known functions, errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from omar import cem
 from omar.cem import CemOptions
-from omar.nets import StackedMlp
+from omar.nets import StackedMlp, candidate_values
 from oracles import philox
 
 STREAM = 16
@@ -138,10 +140,21 @@ def test_refit_follows_a_permutation_of_states(options, seed):
     assert torch.equal(straight[1][:, order], permuted[1])
 
 
-def test_softmax_refit_of_huge_scores_is_finite():
+@pytest.mark.parametrize("options", [SOFTMAX, CemOptions(beta=8.0), CemOptions(beta=0.0), ELITE], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_refit_of_huge_scores_is_finite(options, dtype):
+    """Not the scores times beta, nor their differences, need be finite."""
     a, q = scored()
-    mu, sigma = cem.refit(*spread(a), a, q * 1e300, SOFTMAX)
+    q = (q / q.abs().max() * torch.finfo(dtype).max).to(dtype)
+    assert torch.isfinite(q).all()
+    mu, sigma = cem.refit(*spread(a.to(dtype)), a.to(dtype), q, options)
     assert torch.isfinite(mu).all()
+    assert torch.isfinite(sigma).all()
+    few = torch.tensor([1e38, 2e38, 1e38], dtype=dtype).expand(1, 1, 3)
+    actions = torch.tensor([[-1.0], [0.5], [1.0]], dtype=dtype).view(1, 1, 3, 1)
+    options = replace(options, samples=3, elites=2, beta=8.0)
+    mu, sigma = cem.refit(*spread(actions), actions, few, options)
+    assert mu.item() == pytest.approx(0.5 if options.refit == "softmax" else -0.25)
     assert torch.isfinite(sigma).all()
 
 
@@ -305,9 +318,20 @@ def test_fused_search_is_plain(options, dtype, tolerance):
     assert same.double().mean() > 0.99
 
 
-@pytest.mark.parametrize("sizes", [(20, 64, 64, 1), (9, 256, 256, 1)])
+@pytest.mark.parametrize("hidden", [(30,), (30, 19, 11)], ids=str)
+@pytest.mark.parametrize("reduction", ["first", "min"])
+def test_fused_search_of_other_depths(hidden, reduction):
+    arguments = search_case(torch.float64, (7, *hidden, 1))
+    options = CemOptions(reduction=reduction)
+    fused, plain = (cem.maximize(*arguments, options, seed=7, step=3, path=p) for p in ("fused", "plain"))
+    torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(20, 64, 64, 1), (9, 256, 256, 1), (20, 64, 1), (20, 64, 40, 72, 1), (9, 30, 19, 5, 33, 1)]
+)
 @pytest.mark.parametrize("batch", [133, 800])
-def test_fused_search_of_the_papers_sizes(sizes, batch):
+def test_fused_search_of_the_papers_sizes_and_other_depths(sizes, batch):
     arguments = search_case(torch.float32, sizes, batch, action_size=2 if sizes[0] == 20 else 3)
     fused, plain = (cem.maximize(*arguments, SOFTMAX, seed=7, step=3, path=p) for p in ("fused", "plain"))
     torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-4)
@@ -345,6 +369,99 @@ def test_states_with_nan_scores_keep_the_policy(options, path):
     assert torch.equal(actions[other], clean[other])
 
 
+def ramp_critic(slope, other=0.0, threshold=0.0, sign=1.0):
+    """Scores slope * max(a_0 - threshold, 0) + other * max(sign * a_0 - threshold, 0)."""
+    critic = StackedMlp(1, (3, 2, 2, 1))
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter.zero_()
+        critic.weights[0][0, 1] = torch.tensor([1.0, sign])
+        critic.biases[0][:] = -threshold
+        critic.weights[1][0] = torch.eye(2)
+        critic.weights[2][0, :, 0] = torch.tensor([slope, other])
+    return critic
+
+
+EXTREMES = {
+    "near the largest number": ramp_critic(3e38),
+    "differences that overflow": ramp_critic(3.4e38, -3.4e38, sign=-1.0),
+    "some infinite": ramp_critic(3e38, 3e38, threshold=-0.3),
+    "some minus infinite": ramp_critic(-3e38, -3e38, threshold=-0.3),
+    "some NaN": ramp_critic(float("inf"), 0.0, threshold=0.2),  # inf * 0 below the threshold, inf above
+    "all NaN": ramp_critic(float("nan")),
+    "all equal": ramp_critic(0.0),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        CemOptions(beta=8.0),
+        CemOptions(beta=0.0),
+        CemOptions(beta=3e38),
+        CemOptions(samples=1),
+        CemOptions(refit="elite", rounds=3, samples=12, elites=5),
+        CemOptions(refit="elite", rounds=2, samples=2, elites=2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("critic", EXTREMES.values(), ids=EXTREMES.keys())
+def test_both_searches_bear_extreme_scores(critic, options):
+    obs, policy = torch.zeros(1, 50, 1), torch.full((1, 50, 2), -0.75)
+    fused, plain = (
+        cem.maximize(critic, obs, policy, options, seed=7, step=3, path=p) for p in ("fused", "plain")
+    )
+    assert torch.isfinite(fused[0]).all()
+    torch.testing.assert_close(fused[0], plain[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(fused[1], plain[1], rtol=1e-5, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("options", SEARCHES[:3], ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "min"])
+@pytest.mark.parametrize("path", ["fused", "plain"])
+def test_an_ensemble_scores_by_its_reduction(path, reduction, options):
+    members, ensemble = 2, 3
+    critic = StackedMlp(ensemble * members, (7, 30, 19, 1), seed=3, dtype=torch.float64)
+    obs, policy = normal(members, 133, 5), torch.tanh(normal(members, 133, 2, seed=1))
+
+    def score(obs, actions):
+        q = candidate_values(critic, obs, actions)
+        return q.mean(0) if reduction == "mean" else q.amin(0)
+
+    options = replace(options, reduction=reduction)
+    got = cem.maximize(critic, obs, policy, options, seed=7, step=3, path=path)
+    wanted = cem.maximize(score, obs, policy, replace(options, reduction="first"), seed=7, step=3)
+    torch.testing.assert_close(got[1], wanted[1], rtol=0, atol=1e-9)
+    torch.testing.assert_close(got[0], wanted[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(score(obs, got[0][:, :, None])[..., 0], got[1], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "min"])
+@pytest.mark.parametrize("path", ["fused", "plain"])
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_critic_that_gives_nan_loses_for_the_whole_ensemble(path, reduction, broken):
+    critic = StackedMlp(3, (7, 8, 8, 1), seed=3)
+    with torch.no_grad():
+        critic.biases[2][broken] = float("nan")
+    obs, policy = torch.zeros(1, 9, 5), torch.full((1, 9, 2), 0.25)
+    options = CemOptions(reduction=reduction)
+    actions, values = cem.maximize(critic, obs, policy, options, seed=0, step=0, path=path)
+    assert torch.equal(actions, policy)
+    assert values.isnan().all()
+
+
+def test_a_mean_of_finite_scores_is_finite():
+    critic = StackedMlp(2, (3, 4, 4, 1))
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter.zero_()
+        critic.biases[2].fill_(3e38)
+    obs, policy = torch.zeros(1, 9, 1), torch.zeros(1, 9, 2)
+    for path in ("fused", "plain"):
+        _, values = cem.maximize(critic, obs, policy, CemOptions(reduction="mean"), seed=0, step=0, path=path)
+        torch.testing.assert_close(values, torch.full((1, 9), 3e38))
+
+
 @pytest.mark.parametrize("path", ["fused", "plain"])
 def test_bf16_search_is_near(path):
     arguments = search_case(torch.float32)
@@ -354,8 +471,8 @@ def test_bf16_search_is_near(path):
 
 
 def test_fused_search_that_cannot_run():
-    critic = StackedMlp(2, (7, 4, 1))
-    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* 1 hidden"):
+    critic = StackedMlp(2, (7, 1))
+    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* no hidden layer"):
         cem.maximize(
             critic, torch.zeros(2, 9, 5), torch.zeros(2, 9, 2), SOFTMAX, seed=0, step=0, path="fused"
         )
@@ -374,8 +491,12 @@ def test_fused_search_that_cannot_run():
         ({"refit": "elite", "elites": 1}, r"`elites` must be in 2..samples = 2..10, got 1"),
         ({"refit": "elite", "elites": 11}, r"`elites` must be in 2..samples = 2..10, got 11"),
         ({"mu": float("nan")}, r"`mu` must be finite"),
-        ({"sigma": 0.0}, r"`sigma` must be positive and finite, got 0"),
-        ({"beta": -1.0}, r"`beta` must be finite and not negative, got -1"),
+        ({"sigma": 0.0}, r"`sigma` must be positive and finite in float32, got 0"),
+        ({"sigma": 1e39}, r"`sigma` must be positive and finite in float32, got 1e\+39"),
+        ({"mu": -1e39}, r"`mu` must be finite in float32, got -1e\+39"),
+        ({"beta": -1.0}, r"`beta` must be finite in float32 and not negative, got -1"),
+        ({"beta": 1e39}, r"`beta` must be finite in float32 and not negative, got 1e\+39"),
+        ({"reduction": "max"}, r"`reduction` must be 'first', 'mean' or 'min', got 'max'"),
         ({"precision": "fp8"}, r"`precision` must be 'float32' or 'bf16', got 'fp8'"),
     ],
 )
@@ -446,3 +567,92 @@ def test_wrong_arguments_of_maximize():
         run(critic=lambda _, a: a[:, :, 0, 0])
     with pytest.raises(ZeroDivisionError):
         run(critic=lambda _, a: 1 // 0)
+
+
+@pytest.mark.parametrize(("axis", "letter"), [(0, "M"), (1, "B"), (3, "A")])
+def test_sizes_of_zero(axis, letter):
+    sizes = [2, 5, 20, 3]
+    sizes[axis] = 0
+    a, q = torch.zeros(sizes), torch.zeros(sizes[:3])
+    mu, sigma = spread(a)
+    message = rf"{letter}. must be at least 1, got 0"
+    for op, call in {
+        "sample": lambda: cem.sample(mu, sigma, 10, seed=0, step=0),
+        "refit": lambda: cem.refit(mu, sigma, a, q, SOFTMAX),
+        "elites": lambda: cem.elites(a, q, 5),
+        "best": lambda: cem.best(a, q),
+        "maximize": lambda: cem.maximize(lambda _, x: x.sum(-1), mu, mu, SOFTMAX, seed=0, step=0),
+    }.items():
+        with pytest.raises(ValueError, match=rf"\[cem::{op}\] .{message}"):
+            call()
+
+
+def test_pools_without_candidates():
+    a, q = torch.zeros(2, 5, 0, 3), torch.zeros(2, 5, 0)
+    mu = sigma = torch.ones(2, 5, 3)
+    for op, call in {
+        "refit": lambda: cem.refit(mu, sigma, a, q, SOFTMAX),
+        "elites": lambda: cem.elites(a, q, 1),
+        "best": lambda: cem.best(a, q),
+    }.items():
+        with pytest.raises(ValueError, match=rf"\[cem::{op}\] `K` must be at least 1, got 0"):
+            call()
+
+
+@pytest.mark.parametrize("sizes", [(2**20, 2**24, 2**9), (2**30, 2**24, 2**8), (2**38, 2**24, 1)])
+def test_sizes_whose_product_overflows(sizes):
+    huge = torch.zeros(1, 1, 1).expand(sizes)
+    with pytest.raises(ValueError, match=r"\[cem::sample\] the bytes of the numbers are more than a machine"):
+        cem.sample(huge, huge, 1024, seed=0, step=0)
+    with pytest.raises(
+        ValueError, match=r"\[cem::maximize\] the bytes of the numbers are more than a machine"
+    ):
+        cem.maximize(lambda _, a: a.sum(-1), huge, huge, CemOptions(samples=1024), seed=0, step=0)
+
+
+def test_members_that_differ():
+    a, q = scored()
+    mu, sigma = spread(a)
+    with pytest.raises(
+        ValueError, match=r"\[cem::refit\] `mu` must be \[M, B, A\] = \[2, 5, 3\], got \[1, 5, 3\]"
+    ):
+        cem.refit(mu[:1], sigma[:1], a, q, SOFTMAX)
+    for op, call in {
+        "refit": lambda: cem.refit(mu, sigma, a, q[:1], SOFTMAX),
+        "elites": lambda: cem.elites(a, q[:1], 3),
+        "best": lambda: cem.best(a, q[:1]),
+    }.items():
+        with pytest.raises(
+            ValueError, match=rf"\[cem::{op}\] `q` must be .* = \[2, 5, 20\], got \[1, 5, 20\]"
+        ):
+            call()
+    with pytest.raises(
+        ValueError, match=r"\[cem::sample\] `sigma` must be .* = \[2, 5, 3\], got \[1, 5, 3\]"
+    ):
+        cem.sample(mu, sigma[:1], 3, seed=0, step=0)
+
+
+def test_a_step_out_of_range():
+    mu = torch.zeros(1, 2, 1)
+    critic = StackedMlp(1, (2, 4, 4, 1))
+    for number in (-1, 2**32):
+        for step in (number, torch.tensor(number)):
+            with pytest.raises(ValueError, match=rf"`step` must be in 0..2\^32-1, got {number}"):
+                cem.sample(mu, mu + 1, 3, seed=0, step=step)
+            for path in ("fused", "plain"):
+                with pytest.raises(ValueError, match=rf"`step` must be in 0..2\^32-1, got {number}"):
+                    cem.maximize(critic, mu, mu, SOFTMAX, seed=0, step=step, path=path)
+
+
+def test_options_that_belong_to_a_stacked_critic():
+    mu = torch.zeros(1, 2, 1)
+
+    def run(path="auto", **changes):
+        return cem.maximize(lambda _, a: a.sum(-1), mu, mu, CemOptions(**changes), seed=0, step=0, path=path)
+
+    with pytest.raises(ValueError, match=r"\[cem::maximize\] `precision` is that of a StackedMlp critic"):
+        run(precision="bf16")
+    with pytest.raises(ValueError, match=r"\[cem::maximize\] `reduction` is that of a StackedMlp critic"):
+        run(reduction="min")
+    with pytest.raises(ValueError, match=r"\[cem.maximize\] the fused path takes a StackedMlp critic"):
+        run(path="fused")

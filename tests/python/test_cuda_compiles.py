@@ -32,7 +32,7 @@ def find_nvcc() -> str | None:
 def test_there_are_cuda_files() -> None:
     assert [source.name for source in SOURCES] == [
         "refit_cuda.cu",
-        "draw_cuda.cu",
+        "draws_cuda.cu",
         "particle_cuda.cu",
         "replay_cuda.cu",
     ]

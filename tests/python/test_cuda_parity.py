@@ -9,8 +9,8 @@ import omar
 from omar import _core, cem
 from omar.algorithms import Agents, Algorithm, Backbone, Batch, get_algorithm, update
 from omar.envs import ParticleEnv
-from omar.nets import Step, normal_candidates, uniform_candidates
-from omar.random import Draw
+from omar.nets import StackedMlp, Step, candidate_values, normal_candidates, uniform_candidates
+from omar.random import Draw, normal_like, uniform_actions
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
 
@@ -124,7 +124,7 @@ def test_cuda_draws_the_candidates_of_the_cpu(sizes: tuple[int, int, int, int]) 
     here, there = torch.zeros(members, batch, size), torch.zeros(members, batch, size, device="cuda")
     uniform = uniform_candidates(*sizes, seed=seed, step=number, like=here)
     normal = normal_candidates(here, 1.0, samples, seed=seed, step=number)
-    searched = cem.sample(here, here + 0.3, samples, seed=seed, step=number, round=2)
+    searched = cem.sample(here, here + 0.3, samples, seed=seed, step=number, round=2) if batch else here
     for step in steps_of(number):
         ours = uniform_candidates(*sizes, seed=seed, step=step, like=there)
         assert torch.equal(ours.actions.cpu(), uniform.actions)
@@ -132,8 +132,39 @@ def test_cuda_draws_the_candidates_of_the_cpu(sizes: tuple[int, int, int, int]) 
         around = normal_candidates(there, 1.0, samples, seed=seed, step=step)
         torch.testing.assert_close(around.actions.cpu(), normal.actions, atol=2e-6, rtol=2e-6)
         torch.testing.assert_close(around.log_density.cpu(), normal.log_density, atol=2e-5, rtol=2e-6)
+        if not batch:
+            continue
         actions = cem.sample(there, there + 0.3, samples, seed=seed, step=step, round=2)
         torch.testing.assert_close(actions.cpu(), searched, atol=2e-6, rtol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(70, 3, 2), (3, 1001), (5, 1), (0, 3)])
+def test_cuda_draws_actions_and_noise_of_the_cpu(shape: tuple[int, ...]) -> None:
+    need_draws()
+    here, there = torch.zeros(1), torch.zeros(1, device="cuda")
+    for step in steps_of(4_000_000_001):
+        draw, known = Draw(3, step), Draw(3, 4_000_000_001)
+        uniform = uniform_actions(shape, draw, like=there)
+        assert torch.equal(uniform.cpu(), uniform_actions(shape, known, like=here))
+        normal = normal_like(shape, draw, like=there)
+        torch.testing.assert_close(normal.cpu(), normal_like(shape, known, like=here), atol=2e-6, rtol=2e-6)
+
+
+def test_a_step_out_of_range_on_the_device_gives_nan() -> None:
+    need_draws()
+    for number in (-1, 2**32):
+        draw = Draw(3, torch.tensor(number, device="cuda"))
+        assert uniform_actions((4, 3), draw, like=torch.zeros(1, device="cuda")).isnan().all()
+
+
+def test_cuda_scores_in_bfloat16_as_the_cpu() -> None:
+    need_gpu()
+    critic = StackedMlp(4, (20, 64, 64, 1), seed=1)
+    obs, actions = torch.randn(2, 33, 18), torch.rand(2, 33, 10, 2) * 2 - 1
+    with torch.no_grad():
+        here = candidate_values(critic, obs, actions, path="plain", precision="bf16")
+        there = candidate_values(critic.cuda(), obs.cuda(), actions.cuda(), precision="bf16")
+    torch.testing.assert_close(there.cpu(), here, atol=2e-3, rtol=0)
 
 
 def test_a_captured_draw_takes_the_step_of_its_replay() -> None:

@@ -1,15 +1,13 @@
 """Stacked networks: initial weights, forward and candidate values against plain torch, gradients, errors."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from nn_cases import SHAPES, candidates_one_by_one, case, normal, one_by_one
 from omar import _core, cem
 from omar.nets import (
     Candidates,
@@ -23,29 +21,6 @@ from omar.nets import (
 from oracles import philox
 
 SIZES = (5 + 2, 16, 12, 1)
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).to(dtype)
-
-
-def one_by_one(mlp, x):
-    """Each member as plain matrix products."""
-    outputs = []
-    for m in range(mlp.members):
-        y = x[m]
-        for i, (w, b) in enumerate(zip(mlp.weights, mlp.biases, strict=True)):
-            y = y @ w[m] + b[m]
-            y = torch.relu(y) if i + 1 < len(mlp.weights) else y
-        outputs.append(y)
-    return torch.stack(outputs)
-
-
-def candidates_one_by_one(mlp, obs, actions):
-    members, _, samples, _ = actions.shape
-    x = torch.cat([obs[:, :, None].expand(-1, -1, samples, -1), actions], -1)
-    x = x.repeat(mlp.members // members, 1, 1, 1)
-    return one_by_one(mlp, x)[..., 0].view(-1, *actions.shape[:3])
 
 
 # ---- initial weights -----------------------------------------------------------------------------
@@ -191,163 +166,6 @@ def test_penalty_gradients(path):
     assert gradcheck(critic, penalty, q)
 
 
-# ---- the fused path against the plain one --------------------------------------------------------
-
-SHAPES = [  # sizes, samples, batch, action size: exact panels, ragged ones, several blocks, a single row
-    ((20, 64, 64, 1), 10, 150, 2),
-    ((9, 256, 256, 1), 20, 33, 3),
-    ((7, 30, 19, 1), 7, 13, 2),
-    ((7, 5, 33, 1), 1, 100, 1),
-    ((25, 8, 40, 1), 3, 5, 5),
-    ((6, 16, 16, 1), 130, 3, 2),
-    ((6, 16, 16, 1), 1, 1, 2),
-]
-
-
-def case(shape, dtype=torch.float32):
-    sizes, samples, batch, action_size = shape
-    critic = StackedMlp(4, sizes, seed=2, dtype=dtype)
-    obs = normal(2, batch, sizes[0] - action_size, dtype=dtype)
-    actions = torch.tanh(normal(2, batch, samples, action_size, seed=1, dtype=dtype))
-    return critic, obs, actions
-
-
-def everything(critic, obs, actions, path, precision="float32"):
-    """Values, penalty and all gradients."""
-    obs, actions = obs.clone().requires_grad_(), actions.clone().requires_grad_()
-    q = candidate_values(critic, obs, actions, path=path, precision=precision)
-    upstream = normal(*q.shape, seed=3, dtype=q.dtype)
-    gradients = torch.autograd.grad((q * upstream).sum(), [obs, actions, *critic.parameters()])
-    mean = actions.detach()[:, :, 0]
-    others = [normal_candidates(mean, 0.2, 4, seed=1, step=2)]
-    penalty = cql_penalty(
-        critic,
-        obs.detach(),
-        q.detach()[..., 0],
-        seed=1,
-        step=2,
-        samples=6,
-        others=others,
-        path=path,
-        precision=precision,
-    )
-    weights = torch.arange(1.0, 5.0, dtype=q.dtype).view(2, 2)
-    more = torch.autograd.grad((penalty * weights).sum(), list(critic.parameters()))
-    return [q.detach(), penalty.detach(), *gradients, *more]
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12)])
-def test_fused_is_plain(shape, dtype, tolerance):
-    arguments = case(shape, dtype)
-    pairs = zip(everything(*arguments, "fused"), everything(*arguments, "plain"), strict=True)
-    for fused, plain in pairs:
-        # By norm: in float32 a hidden unit within a rounding error of zero may fall on either side.
-        assert (fused - plain).norm() <= tolerance * plain.norm()
-
-
-@pytest.mark.parametrize("shape", SHAPES[:3], ids=str)
-def test_one_thread_is_two_threads_bit_for_bit(shape):
-    arguments = case(shape)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = everything(*arguments, "fused")
-        torch.set_num_threads(2)
-        two = everything(*arguments, "fused")
-    finally:
-        torch.set_num_threads(threads)
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-
-
-@pytest.mark.parametrize("level", ["base", "avx2", "avx512", "bf16", "amx"])
-def test_levels_agree(level, tmp_path):
-    if level not in _core.available_cpu_levels():
-        pytest.skip(f"this CPU has no {level}")
-    script = f"""
-import sys, torch
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from safetensors.torch import save_file
-import test_nn
-found = {{}}
-for precision in ("float32", "bf16"):
-    for shape in (0, 1, 2):
-        tensors = test_nn.everything(*test_nn.case(test_nn.SHAPES[shape]), "fused", precision)
-        found |= {{f"{{precision}} {{shape}} {{i}}": t.contiguous() for i, t in enumerate(tensors)}}
-save_file(found, {str(tmp_path / "out.safetensors")!r})
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"OMAR_CPU_LEVEL": level})
-    there = load_file(tmp_path / "out.safetensors")
-    for i, here in enumerate(everything(*case(SHAPES[2]), "plain")):
-        torch.testing.assert_close(there[f"float32 2 {i}"], here, rtol=0, atol=2e-5 * float(here.abs().max()))
-    for shape in (0, 1, 2):
-        for i, here in enumerate(everything(*case(SHAPES[shape]), "fused", "bf16")):
-            # The same factors, but a sum in another order rounds some of the next product's the other way.
-            assert (there[f"bf16 {shape} {i}"] - here).norm() < 1e-4 * here.norm()
-
-
-@pytest.mark.parametrize("batch", [1, 40, 333])
-def test_fused_states_do_not_depend_on_the_batch_around(batch):
-    critic, obs, actions = case(((20, 64, 64, 1), 10, 333, 2))
-    whole = candidate_values(critic, obs, actions, path="fused")
-    part = candidate_values(critic, obs[:, :batch], actions[:, :batch], path="fused")
-    assert torch.equal(part, whole[:, :, :batch])
-
-
-def test_fused_gradients_for_actions_alone():
-    critic, obs, actions = case(((20, 64, 64, 1), 1, 100, 2))
-    frozen = [p.detach() for p in critic.parameters()]
-    with torch.no_grad():
-        for p, f in zip(critic.parameters(), frozen, strict=True):
-            p.copy_(f)
-    critic.requires_grad_(False)
-    grads = []
-    for path in ("fused", "plain"):
-        a = actions.clone().requires_grad_()
-        candidate_values(critic, obs, a, path=path)[0].mean().backward()
-        grads.append(a.grad)
-    torch.testing.assert_close(*grads)
-
-
-def test_fused_takes_strided_inputs():
-    critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
-    strided_obs = obs.transpose(0, 1).contiguous().transpose(0, 1)
-    strided_actions = actions.flip(3).transpose(1, 2).contiguous().transpose(1, 2).flip(3)
-    got = candidate_values(critic, strided_obs, strided_actions, path="fused")
-    assert torch.equal(got, candidate_values(critic, obs, actions, path="fused"))
-
-
-def test_fused_keeps_nan():
-    critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
-    obs[0, 3, 0] = float("nan")
-    for path in ("fused", "plain"):
-        q = candidate_values(critic, obs, actions, path=path)
-        assert q[:, 0, 3].isnan().all()
-        assert q.isnan().sum() == 2 * 7
-        penalty = cql_penalty(critic, obs, torch.zeros(2, 2, 13), seed=0, step=0, path=path)
-        assert penalty[:, 0].isnan().all()
-        assert not penalty[:, 1].isnan().any()
-
-
-@pytest.mark.parametrize("shape", SHAPES[:3], ids=str)
-def test_bf16_rounds_the_hidden_products(shape):
-    critic, obs, actions = case(shape)
-    exact = candidate_values(critic, obs, actions)
-    plain = candidate_values(critic, obs, actions, path="plain", precision="bf16")
-    fused = candidate_values(critic, obs, actions, path="fused", precision="bf16")
-    scale = float(exact.detach().abs().max())
-    # A sum that rounds the other way moves an input by one bfloat16 step, so not to float32 accuracy.
-    torch.testing.assert_close(fused, plain, rtol=0, atol=1e-3 * scale)
-    assert 1e-5 * scale < (fused - exact).abs().max() < 2e-2 * scale
-
-
-def test_bf16_gradients_are_near():
-    arguments = case(SHAPES[0])
-    pairs = zip(everything(*arguments, "fused", "bf16"), everything(*arguments, "plain"), strict=True)
-    for rough, exact in pairs:
-        assert (rough - exact).norm() < 6e-2 * exact.norm()
-
-
 # ---- the CQL penalty -----------------------------------------------------------------------------
 
 
@@ -444,6 +262,86 @@ def test_wrong_inputs():
         candidate_values(critic, obs, actions.double())
 
 
+EMPTY = [  # a stack's sizes, M, B, O, K, A; message
+    (
+        (0, 7, 4, 1),
+        (2, 3, 5, 4, 2),
+        r"\[nn::StackedMlp\] `each size of weights\[0\]` must be at least 1, got 0",
+    ),
+    ((2, 7, 0, 1), (2, 3, 5, 4, 2), r"`each size of weights\[0\]` must be at least 1, got 0"),
+    ((2, 7, 4, 0, 1), (2, 3, 5, 4, 2), r"`each size of weights\[1\]` must be at least 1, got 0"),
+    ((2, 7, 4, 0), (2, 3, 5, 4, 2), r"`each size of weights\[1\]` must be at least 1, got 0"),
+    ((2, 7, 4, 1), (0, 3, 5, 4, 2), r"`M` must be at least 1, got 0"),
+    ((2, 7, 4, 1), (2, 3, 0, 4, 7), r"`O` must be at least 1, got 0"),
+    ((2, 7, 4, 1), (2, 3, 5, 0, 2), r"`K` must be at least 1, got 0"),
+    ((2, 7, 4, 1), (2, 3, 7, 4, 0), r"`A` must be at least 1, got 0"),
+]
+
+
+@pytest.mark.parametrize("path", [_core.Path.plain, _core.Path.fused])
+@pytest.mark.parametrize(("sizes", "inputs", "message"), EMPTY)
+def test_sizes_are_at_least_one(path, sizes, inputs, message):
+    networks, *layers = sizes
+    members, batch, obs_size, samples, action_size = inputs
+    weights = [torch.zeros(networks, i, o) for i, o in itertools.pairwise(layers)]
+    biases = [torch.zeros(networks, o) for o in layers[1:]]
+    obs, actions = torch.zeros(members, batch, obs_size), torch.zeros(members, batch, samples, action_size)
+    scoring = _core.Scoring(path, _core.Precision.float32)
+    with pytest.raises(ValueError, match=message):
+        _core.nn_candidate_values(weights, biases, obs, actions, scoring)
+    with pytest.raises(ValueError, match=message):
+        _core.cql_mean_logsumexp(weights, biases, obs, actions, actions.sum(-1), scoring)
+    if "weights" in message:
+        with pytest.raises(ValueError, match=message):
+            _core.nn_forward(weights, biases, torch.zeros(networks, 3, 7), path)
+        with pytest.raises(ValueError, match=message):
+            _core.nn_fused_obstacle(weights, biases, [])
+
+
+@pytest.mark.parametrize("path", ["plain", "fused"])
+def test_the_penalty_needs_a_state(path):
+    critic, obs, actions = StackedMlp(4, SIZES), torch.zeros(2, 0, 5), torch.zeros(2, 0, 4, 2)
+    assert candidate_values(critic, obs, actions, path=path).shape == (2, 2, 0, 4)
+    with pytest.raises(ValueError, match=r"\[cql::mean_logsumexp\] `B` must be at least 1, got 0"):
+        mean_logsumexp(critic, obs, Candidates(actions, actions.sum(-1)), path=path)
+    with pytest.raises(ValueError, match=r"`B` must be at least 1, got 0"):
+        cql_penalty(critic, obs, torch.zeros(2, 2, 0), seed=0, step=0, path=path)
+
+
+@pytest.mark.parametrize("path", ["plain", "fused"])
+def test_products_of_sizes_that_overflow(path):
+    message = r"are more than a machine can address: the product of \["
+    critic = StackedMlp(1, (3, 4, 1))
+    wide = torch.zeros(1).expand(1, 2**40, 2**17, 1)
+    with pytest.raises(
+        ValueError, match=r"\[nn::candidate_values\] the bytes of a layer's outputs " + message
+    ):
+        candidate_values(critic, torch.zeros(1).expand(1, 2**40, 2), wide, path=path)
+    with pytest.raises(ValueError, match=message):
+        candidate_values(critic, torch.zeros(1, 0, 2), torch.zeros(1, 0, 2**60, 1), path=path)
+    with pytest.raises(ValueError, match=r"\[nn::forward\] the bytes of a layer's outputs " + message):
+        critic(torch.zeros(1).expand(1, 2**58, 3), path)
+    scoring = _core.Scoring(getattr(_core.Path, path), _core.Precision.float32)
+    weights = [torch.zeros(1).expand(1, 3, 2**53), torch.zeros(1).expand(1, 2**53, 1)]
+    biases = [torch.zeros(1).expand(1, 2**53), torch.zeros(1, 1)]
+    with pytest.raises(ValueError, match=r"the bytes of a layer's weights " + message):
+        _core.nn_candidate_values(weights, biases, torch.zeros(1, 1, 2), torch.zeros(1, 1, 1, 1), scoring)
+    with pytest.raises(ValueError, match=r"\[nn::init\] a layer must have at most 2\^34 weights, got"):
+        StackedMlp(1, (2**20, 2**20, 1))
+    with pytest.raises(ValueError, match=r"\[nn::init\] the weights of a layer " + message):
+        StackedMlp(1, (2**40, 2**40, 1))
+
+
+@pytest.mark.parametrize("critics", [-1, 0, 3])
+def test_number_of_critics(critics):
+    critic, obs, actions = StackedMlp(4, SIZES), torch.zeros(2, 3, 5), torch.zeros(2, 3, 4, 2)
+    with pytest.raises(
+        ValueError, match=rf"\[nets.candidate_values\] `critics` must be in 1..T = 1..2, got {critics}"
+    ):
+        candidate_values(critic, obs, actions, critics=critics)
+    assert candidate_values(critic, obs, actions, critics=1).shape == (1, 2, 3, 4)
+
+
 def test_damaged_stack():
     critic = StackedMlp(4, SIZES)
     critic.biases[1] = torch.nn.Parameter(torch.zeros(4, 3))
@@ -453,23 +351,13 @@ def test_damaged_stack():
         critic(torch.zeros(4, 3, 7))
 
 
-def test_paths_that_cannot_run():
+def test_unknown_paths_and_precisions():
     obs, actions = torch.zeros(2, 3, 5), torch.zeros(2, 3, 4, 2)
-    deep = StackedMlp(2, (7, 4, 4, 4, 1))
-    with pytest.raises(
-        ValueError, match=r"the fused path cannot run: the critic has 3 hidden layers instead of 2"
-    ):
-        candidate_values(deep, obs, actions, path="fused")
-    with pytest.raises(ValueError, match=r"`path` must be 'auto', 'plain' or 'fused', got 'fast'"):
-        candidate_values(deep, obs, actions, path="fast")
-    with pytest.raises(ValueError, match=r"`precision` must be 'float32' or 'bf16', got 'fp8'"):
-        candidate_values(deep, obs, actions, precision="fp8")
     critic = StackedMlp(2, SIZES)
-    candidates = Candidates(actions.clone().requires_grad_(), torch.zeros(2, 3, 4))
-    with pytest.raises(ValueError, match=r"gradients of observations, actions or densities are wanted"):
-        mean_logsumexp(critic, obs, candidates, path="fused")
-    mean_logsumexp(critic, obs, candidates).sum().backward()
-    assert candidates.actions.grad is not None
+    with pytest.raises(ValueError, match=r"`path` must be 'auto', 'plain' or 'fused', got 'fast'"):
+        candidate_values(critic, obs, actions, path="fast")
+    with pytest.raises(ValueError, match=r"`precision` must be 'float32' or 'bf16', got 'fp8'"):
+        candidate_values(critic, obs, actions, precision="fp8")
 
 
 def test_fused_is_differentiable_once():
@@ -478,7 +366,7 @@ def test_fused_is_differentiable_once():
     with pytest.raises(RuntimeError, match=r"\[nn::candidate_values\] the fused path is differentiable once"):
         torch.autograd.grad(q.sum(), list(critic.parameters()), create_graph=True)
     penalty = cql_penalty(critic, obs, torch.zeros(2, 2, 13), seed=0, step=0, path="fused")
-    with pytest.raises(RuntimeError, match=r"\[nn::mean_logsumexp\] the fused path is differentiable once"):
+    with pytest.raises(RuntimeError, match=r"\[cql::mean_logsumexp\] the fused path is differentiable once"):
         torch.autograd.grad(penalty.sum(), list(critic.parameters()), create_graph=True)
 
 
@@ -491,7 +379,7 @@ def test_wrong_arguments_of_the_penalty():
         cql_penalty(critic, obs, q.double(), seed=0, step=0)
     with pytest.raises(ValueError, match=r"leaves no action beside O = 7"):
         cql_penalty(critic, torch.zeros(2, 3, 7), q, seed=0, step=0)
-    with pytest.raises(ValueError, match=r"\[nn::cql_penalty\] `samples` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"\[cql::penalty\] `samples` must be at least 1, got 0"):
         cql_penalty(critic, obs, q, seed=0, step=0, samples=0)
     with pytest.raises(ValueError, match=r"`seed` must be in 0..2\^64-1, got -1"):
         cql_penalty(critic, obs, q, seed=-1, step=0)
@@ -505,7 +393,7 @@ def test_wrong_arguments_of_the_penalty():
     ):
         bad = Candidates(torch.zeros(2, 3, 4, 1), torch.zeros(2, 3, 4))
         cql_penalty(critic, obs, q, seed=0, step=0, others=[bad])
-    with pytest.raises(ValueError, match=r"`which` must be in 1..15, got 16"):
+    with pytest.raises(ValueError, match=r"`set` must be in 1..15, got 16"):
         normal_candidates(torch.zeros(1, 2, 2), 0.2, 3, seed=0, step=0, which=16)
     with pytest.raises(ValueError, match=r"`sigma` must be positive and finite, got 0"):
         normal_candidates(torch.zeros(1, 2, 2), 0.0, 3, seed=0, step=0)

@@ -9,10 +9,11 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <vector>
 
 #include "cem/search_kernels.h"
 #include "core/dispatch.h"
-#include "nn/draw.h"
+#include "core/draws.h"
 #include "nn/fused_critic.h"
 
 namespace omar::cem {
@@ -33,15 +34,15 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   const at::Tensor obs = observations.contiguous();
   const at::Tensor policy = policy_actions.contiguous();
   const int64_t members = obs.size(0), batch = obs.size(1);
-  const nn::CriticShape shape{obs.size(2), policy.size(2), critic.weights[0].size(2), critic.weights[1].size(2),
-                              options.samples};
+  const std::vector<int64_t> hidden = nn::hidden_widths(critic);
+  const nn::CriticShape shape = nn::critic_shape(critic, options.samples, policy.size(2), hidden);
   const auto critic_kernels = nn::chosen_critic_kernels<T>();
   const SearchKernels<T> kernels = chosen_search_kernels<T>();
   const at::Tensor packed = nn::pack_networks(critic_kernels, shape, critic, options.precision);
   const at::Tensor actions = at::empty_like(policy);
   const at::Tensor values = at::empty({members, batch}, obs.options());
   const int64_t elites = options.refit == Refit::elite ? options.elites : 0;
-  const nn::RandomKernels random = nn::chosen_random_kernels();
+  const draws::Kernels draws_kernels = draws::chosen_kernels();
   const T* obs_data = obs.const_data_ptr<T>();
   const T* policy_data = policy.const_data_ptr<T>();
   T* actions_data = actions.mutable_data_ptr<T>();
@@ -62,17 +63,17 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
       const int64_t first = i % chunks * states;
       const int64_t state = member * batch + first;
       const int64_t count = std::min(states, batch - first);
-      const nn::CandidateBlock draws{draw.seed,
-                                     static_cast<std::uint32_t>(draw.step),
-                                     static_cast<std::uint32_t>(Stream::cem),
-                                     static_cast<std::uint32_t>(member),
-                                     static_cast<std::uint32_t>(first),
-                                     count,
-                                     shape.samples,
-                                     shape.actions};
+      const draws::CandidateBlock draws{draw.seed,
+                                        static_cast<std::uint32_t>(draw.step),
+                                        static_cast<std::uint32_t>(Stream::cem),
+                                        static_cast<std::uint32_t>(member),
+                                        static_cast<std::uint32_t>(first),
+                                        count,
+                                        shape.samples,
+                                        shape.actions};
       const nn::CriticPass<T> pass{shape, options.precision, packed.const_data_ptr<T>() + member * packed.size(1),
                                    memory};
-      kernels.search({pass, options, random, draws},
+      kernels.search({pass, critic.members() / members, members * packed.size(1), options, draws_kernels, draws},
                      {obs_data + state * shape.obs, policy_data + state * shape.actions,
                       actions_data + state * shape.actions, values_data + state, count});
     }

@@ -7,7 +7,7 @@
 
 namespace omar::cem {
 
-/// Arguments are valid, and nn::fused_obstacle(critic) is empty; M = critic.members().
+/// Arguments are valid, and nn::fused_obstacle(critic) is empty; all of the critic's networks count.
 std::pair<at::Tensor, at::Tensor> fused_search(const nn::StackedMlp& critic, const at::Tensor& obs,
                                                const at::Tensor& policy_actions, const CemOptions& options, Draw draw);
 

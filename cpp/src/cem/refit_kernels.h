@@ -1,5 +1,5 @@
 #pragma once
-/// The refit as a CUDA kernel.
+/// Arguments of the refit, and its CUDA kernel.
 
 #include <omar/cem/options.h>
 

@@ -1,10 +1,11 @@
 #pragma once
-/// The refits of one state, as a CUDA thread runs them; a test runs them on the host against the LibTorch version.
+/// The refits of one state, for CPU tensors and in a CUDA thread.
 
 #include <omar/core/pack.h>
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "cem/refit_kernels.h"
 
@@ -12,6 +13,13 @@ namespace omar::cem::OMAR_LEVEL {
 
 OMAR_HD OMAR_INLINE float exponential(float x) { return ::expf(x); }
 OMAR_HD OMAR_INLINE double exponential(double x) { return ::exp(x); }
+
+/// exp(beta (q - top)) is made of this, for finite q <= top: a difference that overflows would make beta = 0 a NaN.
+template <class T>
+OMAR_HD OMAR_INLINE T below_top(T q, T top) {
+  constexpr T least = std::numeric_limits<T>::lowest();
+  return max_(q - top, least);
+}
 
 /// Candidate `i` with score `q`. The better one comes first, the first of equals.
 template <class T>
@@ -32,8 +40,19 @@ struct RefitState {
   OMAR_HD OMAR_INLINE RefitState(const RefitArgs<T>& all, std::int64_t state)
       : args(all), q(all.q + state * all.samples), actions(all.actions + state * all.samples * all.size) {}
 
-  /// Weighted mean and the root of the sum of squares over `divisor`, of number `d` of the candidates that `weight`
-  /// (0 for those that do not count) and `counts` admit.
+  /// The first finite candidate after `last` in order of rank, or i = -1.
+  OMAR_HD OMAR_INLINE Rank<T> next(const Rank<T>& last) const {
+    Rank<T> found{T(0), -1};
+    for (std::int64_t k = 0; k < args.samples; ++k) {
+      const Rank<T> candidate{q[k], k};
+      const bool follows = last.i < 0 || last.before(candidate);
+      if (finite(q[k]) && follows && (found.i < 0 || candidate.before(found))) found = candidate;
+    }
+    return found;
+  }
+
+  /// Of number `d` of the candidates that `counts` admits: the mean under `weight`, and the root of the sum of squared
+  /// distances to it over `divisor`.
   template <class Weight, class Counts>
   OMAR_HD OMAR_INLINE void moments(std::int64_t d, const Weight& weight, const Counts& counts, T divisor, T& mean,
                                    T& deviation) const {
@@ -58,28 +77,19 @@ struct RefitState {
 template <class T>
 OMAR_HD OMAR_INLINE void refit_state(const RefitArgs<T>& args, std::int64_t state) {
   const RefitState<T> s(args, state);
-  std::int64_t found = 0;
-  Rank<T> top{T(0), -1};
-  for (std::int64_t k = 0; k < args.samples; ++k) {
-    if (!finite(s.q[k])) continue;
-    ++found;
-    const Rank<T> candidate{s.q[k], k};
-    if (top.i < 0 || candidate.before(top)) top = candidate;
-  }
   const bool softmax = args.refit == Refit::softmax;
-  std::int64_t used = found;
+  const Rank<T> top = s.next(Rank<T>{T(0), -1});
+  std::int64_t used = 0;
+  for (std::int64_t k = 0; k < args.samples; ++k) used += finite(s.q[k]) ? 1 : 0;
   Rank<T> last = top;  // of the elites
-  if (!softmax && used > args.elites) used = args.elites;
-  for (std::int64_t n = 1; !softmax && n < used; ++n) {
-    Rank<T> next{T(0), -1};
-    for (std::int64_t k = 0; k < args.samples; ++k) {
-      const Rank<T> candidate{s.q[k], k};
-      if (finite(s.q[k]) && last.before(candidate) && (next.i < 0 || candidate.before(next))) next = candidate;
-    }
-    last = next;
+  if (!softmax) {
+    if (used > args.elites) used = args.elites;
+    for (std::int64_t n = 1; n < used; ++n) last = s.next(last);
   }
   const auto counts = [&](std::int64_t k) { return finite(s.q[k]) && (softmax || !last.before(Rank<T>{s.q[k], k})); };
-  const auto weight = [&](std::int64_t k) { return softmax ? exponential(args.beta * (s.q[k] - top.q)) : T(1); };
+  const auto weight = [&](std::int64_t k) {
+    return softmax ? exponential(args.beta * below_top(s.q[k], top.q)) : T(1);
+  };
   const std::int64_t freedom = softmax || used < 2 ? used : used - 1;
   const std::int64_t least = softmax ? 1 : 2;  // a single elite has no deviation
   for (std::int64_t d = 0; d < args.size; ++d) {

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "cem/refit_state.h"
 #include "nn/critic_block.h"
 #include "nn/exp.h"
 
@@ -57,7 +58,10 @@ class Search {
  public:
   explicit Search(const SearchPass<T>& pass)
       : options_(pass.options),
-        random_(pass.random),
+        draws_(pass.kernels),
+        critic_(pass.critic),
+        critics_(pass.critics),
+        critic_stride_(pass.critic_stride),
         samples_(pass.critic.shape.samples),
         size_(pass.critic.shape.actions),
         elites_(pass.options.refit == Refit::elite ? pass.options.elites : 0),
@@ -70,9 +74,10 @@ class Search {
            Memory<T>(shape.samples, shape.actions, elites, nullptr).size;
   }
 
-  void run(const SearchStates<T>& states, nn::CandidateBlock draws) {
+  void run(const SearchStates<T>& states, draws::CandidateBlock draws) {
     count_ = states.count;
-    block_.observe(states.obs, count_);
+    obs_ = states.obs;
+    block_.observe(obs_, count_);
     for (std::int64_t i = 0; i < size_ * kStride; ++i) {
       memory_.mu[i] = static_cast<T>(options_.mu);
       memory_.sigma[i] = static_cast<T>(options_.sigma);
@@ -97,8 +102,8 @@ class Search {
   /// Candidate k of state s: its first number; the others are kStride apart.
   const T* candidate(std::int64_t k, std::int64_t s) const { return memory_.actions + k * size_ * kStride + s; }
 
-  void sample(const nn::CandidateBlock& draws) {
-    random_.normals(draws, {1, size_ * kStride, kStride}, memory_.z);
+  void sample(const draws::CandidateBlock& draws) {
+    draws_.candidates(draws::Distribution::normal, draws, {1, size_ * kStride, kStride}, memory_.z);
     for (std::int64_t row = 0; row < samples_ * size_; ++row) {
       const float* z = memory_.z + row * kStride;
       const T* mu = memory_.mu + row % size_ * kStride;
@@ -112,12 +117,41 @@ class Search {
   }
 
   /// q [samples, states] of `samples` actions of each state.
-  void score(ActionView<T> actions, std::int64_t samples, T* q) {
+  void score(const ActionView<T>& actions, std::int64_t samples, T* q) {
+    if (critics_ == 1) return score_with(block_, actions, samples, q);
+    // The critics take turns with one scratch memory, so that each prepares the observations again.
+    T* const single = memory_.weights;
+    for (std::int64_t t = 0; t < critics_; ++t) {
+      nn::CriticPass<T> pass = critic_;
+      pass.packed += t * critic_stride_;
+      CriticBlock<T, P> block(pass, block_states_, kSearchStates);
+      block.observe(obs_, count_);
+      score_with(block, actions, samples, single);
+      reduce(single, t == 0, samples, q);
+    }
+  }
+
+  /// Takes one more critic's scores into q; NaN stays NaN.
+  void reduce(const T* single, bool first, std::int64_t samples, T* q) const {
+    // Divided before they are added: finite scores have a finite mean.
+    const T divisor = options_.reduction == Reduction::mean ? static_cast<T>(critics_) : T(1);
+    for (std::int64_t k = 0; k < samples; ++k) {
+      for (std::int64_t s = k * kStride; s < k * kStride + count_; ++s) {
+        const T value = single[s] / divisor;
+        const T both = options_.reduction == Reduction::mean ? q[s] + value
+                       : value < q[s] || value != value      ? value
+                                                             : q[s];
+        q[s] = first ? value : both;
+      }
+    }
+  }
+
+  void score_with(CriticBlock<T, P>& block, ActionView<T> actions, std::int64_t samples, T* q) {
     const std::int64_t most = block_states_ * samples_ / samples;  // as many rows as a block holds
     for (std::int64_t first = 0; first < count_; first += most) {
       const std::int64_t count = count_ - first < most ? count_ - first : most;
-      block_.template score<Keep::nothing>(actions, first, count, samples);
-      const T* from = block_.scratch().q;
+      block.template score<Keep::nothing>(actions, first, count, samples);
+      const T* from = block.scratch().q;
       for (std::int64_t s = first; s < first + count; ++s) {
         for (std::int64_t k = 0; k < samples; ++k) q[k * kStride + s] = *from++;
       }
@@ -141,7 +175,7 @@ class Search {
       const T* q = memory_.q + k * kStride;
       T* w = memory_.weights + k * kStride;
       for (std::int64_t s = 0; s < count_; ++s) {
-        const T weight = exp_(beta * (q[s] - top[s]));
+        const T weight = exp_(beta * below_top(q[s], top[s]));
         w[s] = finite(q[s]) ? weight : T(0);
         total[s] += w[s];
         known[s] += finite(q[s]) ? T(1) : T(0);
@@ -268,11 +302,14 @@ class Search {
   }
 
   CemOptions options_;
-  nn::RandomKernels random_;
+  draws::Kernels draws_;
+  nn::CriticPass<T> critic_;  ///< with the first critic's parameters
+  std::int64_t critics_, critic_stride_;
   std::int64_t samples_, size_, elites_, block_states_;
   CriticBlock<T, P> block_;
   Memory<T> memory_;
   std::int64_t count_ = 0;               ///< states of the range
+  const T* obs_ = nullptr;               ///< their observations
   PerState<std::int64_t> carried_ = {};  ///< elites with a finite score
 };
 

@@ -6,12 +6,12 @@
 
 #include <cstdint>
 
+#include "core/draws_kernels.h"
 #include "nn/critic_kernels.h"
-#include "nn/random.h"
 
 namespace omar::cem {
 
-/// Most states that a call searches together: whole blocks of most sizes.
+/// Most states that a call searches together. A state's result does not depend on the states around it.
 constexpr std::int64_t kSearchStates = 120;
 
 /// States [first, first + count) of one member, count <= kSearchStates.
@@ -26,10 +26,12 @@ struct SearchStates {
 
 template <class T>
 struct SearchPass {
-  nn::CriticPass<T> critic;  ///< samples = K; scratch: memory_size, 64-byte aligned
+  nn::CriticPass<T> critic;    ///< of the member's first critic; samples = K; scratch: memory_size, 64-byte aligned
+  std::int64_t critics;        ///< T, of which options.reduction makes one score; 1 for Reduction::first
+  std::int64_t critic_stride;  ///< numbers between the packed parameters of the member's critics
   CemOptions options;
-  nn::RandomKernels random;
-  nn::CandidateBlock draws;  ///< of these states, round 0
+  draws::Kernels kernels;
+  draws::CandidateBlock draws;  ///< of these states, round 0
 };
 
 template <class T>

@@ -1,4 +1,7 @@
-#include "nn/critic_block.h"
+#include <cstring>
+#include <limits>
+
+#include "nn/critic_gradients.h"
 #include "nn/exp.h"
 
 namespace omar::nn::OMAR_LEVEL {
@@ -6,7 +9,7 @@ namespace {
 
 template <class T>
 std::int64_t packed_size(const CriticShape& shape) {
-  return PackedCritic<T>(shape).size;
+  return NetworkLayout<T>(shape).packed_size();
 }
 
 template <class T>
@@ -17,41 +20,49 @@ std::int64_t scratch_size(const CriticShape& shape) {
 
 template <class T>
 std::int64_t sums_size(const CriticShape& shape) {
-  return SumsLayout<T>(shape).size;
+  return NetworkLayout<T>(shape).sums_size();
 }
 
-template <class T, class F>
+template <class T, class Ops>
 void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed) {
-  using Element = typename F::Element;
-  const PackedCritic<T> at(s);
+  using Element = typename Ops::Element;
+  const NetworkLayout<T> layout(s);
   constexpr std::int64_t panel = kPanel<T>;
-  for (std::int64_t i = 0; i < at.size; ++i) packed[i] = T(0);
-  for (std::int64_t i = 0; i < s.obs + s.actions; ++i) {
-    for (std::int64_t j = 0; j < s.hidden1; ++j) packed[at.w1 + i * at.padded.h1 + j] = from.w1[i * s.hidden1 + j];
+  std::memset(packed, 0, static_cast<std::size_t>(layout.packed_size()) * sizeof(T));
+  const auto elements = [&](std::int64_t offset) { return reinterpret_cast<Element*>(packed + offset); };
+  for (std::int64_t l = 0; l < s.layers; ++l) {
+    const std::int64_t in = l == 0 ? s.obs + s.actions : s.hidden[l - 1], out = s.hidden[l];
+    const T* weight = from.weights[l];
+    if (l == 0) {
+      T* to = packed + layout.weight(0);
+      for (std::int64_t i = 0; i < in; ++i) {
+        for (std::int64_t j = 0; j < out; ++j) to[i * layout.width(0) + j] = weight[i * out + j];
+      }
+    } else {
+      Ops::pack({weight, out, 1, in, out}, elements(layout.weight(l)), layout.inputs(l) / panel);
+      Ops::pack({weight, 1, out, out, in}, elements(layout.transposed(l)), layout.width(l) / panel);
+    }
+    for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(l) + j] = from.biases[l][j];
   }
-  // Panels of the second layer's weights and of their transpose.
-  const std::int64_t h1 = s.hidden1, h2 = s.hidden2;
-  F::pack({from.w2, h2, 1, h1, h2}, reinterpret_cast<Element*>(packed + at.w2), at.padded.h1 / panel);
-  F::pack({from.w2, 1, h2, h2, h1}, reinterpret_cast<Element*>(packed + at.w2t), at.padded.h2 / panel);
-  for (std::int64_t i = 0; i < s.hidden1; ++i) packed[at.b1 + i] = from.b1[i];
-  for (std::int64_t i = 0; i < s.hidden2; ++i) packed[at.b2 + i] = from.b2[i];
+  const std::int64_t in = s.hidden[s.layers - 1], width = layout.width(s.layers - 1);
   for (std::int64_t o = 0; o < s.outputs; ++o) {
-    for (std::int64_t i = 0; i < h2; ++i) packed[at.w3 + o * at.padded.h2 + i] = from.w3[i * s.outputs + o];
-    packed[at.b3 + o] = from.b3[o];
+    T* to = packed + layout.output_weight() + o * width;
+    for (std::int64_t i = 0; i < in; ++i) to[i] = from.weights[s.layers][i * s.outputs + o];
+    packed[layout.output_bias() + o] = from.biases[s.layers][o];
   }
 }
 
 template <class T>
 void pack(const CriticShape& shape, const CriticWeights<const T>& from, Precision precision, T* packed) {
-  precision == Precision::bf16 ? pack_as<T, Factors<T, Precision::bf16>>(shape, from, packed)
-                               : pack_as<T, PlainFactors<T>>(shape, from, packed);
+  precision == Precision::bf16 ? pack_as<T, Operands<T, Precision::bf16>>(shape, from, packed)
+                               : pack_as<T, PlainOperands<T>>(shape, from, packed);
 }
 
 /// Calls body(block, first state, states) for each block of states.
-template <class T, Precision P, class Body>
+template <class Block, class T, class Body>
 void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const Body& body) {
   const std::int64_t size = states_per_block(pass.shape);
-  CriticBlock<T, P> block(pass, size, size);
+  Block block(pass, size, size);
   for (std::int64_t first = 0; first < states.count; first += size) {
     const std::int64_t count = states.count - first < size ? states.count - first : size;
     block.observe(states.obs + first * pass.shape.obs, count);
@@ -62,7 +73,7 @@ void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const 
 template <class T, Precision P>
 void values(const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
   const std::int64_t k = pass.shape.samples;
-  for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
+  for_blocks<CriticBlock<T, P>>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     block.template score<Keep::nothing>(block.rows_of(states.actions + first * k * pass.shape.actions), 0, count, k);
     const std::int64_t outputs = pass.shape.outputs, rows = block.scratch().rows;
     for (std::int64_t o = 0; o < outputs; ++o) {
@@ -75,18 +86,38 @@ template <class T, Precision P>
 void gradients(const CriticPass<T>& pass, const CriticStates<T>& states, const T* dq, T* sums,
                const InputGradients<T>& inputs) {
   const CriticShape& s = pass.shape;
-  for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
-    const T* actions = states.actions + first * s.samples * s.actions;
-    block.template score<Keep::hidden>(block.rows_of(actions), 0, count, s.samples);
-    const T* from = dq + first * s.samples * s.outputs;
-    for (std::int64_t o = 0; o < s.outputs; ++o) {
-      T* to = block.scratch().dq + o * block.scratch().rows;
-      for (std::int64_t r = 0; r < count * s.samples; ++r) to[r] = from[r * s.outputs + o];
-    }
-    block.backward(actions, count, sums,
-                   {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
-                    inputs.actions == nullptr ? nullptr : inputs.actions + first * s.samples * s.actions});
-  });
+  for_blocks<DifferentiableBlock<T, P>>(
+      pass, states, [&](DifferentiableBlock<T, P>& block, std::int64_t first, std::int64_t count) {
+        const T* actions = states.actions + first * s.samples * s.actions;
+        block.template score<Keep::hidden>(block.rows_of(actions), 0, count, s.samples);
+        const T* from = dq + first * s.samples * s.outputs;
+        for (std::int64_t o = 0; o < s.outputs; ++o) {
+          T* to = block.scratch().dq + o * block.scratch().rows;
+          for (std::int64_t r = 0; r < count * s.samples; ++r) to[r] = from[r * s.outputs + o];
+        }
+        block.backward(actions, count, sums,
+                       {inputs.wanted, inputs.obs == nullptr ? nullptr : inputs.obs + first * s.obs,
+                        inputs.actions == nullptr ? nullptr : inputs.actions + first * s.samples * s.actions});
+      });
+}
+
+/// log sum exp of n numbers, and `scale` times their softmax. Numbers that are all -inf have the sum 0, the logarithm
+/// -inf and weights of 0; with +inf among them the logarithm is +inf and the weights of those are NaN.
+template <class T>
+T softmax(const T* x, std::int64_t n, T scale, T* weight) {
+  T top = x[0];
+  for (std::int64_t j = 1; j < n; ++j) top = x[j] > top ? x[j] : top;
+  const T shift = top < std::numeric_limits<T>::lowest() ? T(0) : top;
+  for (std::int64_t j = 0; j < n; ++j) weight[j] = exp_(x[j] - shift);
+  T total = T(0);
+  for (std::int64_t j = 0; j < n; ++j) total += weight[j];
+  const T factor = total == T(0) ? T(0) : scale / total;
+  for (std::int64_t j = 0; j < n; ++j) weight[j] *= factor;
+  if (top > std::numeric_limits<T>::max()) {
+    for (std::int64_t j = 0; j < n; ++j) top = x[j] == x[j] ? top : x[j];
+    return top;
+  }
+  return shift + log_(total);
 }
 
 template <class T, Precision P>
@@ -94,49 +125,47 @@ void logsumexp(const CriticPass<T>& pass, const CriticStates<T>& states, const T
                T* sums) {
   const CriticShape& s = pass.shape;
   const std::int64_t k = s.samples;
-  for_blocks<T, P>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
-    const T* actions = states.actions + first * k * s.actions;
-    block.template score<Keep::hidden>(block.rows_of(actions), 0, count, k);
-    const Scratch<T>& scratch = block.scratch();
-    for (std::int64_t i = 0; i < count; ++i) {
-      T* q = scratch.q + i * k;
-      T* weight = scratch.dq + i * k;
-      for (std::int64_t j = 0; j < k; ++j) q[j] -= log_density[(first + i) * k + j];
-      T top = q[0];
-      for (std::int64_t j = 1; j < k; ++j) top = q[j] > top ? q[j] : top;
-      for (std::int64_t j = 0; j < k; ++j) weight[j] = exp_(q[j] - top);
-      T total = T(0);
-      for (std::int64_t j = 0; j < k; ++j) total += weight[j];
-      out[first + i] = top + log_(total);
-      for (std::int64_t j = 0; j < k; ++j) weight[j] *= scale / total;
-    }
-    block.backward(actions, count, sums, {Wanted::all, nullptr, nullptr});
-  });
+  for_blocks<DifferentiableBlock<T, P>>(pass, states,
+                                        [&](DifferentiableBlock<T, P>& block, std::int64_t first, std::int64_t count) {
+                                          const T* actions = states.actions + first * k * s.actions;
+                                          block.template score<Keep::hidden>(block.rows_of(actions), 0, count, k);
+                                          const Scratch<T>& scratch = block.scratch();
+                                          for (std::int64_t i = 0; i < count; ++i) {
+                                            T* q = scratch.q + i * k;
+                                            for (std::int64_t j = 0; j < k; ++j)
+                                              q[j] -= log_density[(first + i) * k + j];
+                                            out[first + i] = softmax(q, k, scale, scratch.dq + i * k);
+                                          }
+                                          block.backward(actions, count, sums, {Wanted::all, nullptr, nullptr});
+                                        });
 }
 
 template <class T>
-void collect(const CriticShape& s, const T* sums, std::int64_t chunks, const CriticWeights<T>& to) {
-  const SumsLayout<T> at(s);
+void reduce_gradients(const CriticShape& s, const T* sums, std::int64_t chunks, const CriticWeights<T>& to) {
+  const NetworkLayout<T> layout(s);
+  const std::int64_t size = layout.sums_size();
   // [rows, columns] of sums whose rows are `stride` apart
   const auto add = [&](T* out, std::int64_t from, std::int64_t rows, std::int64_t columns, std::int64_t stride) {
     for (std::int64_t c = 0; c < chunks; ++c) {
       for (std::int64_t i = 0; i < rows; ++i) {
-        const T* part = sums + c * at.size + from + i * stride;
+        const T* part = sums + c * size + from + i * stride;
         T* total = out + i * columns;
         for (std::int64_t j = 0; j < columns; ++j) total[j] = c == 0 ? part[j] : total[j] + part[j];
       }
     }
   };
-  add(to.w1, at.w1, s.obs + s.actions, s.hidden1, at.padded.h1);
-  add(to.b1, at.b1, 1, s.hidden1, 0);
-  add(to.w2, at.w2, s.hidden1, s.hidden2, at.padded.h2);
-  add(to.b2, at.b2, 1, s.hidden2, 0);
-  add(to.b3, at.b3, 1, s.outputs, 0);
+  for (std::int64_t l = 0; l < s.layers; ++l) {
+    const std::int64_t in = l == 0 ? s.obs + s.actions : s.hidden[l - 1];
+    add(to.weights[l], layout.weight(l), in, s.hidden[l], layout.width(l));
+    add(to.biases[l], layout.bias(l), 1, s.hidden[l], 0);
+  }
+  add(to.biases[s.layers], layout.output_bias(), 1, s.outputs, 0);
+  const std::int64_t in = s.hidden[s.layers - 1], width = layout.width(s.layers - 1);
   for (std::int64_t o = 0; o < s.outputs; ++o) {
-    for (std::int64_t i = 0; i < s.hidden2; ++i) {
+    for (std::int64_t i = 0; i < in; ++i) {
       T total = T(0);
-      for (std::int64_t c = 0; c < chunks; ++c) total += sums[c * at.size + at.w3 + o * at.padded.h2 + i];
-      to.w3[i * s.outputs + o] = total;
+      for (std::int64_t c = 0; c < chunks; ++c) total += sums[c * size + layout.output_weight() + o * width + i];
+      to.weights[s.layers][i * s.outputs + o] = total;
     }
   }
 }
@@ -170,7 +199,7 @@ CriticKernels<T> kernels() {
         pass, [&] { logsumexp<T, full>(pass, states, log_density, scale, out, sums); },
         [&] { logsumexp<T, half>(pass, states, log_density, scale, out, sums); });
   };
-  table.collect = &collect<T>;
+  table.reduce_gradients = &reduce_gradients<T>;
   return table;
 }
 

@@ -1,29 +1,32 @@
 #pragma once
-/// The fused candidate critic: two hidden layers, K candidate actions per state. A plain network is the case A = 0,
-/// K = 1, where the observations are all its inputs. Compiled per instruction level; arguments are valid and
+/// The fused candidate critic: any number of hidden layers, K candidate actions per state. A plain network is the case
+/// A = 0, K = 1, where the observations are all its inputs. Compiled per instruction level; arguments are valid and
 /// contiguous. Padded arrays are laid out by the kernels themselves: the front end only allocates them (`packed`,
 /// `scratch`, `sums`; 64-byte aligned).
 
+#include <omar/nn/activation.h>
 #include <omar/nn/precision.h>
 
 #include <cstdint>
 
 namespace omar::nn {
 
-/// Sizes of one network and its candidates.
+/// Sizes of one network and its candidates, all at least 1 except where said.
 struct CriticShape {
-  std::int64_t obs;      ///< O
-  std::int64_t actions;  ///< A
-  std::int64_t hidden1;
-  std::int64_t hidden2;
-  std::int64_t samples;  ///< K
-  std::int64_t outputs = 1;
+  std::int64_t obs;            ///< O
+  std::int64_t actions;        ///< A, may be 0
+  std::int64_t samples;        ///< K
+  std::int64_t outputs;        ///< of the network
+  const std::int64_t* hidden;  ///< [layers] widths, owned by the caller
+  std::int64_t layers;         ///< hidden ones
+  ActivationSpec activation;
 };
 
-/// One network's parameters: w1 [O + A, H1], b1 [H1], w2 [H1, H2], b2 [H2], w3 [H2, outputs], b3 [outputs].
+/// One network's parameters, the output layer's last: layers + 1 weights [in, out] and biases [out].
 template <class T>
 struct CriticWeights {
-  T *w1, *b1, *w2, *b2, *w3, *b3;
+  T* const* weights;
+  T* const* biases;
 };
 
 /// Some states of one network.
@@ -71,11 +74,12 @@ struct CriticKernels {
   void (*gradients)(const CriticPass<T>& pass, const CriticStates<T>& states, const T* dq, T* sums,
                     const InputGradients<T>& inputs);
   /// One output: out[s] = log sum_k exp(q[s, k] - log_density[s, k]); adds `scale` times the gradient of their sum to
-  /// `sums`.
+  /// `sums`. A state whose candidates all have the density +inf gets -inf, and no gradient.
   void (*logsumexp)(const CriticPass<T>& pass, const CriticStates<T>& states, const T* log_density, T scale, T* out,
                     T* sums);
   /// Parameters' gradients as the sum of `chunks` arrays of sums_size, in their order.
-  void (*collect)(const CriticShape& shape, const T* sums, std::int64_t chunks, const CriticWeights<T>& gradients);
+  void (*reduce_gradients)(const CriticShape& shape, const T* sums, std::int64_t chunks,
+                           const CriticWeights<T>& gradients);
 };
 
 namespace base {

@@ -2,47 +2,55 @@
 /// How the fused candidate critic lays out parameters, gradient sums and scratch memory.
 
 #include "nn/critic_kernels.h"
-#include "nn/factors.h"
+#include "nn/operands.h"
 
 namespace omar::nn::OMAR_LEVEL {
 
-/// Hidden sizes rounded up to whole panels. Padded units have zero weights, so they stay zero.
+/// Where a network's parts are in its gradient sums and in its packed form. Widths of hidden layers are rounded up to
+/// whole panels; padded units have zero weights, so they stay zero.
+///
+/// Sums: weights [in, width] and biases of each hidden layer, then the output layer's [outputs, width] and [outputs].
+/// Packed: the same, but the weights between hidden layers as panels; then panels of their transposes.
 template <class T>
-struct Padded {
-  std::int64_t h1, h2;
-  explicit Padded(const CriticShape& shape)
-      : h1(round_up(shape.hidden1, kPanel<T>)), h2(round_up(shape.hidden2, kPanel<T>)) {}
-};
+class NetworkLayout {
+ public:
+  explicit NetworkLayout(const CriticShape& shape) : shape_(shape) {}
 
-/// Where the parts of the gradient sums are: as the parameters, rows padded.
-template <class T>
-struct SumsLayout {
-  Padded<T> padded;
-  std::int64_t w1, b1, w2, b2, w3, b3, size;
-  explicit SumsLayout(const CriticShape& s) : padded(s) {
-    w1 = 0;
-    b1 = w1 + (s.obs + s.actions) * padded.h1;
-    w2 = b1 + padded.h1;
-    b2 = w2 + padded.h1 * padded.h2;
-    w3 = b2 + padded.h2;
-    b3 = w3 + s.outputs * padded.h2;
-    size = b3 + round_up(s.outputs, kPanel<T>);
+  /// Of hidden layer `layer`, padded.
+  std::int64_t width(std::int64_t layer) const { return round_up(shape_.hidden[layer], kPanel<T>); }
+  std::int64_t widest() const {
+    std::int64_t most = 0;
+    for (std::int64_t l = 0; l < shape_.layers; ++l) most = width(l) > most ? width(l) : most;
+    return most;
   }
-};
+  std::int64_t inputs(std::int64_t layer) const { return layer == 0 ? shape_.obs + shape_.actions : width(layer - 1); }
 
-/// Where the parts of a packed network are: as the sums, but w2 in panels of h1 rows; then w2t, panels of h2 rows of
-/// its transpose.
-template <class T>
-struct PackedCritic : SumsLayout<T> {
-  std::int64_t w2t;
-  explicit PackedCritic(const CriticShape& s) : SumsLayout<T>(s), w2t(this->size) {
-    this->size += this->padded.h1 * this->padded.h2;
+  std::int64_t weight(std::int64_t layer) const {
+    std::int64_t at = 0;
+    for (std::int64_t l = 0; l < layer; ++l) at += (inputs(l) + 1) * width(l);
+    return at;
   }
+  std::int64_t bias(std::int64_t layer) const { return weight(layer) + inputs(layer) * width(layer); }
+  std::int64_t output_weight() const { return weight(shape_.layers); }
+  std::int64_t output_bias() const { return output_weight() + shape_.outputs * width(shape_.layers - 1); }
+  std::int64_t sums_size() const { return output_bias() + round_up(shape_.outputs, kPanel<T>); }
+
+  /// Of the weights into hidden layer `layer` >= 1.
+  std::int64_t transposed(std::int64_t layer) const {
+    std::int64_t at = sums_size();
+    for (std::int64_t l = 1; l < layer; ++l) at += inputs(l) * width(l);
+    return at;
+  }
+  std::int64_t packed_size() const { return transposed(shape_.layers); }
+
+ private:
+  CriticShape shape_;
 };
 
 /// States per block, chosen so that whole tiles are filled.
 inline std::int64_t states_per_block(const CriticShape& shape) {
-  const std::int64_t target = shape.hidden1 > 128 || shape.hidden2 > 128 ? 120 : 60;
+  std::int64_t target = 60;
+  for (std::int64_t l = 0; l < shape.layers; ++l) target = shape.hidden[l] > 128 ? 120 : target;
   std::int64_t best = 1;
   double best_use = 0.0;
   for (std::int64_t s = 1; s == 1 || (s * shape.samples * 4 <= target * 5); ++s) {
@@ -69,34 +77,38 @@ struct ActionView {
 template <class T>
 struct Scratch {
   std::int64_t states, rows;  ///< whole tiles
-  T *obs, *base, *h1, *h2;
-  T *partial, *q, *dq;               ///< of output o from o * rows on
-  std::uint32_t *words1, *words2;    ///< bfloat16 factors of the hidden products, two in a word
-  std::uint32_t *turned1, *turned2;  ///< the same, rows in pairs
+  T *obs, *base;
+  T* hidden;            ///< every hidden layer's panels [width / kPanel, rows, kPanel], one after the other
+  T *partial, *q, *dq;  ///< of output o from o * rows on
+  /// bfloat16 operands of the first and the last hidden layer, two in a word; those of layers between take the place of
+  /// `hidden`.
+  std::uint32_t *first_words, *last_words;
+  std::uint32_t *left_words, *right_words;  ///< a layer's operands with interleaved rows
   std::int64_t size;
 
   Scratch(const CriticShape& s, std::int64_t block, std::int64_t observed, T* memory)
       : states(round_up(observed, kTileRows)), rows(round_up(whole_tiles(block * s.samples), Lanes<T>::width)) {
-    const Padded<T> padded(s);
+    const NetworkLayout<T> layout(s);
     T* next = memory;
     const auto take = [&](std::int64_t n) {
       T* at = next;
       next += round_up(n, 64 / static_cast<std::int64_t>(sizeof(T)));
       return at;
     };
+    std::int64_t widths = 0;
+    for (std::int64_t l = 0; l < s.layers; ++l) widths += layout.width(l);
     obs = take(states * s.obs);
-    base = take(states * padded.h1);
-    h1 = take(rows * padded.h1);
-    h2 = take(rows * padded.h2);
+    base = take(states * layout.width(0));
+    hidden = take(rows * widths);
     partial = take(s.outputs * rows * Lanes<T>::width);
     q = take(s.outputs * rows);
     dq = take(s.outputs * rows);
-    const std::int64_t pairs = sizeof(T) == sizeof(float) ? rows / 2 : 0;
+    const std::int64_t pairs = sizeof(T) == sizeof(float) && s.layers > 1 ? rows / 2 : 0;
     const auto take_words = [&](std::int64_t n) { return reinterpret_cast<std::uint32_t*>(take(n)); };
-    words1 = take_words(pairs * padded.h1);
-    words2 = take_words(pairs * padded.h2);
-    turned1 = take_words(pairs * padded.h1);
-    turned2 = take_words(pairs * padded.h2);
+    first_words = take_words(pairs * layout.width(0));
+    last_words = take_words(pairs * layout.width(s.layers - 1));
+    left_words = take_words(pairs * layout.widest());
+    right_words = take_words(pairs * layout.widest());
     size = next - memory;
   }
 };

@@ -1,9 +1,9 @@
 #pragma once
 /// exp and log of the kernels: branch-free in float, so that loops vectorise.
 ///
-/// Both exponentials are softmax weights relative to the largest, which is 1. Those that no sum can feel are 0: as
-/// numbers near the smallest normal one, they and the gradients made of them would be subnormal, and every product of
-/// such numbers takes the CPU a hundred cycles or more. Critics whose values spread over hundreds have many.
+/// Both exponentials are softmax weights relative to the largest, which is 1. Weights too small to change such a sum
+/// are set to 0: near the smallest normal number, they would make the gradients subnormal, and a product of subnormal
+/// numbers takes a hundred cycles or more. Critics whose values spread over hundreds have many such weights.
 
 #include <omar/core/host_device.h>
 
@@ -29,7 +29,7 @@ OMAR_INLINE float exp_(float x) {
 /// The same in double: 0 for x < -460 (1e-200).
 OMAR_INLINE double exp_(double x) { return x < -460.0 ? 0.0 : ::exp(x); }
 
-/// log x for x >= 1; NaN stays NaN.
+/// log x for x >= 1, and -inf for 0; NaN stays NaN.
 OMAR_INLINE float log_(float x) { return ::logf(x); }
 OMAR_INLINE double log_(double x) { return ::log(x); }
 

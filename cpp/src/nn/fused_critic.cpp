@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -22,25 +21,55 @@ CriticKernels<T> chosen_critic_kernels() {
   }
 }
 
+std::vector<int64_t> hidden_widths(const StackedMlp& mlp) {
+  std::vector<int64_t> widths;
+  for (size_t i = 0; i + 1 < mlp.weights.size(); ++i) widths.push_back(mlp.weights[i].size(2));
+  return widths;
+}
+
+CriticShape critic_shape(const StackedMlp& critic, int64_t samples, int64_t action_size,
+                         const std::vector<int64_t>& hidden) {
+  return {critic.in_features() - action_size,  action_size,      samples, critic.out_features(), hidden.data(),
+          static_cast<int64_t>(hidden.size()), critic.activation};
+}
+
+namespace {
+
+/// Pointers to the parameters of one network of contiguous stacks.
+template <class T, class Stack>
+struct NetworkPointers {
+  std::vector<T*> weights, biases;
+
+  NetworkPointers(Stack& stack, int64_t network) {
+    const auto part = [&](auto& tensor) {
+      const int64_t offset = network * (tensor.numel() / tensor.size(0));
+      if constexpr (std::is_const_v<T>) {
+        return tensor.template const_data_ptr<std::remove_const_t<T>>() + offset;
+      } else {
+        return tensor.template mutable_data_ptr<T>() + offset;
+      }
+    };
+    for (auto& weight : stack.weights) weights.push_back(part(weight));
+    for (auto& bias : stack.biases) biases.push_back(part(bias));
+  }
+  operator CriticWeights<T>() const { return {weights.data(), biases.data()}; }
+};
+
+}  // namespace
+
 template <class T>
 at::Tensor pack_networks(const CriticKernels<T>& kernels, const CriticShape& shape, const StackedMlp& critic,
                          Precision precision) {
-  std::vector<at::Tensor> parts;
-  for (size_t i = 0; i < 3; ++i) {
-    parts.push_back(critic.weights[i].contiguous());
-    parts.push_back(critic.biases[i].contiguous());
-  }
+  StackedMlp parts;
+  for (const at::Tensor& weight : critic.weights) parts.weights.push_back(weight.contiguous());
+  for (const at::Tensor& bias : critic.biases) parts.biases.push_back(bias.contiguous());
   const int64_t networks = critic.members();
   const int64_t size = (kernels.packed_size(shape) + 15) / 16 * 16;
-  at::Tensor packed = at::empty({networks, size}, parts[0].options());
+  at::Tensor packed = at::empty({networks, size}, parts.weights[0].options());
   T* to = packed.template mutable_data_ptr<T>();
-  const auto part = [&](size_t i, int64_t n) {
-    return parts[i].template const_data_ptr<T>() + n * (parts[i].numel() / networks);
-  };
   at::parallel_for(0, networks, 8, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
-      kernels.pack(shape, {part(0, n), part(1, n), part(2, n), part(3, n), part(4, n), part(5, n)}, precision,
-                   to + n * size);
+      kernels.pack(shape, NetworkPointers<const T, const StackedMlp>(parts, n), precision, to + n * size);
     }
   });
   return packed;
@@ -61,8 +90,8 @@ class FusedCritic {
   FusedCritic(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions, Precision precision)
       : kernels_(chosen_critic_kernels<T>()),
         precision_(precision),
-        shape_{obs.size(2),     actions.size(3),          critic.weights[0].size(2), critic.weights[1].size(2),
-               actions.size(2), critic.weights[2].size(2)},
+        hidden_(hidden_widths(critic)),
+        shape_(critic_shape(critic, actions.size(2), actions.size(3), hidden_)),
         members_(obs.size(0)),
         batch_(obs.size(1)),
         networks_(critic.members()),
@@ -70,20 +99,22 @@ class FusedCritic {
         actions_(actions.contiguous()),
         packed_(pack_networks(kernels_, shape_, critic, precision)),
         sums_size_(kernels_.sums_size(shape_)) {
-    // The cut depends on sizes alone, so that sums do not depend on the number of threads.
-    constexpr int64_t least_pieces = 16, least_states = 64;
-    const int64_t wanted = (least_pieces + networks_ - 1) / networks_;
-    chunks_ = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, batch_ / least_states));
-    chunk_ = batch_ == 0 ? 0 : (batch_ + chunks_ - 1) / chunks_;
-    // Threads for pieces worth a million multiply-adds or so.
-    const int64_t products = shape_.hidden1 * (shape_.hidden2 + shape_.obs + shape_.actions);
-    grain_ = std::max<int64_t>(1, (1 << 20) / std::max<int64_t>(1, chunk_ * shape_.samples * products));
+    int64_t in = critic.in_features();
+    for (const int64_t width : hidden_) {
+      products_ += in * width;
+      in = width;
+    }
   }
+  FusedCritic(const FusedCritic&) = delete;  // shape_ points into hidden_
+  FusedCritic& operator=(const FusedCritic&) = delete;
 
   at::Tensor values() {
+    // Values depend on no cut: 16 pieces or more, for threads to share.
+    constexpr int64_t least_pieces = 16, least_states = 64;
+    const Cut cut = cut_into((least_pieces + networks_ - 1) / networks_, least_states);
     at::Tensor q = at::empty({networks_ / members_, members_, batch_, shape_.samples * shape_.outputs}, obs_.options());
     T* data = q.template mutable_data_ptr<T>();
-    for_pieces([&](const CriticPass<T>& pass, const Piece& piece) {
+    for_pieces(cut, [&](const CriticPass<T>& pass, const Piece& piece) {
       kernels_.values(pass, states(piece),
                       data + (piece.network * batch_ + piece.first) * shape_.samples * shape_.outputs);
     });
@@ -93,7 +124,8 @@ class FusedCritic {
   FusedGradients gradients(const at::Tensor& upstream, GradientRequest request) {
     const at::Tensor dq = upstream.contiguous();
     const at::TensorOptions options = obs_.options();
-    at::Tensor sums = at::zeros({networks_ * chunks_, sums_size_}, options);
+    const Cut cut = gradient_cut();
+    at::Tensor sums = at::zeros({networks_ * cut.chunks, sums_size_}, options);
     const int64_t twins = networks_ / members_;
     at::Tensor dobs, dactions;
     if (request.obs) dobs = at::empty({twins, members_, batch_, shape_.obs}, options);
@@ -102,7 +134,7 @@ class FusedCritic {
     T* actions_data = request.actions ? dactions.template mutable_data_ptr<T>() : nullptr;
     T* sums_data = sums.template mutable_data_ptr<T>();
     const T* dq_data = dq.template const_data_ptr<T>();
-    for_pieces([&](const CriticPass<T>& pass, const Piece& piece) {
+    for_pieces(cut, [&](const CriticPass<T>& pass, const Piece& piece) {
       const int64_t state = piece.network * batch_ + piece.first;
       InputGradients<T> inputs{request.wanted, nullptr, nullptr};
       if (request.obs) inputs.obs = obs_data + state * shape_.obs;
@@ -111,42 +143,68 @@ class FusedCritic {
                          sums_data + piece.index * sums_size_, inputs);
     });
     FusedGradients result;
-    if (request.wanted == Wanted::all) result.parameters = collect(sums_data);
-    if (request.obs) result.obs = dobs.sum(0);
-    if (request.actions) result.actions = dactions.sum(0);
+    if (request.wanted == Wanted::all) result.parameters = reduce_gradients(sums_data, cut.chunks);
+    if (request.obs) result.obs = sum_of_twins(dobs);
+    if (request.actions) result.actions = sum_of_twins(dactions);
     return result;
   }
 
   std::pair<at::Tensor, StackedMlp> mean_logsumexp(const at::Tensor& density) {
     const at::Tensor log_density = density.contiguous();
-    at::Tensor out = at::empty({networks_ / members_, members_, batch_}, obs_.options());
-    at::Tensor sums = at::zeros({networks_ * chunks_, sums_size_}, obs_.options());
-    T* out_data = out.template mutable_data_ptr<T>();
+    at::Tensor each = at::empty({networks_, batch_}, obs_.options());
+    const Cut cut = gradient_cut();
+    at::Tensor sums = at::zeros({networks_ * cut.chunks, sums_size_}, obs_.options());
+    T* each_data = each.template mutable_data_ptr<T>();
     T* sums_data = sums.template mutable_data_ptr<T>();
     const T* density_data = log_density.template const_data_ptr<T>();
-    for_pieces([&](const CriticPass<T>& pass, const Piece& piece) {
+    for_pieces(cut, [&](const CriticPass<T>& pass, const Piece& piece) {
       const int64_t state = piece.network % members_ * batch_ + piece.first;
       kernels_.logsumexp(pass, states(piece), density_data + state * shape_.samples, T(1) / static_cast<T>(batch_),
-                         out_data + piece.network * batch_ + piece.first, sums_data + piece.index * sums_size_);
+                         each_data + piece.network * batch_ + piece.first, sums_data + piece.index * sums_size_);
     });
-    return {out.mean(-1), collect(sums_data)};
+    // A mean of torch's would add in an order that depends on the stack and on the number of threads.
+    at::Tensor means = at::empty({networks_ / members_, members_}, obs_.options());
+    for (int64_t n = 0; n < networks_; ++n) {
+      double total = 0.0;
+      for (int64_t i = 0; i < batch_; ++i) total += static_cast<double>(each_data[n * batch_ + i]);
+      means.template mutable_data_ptr<T>()[n] = static_cast<T>(total / static_cast<double>(batch_));
+    }
+    return {means, reduce_gradients(sums_data, cut.chunks)};
   }
 
  private:
+  /// Each network's states in `chunks` ranges of `states`.
+  struct Cut {
+    int64_t chunks, states;
+  };
   struct Piece {
     int64_t index, network, first, count;
   };
 
+  Cut cut_into(int64_t most_chunks, int64_t least_states) const {
+    const int64_t chunks = std::clamp<int64_t>(batch_ / least_states, 1, most_chunks);
+    return {chunks, (batch_ + chunks - 1) / chunks};
+  }
+  /// By the batch alone: a network's sums depend on neither the stack around it nor the number of threads.
+  Cut gradient_cut() const {
+    constexpr int64_t most_chunks = 4, least_states = 64, least_rows = 1024;
+    return cut_into(most_chunks, std::max(least_states, least_rows / shape_.samples));
+  }
+
   template <class Body>
-  void for_pieces(const Body& body) {
+  void for_pieces(Cut cut, const Body& body) {
+    if (batch_ == 0) return;
     const T* packed = packed_.template const_data_ptr<T>();
-    at::parallel_for(0, networks_ * chunks_, grain_, [&](int64_t begin, int64_t end) {
+    // Threads for pieces worth a million multiply-adds or so.
+    const int64_t grain =
+        std::max<int64_t>(1, (1 << 20) / std::max<int64_t>(1, cut.states * shape_.samples * products_));
+    at::parallel_for(0, networks_ * cut.chunks, grain, [&](int64_t begin, int64_t end) {
       at::Tensor scratch = at::empty({kernels_.scratch_size(shape_)}, packed_.options());
       T* memory = scratch.template mutable_data_ptr<T>();
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t network = i / chunks_;
-        const int64_t first = std::min(i % chunks_ * chunk_, batch_);
-        const Piece piece{i, network, first, std::min(chunk_, batch_ - first)};
+        const int64_t network = i / cut.chunks;
+        const int64_t first = std::min(i % cut.chunks * cut.states, batch_);
+        const Piece piece{i, network, first, std::min(cut.states, batch_ - first)};
         body(CriticPass<T>{shape_, precision_, packed + network * packed_.size(1), memory}, piece);
       }
     });
@@ -158,48 +216,42 @@ class FusedCritic {
             actions_.template const_data_ptr<T>() + state * shape_.samples * shape_.actions, piece.count};
   }
 
-  StackedMlp collect(const T* sums) {
-    const int64_t in = shape_.obs + shape_.actions;
-    const int64_t sizes[] = {in, shape_.hidden1, shape_.hidden2, shape_.outputs};
+  StackedMlp reduce_gradients(const T* sums, int64_t chunks) {
     StackedMlp result;
-    for (size_t i = 0; i < 3; ++i) {
-      result.weights.push_back(at::empty({networks_, sizes[i], sizes[i + 1]}, obs_.options()));
-      result.biases.push_back(at::empty({networks_, sizes[i + 1]}, obs_.options()));
+    int64_t in = shape_.obs + shape_.actions;
+    for (size_t i = 0; i <= hidden_.size(); ++i) {
+      const int64_t out = i < hidden_.size() ? hidden_[i] : shape_.outputs;
+      result.weights.push_back(at::empty({networks_, in, out}, obs_.options()));
+      result.biases.push_back(at::empty({networks_, out}, obs_.options()));
+      in = out;
     }
-    const auto part = [&](const at::Tensor& tensor, int64_t n) {
-      return tensor.template mutable_data_ptr<T>() + n * (tensor.numel() / networks_);
-    };
     at::parallel_for(0, networks_, 8, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
-        kernels_.collect(shape_, sums + n * chunks_ * sums_size_, chunks_,
-                         {part(result.weights[0], n), part(result.biases[0], n), part(result.weights[1], n),
-                          part(result.biases[1], n), part(result.weights[2], n), part(result.biases[2], n)});
+        kernels_.reduce_gradients(shape_, sums + n * chunks * sums_size_, chunks,
+                                  NetworkPointers<T, StackedMlp>(result, n));
       }
     });
     return result;
   }
 
+  /// In the order of the twins, whatever the sizes.
+  static at::Tensor sum_of_twins(const at::Tensor& each) {
+    at::Tensor total = each[0];
+    for (int64_t t = 1; t < each.size(0); ++t) total = total.add_(each[t]);
+    return total;
+  }
+
   CriticKernels<T> kernels_;
   Precision precision_;
+  std::vector<int64_t> hidden_;
   CriticShape shape_;
   int64_t members_, batch_, networks_;
   at::Tensor obs_, actions_, packed_;
   int64_t sums_size_;
-  int64_t chunks_ = 1;  ///< pieces per network
-  int64_t chunk_ = 0;   ///< states per piece
-  int64_t grain_ = 1;   ///< pieces that a thread takes at least
+  int64_t products_ = 0;  ///< of the hidden layers, for each candidate
 };
 
 }  // namespace
-
-std::string fused_obstacle(const StackedMlp& critic) {
-  const at::Tensor& weight = critic.weights.front();
-  if (!weight.device().is_cpu()) return "the tensors are on " + weight.device().str();
-  if (critic.weights.size() != 3) {
-    return "the critic has " + std::to_string(critic.weights.size() - 1) + " hidden layers instead of 2";
-  }
-  return "";
-}
 
 at::Tensor fused_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
                         Precision precision) {

@@ -1,25 +1,26 @@
 #pragma once
 /// Runs the fused kernels over whole tensors: splits the work over networks and ranges of states, and adds up
-/// gradients in an order that does not depend on the number of threads.
+/// gradients in an order that depends on neither the number of threads nor the number of networks.
 
 #include <omar/nn/stacked_mlp.h>
 
-#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "nn/critic_kernels.h"
 
 namespace omar::nn {
 
-/// Why the fused path cannot score with this critic; empty when it can. Shapes and dtypes agree already.
-std::string fused_obstacle(const StackedMlp& critic);
-
 /// Whether to take the fused path; `obstacle` says what is in its way. \throws c10::ValueError
-bool takes_fused(std::string_view op, Path path, const std::string& obstacle);
+bool takes_fused(std::string_view op, Path path, const std::optional<std::string>& obstacle);
 
-/// Critic, observations and candidates agree. \throws c10::ValueError, c10::TypeError
-void check_candidates(std::string_view op, const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions);
+/// Widths of the hidden layers.
+std::vector<int64_t> hidden_widths(const StackedMlp& mlp);
+
+/// Sizes of a critic with K candidates [.., K, A]; `hidden` are its hidden_widths and must outlive the result.
+CriticShape critic_shape(const StackedMlp& critic, int64_t samples, int64_t action_size,
+                         const std::vector<int64_t>& hidden);
 
 /// Each network's parameters as the kernels take them: [networks, packed size, rounded up to whole cache lines].
 template <class T>
@@ -58,5 +59,12 @@ FusedGradients fused_gradients(const StackedMlp& critic, const at::Tensor& obs, 
 /// Mean over states of the log sum of exponentials [T, M], and each network's gradients of its own mean.
 std::pair<at::Tensor, StackedMlp> fused_mean_logsumexp(const StackedMlp& critic, const at::Tensor& obs,
                                                        const Candidates& candidates, Precision precision);
+
+/// A network's parameters as one list, weight and bias of each layer in turn, and back.
+std::vector<at::Tensor> to_list(const StackedMlp& mlp);
+StackedMlp from_list(at::TensorList list, ActivationSpec activation);
+
+/// Backward functions call it: theirs is the only derivative. \throws c10::Error
+void check_once(std::string_view op);
 
 }  // namespace omar::nn

@@ -1,4 +1,5 @@
 #include <omar/core/check.h>
+#include <omar/core/counter.h>
 #include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 
@@ -11,7 +12,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/draws.h"
 #include "nn/fused_critic.h"
+#include "nn/validate.h"
 
 namespace omar::nn {
 namespace {
@@ -28,13 +31,8 @@ std::vector<std::uint32_t> ranks(const std::vector<std::uint64_t>& seeds) {
 /// One member's numbers of one layer in [-1, 1): the weights row by row, then the biases.
 std::vector<float> draw_layer(std::uint64_t seed, std::uint32_t rank, std::uint32_t step, int64_t count) {
   std::vector<float> numbers(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; i += 4) {
-    const rng::Block block =
-        rng::words(seed, static_cast<std::uint32_t>(Stream::init), rank, step, static_cast<std::uint32_t>(i / 4));
-    const std::uint32_t words[] = {block.x0, block.x1, block.x2, block.x3};
-    for (int64_t j = i; j < count && j < i + 4; ++j)
-      numbers[static_cast<size_t>(j)] = rng::uniform(words[j - i], -1.0f, 1.0f);
-  }
+  const draws::RowBlock row{seed, step, static_cast<std::uint32_t>(Stream::init), rank, 1, 0, count, count};
+  draws::chosen_kernels().rows(draws::Distribution::uniform, row, numbers.data());
   return numbers;
 }
 
@@ -55,7 +53,7 @@ void fill_layer(const at::Tensor& weight, const at::Tensor& bias, const InitOpti
   }
 }
 
-void check(const InitOptions& options) {
+void validate(const InitOptions& options) {
   constexpr const char* op = "nn::init";
   TORCH_CHECK_VALUE(options.sizes.size() >= 2, "[", op, "] `sizes` must hold at least the input and output size, got ",
                     check::shape_text(options.sizes));
@@ -64,41 +62,23 @@ void check(const InitOptions& options) {
   TORCH_CHECK_VALUE(!options.seeds.empty(), "[", op, "] `seeds` must name at least one member");
   TORCH_CHECK_VALUE(options.network >= 0 && options.network < 65536, "[", op, "] `network` must be in 0..65535, got ",
                     options.network);
+  for (size_t i = 0; i + 1 < options.sizes.size(); ++i) {
+    const int64_t in = options.sizes[i], out = options.sizes[i + 1],
+                  members = static_cast<int64_t>(options.seeds.size());
+    const int64_t weights = check::product(op, "the weights of a layer", {in, out});
+    TORCH_CHECK_VALUE(weights <= counter::kNumbers - out, "[", op, "] a layer must have at most 2^34 weights, got ", in,
+                      " x ", out);
+    check::product(op, "the bytes of a layer", {members, in, out, 8});
+  }
   check::finite(op, "last_layer_scale", options.last_layer_scale);
   TORCH_CHECK_TYPE(options.dtype == at::kFloat || options.dtype == at::kDouble, "[", op,
                    "] `dtype` must be float32 or float64, got ", options.dtype);
 }
 
-void check_like(std::string_view op, std::string_view name, const at::Tensor& tensor, const at::Tensor& like) {
-  check::dtype(op, name, tensor, like.scalar_type());
-  check::device(op, name, tensor, like.device());
-}
-
 }  // namespace
 
-void check(const StackedMlp& mlp) {
-  constexpr const char* op = "nn::StackedMlp";
-  TORCH_CHECK_VALUE(!mlp.weights.empty(), "[", op, "] needs at least one layer");
-  TORCH_CHECK_VALUE(mlp.weights.size() == mlp.biases.size(), "[", op, "] needs one bias per weight, got ",
-                    mlp.weights.size(), " weights and ", mlp.biases.size(), " biases");
-  const at::Tensor& front = mlp.weights.front();
-  check::shape(op, "weights[0]", front, {-1, -1, -1}, "[M, in, out]");
-  TORCH_CHECK_TYPE(front.scalar_type() == at::kFloat || front.scalar_type() == at::kDouble, "[", op,
-                   "] `weights[0]` must be float32 or float64, got ", front.scalar_type());
-  int64_t in = front.size(1);
-  for (size_t i = 0; i < mlp.weights.size(); ++i) {
-    const std::string weight = "weights[" + std::to_string(i) + "]";
-    const std::string bias = "biases[" + std::to_string(i) + "]";
-    check::shape(op, weight, mlp.weights[i], {front.size(0), in, -1}, "[M, in, out]");
-    check_like(op, weight, mlp.weights[i], front);
-    in = mlp.weights[i].size(2);
-    check::shape(op, bias, mlp.biases[i], {front.size(0), in}, "[M, out]");
-    check_like(op, bias, mlp.biases[i], front);
-  }
-}
-
 StackedMlp init(const InitOptions& options) {
-  check(options);
+  validate(options);
   const int64_t members = static_cast<int64_t>(options.seeds.size());
   StackedMlp mlp;
   for (size_t i = 0; i + 1 < options.sizes.size(); ++i) {
@@ -122,6 +102,7 @@ StackedMlp first(const StackedMlp& mlp, int64_t count) {
   TORCH_CHECK_VALUE(count >= 1 && count <= mlp.members(), "[nn::first] `count` must be in 1..", mlp.members(), ", got ",
                     count);
   StackedMlp part;
+  part.activation = mlp.activation;
   for (const at::Tensor& weight : mlp.weights) part.weights.push_back(weight.narrow(0, 0, count));
   for (const at::Tensor& bias : mlp.biases) part.biases.push_back(bias.narrow(0, 0, count));
   return part;
@@ -129,9 +110,10 @@ StackedMlp first(const StackedMlp& mlp, int64_t count) {
 
 at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path path) {
   constexpr const char* op = "nn::forward";
-  check(mlp);
+  validate(mlp);
   check::shape(op, "x", x, {mlp.members(), -1, mlp.in_features()}, "[M, B, in]");
   check_like(op, "x", x, mlp.weights.front());
+  check_work(op, mlp, {x.size(1)});
   if (takes_fused(op, path, fused_obstacle(mlp))) {
     const at::Tensor none = at::empty({x.size(0), x.size(1), 1, 0}, x.options());
     return differentiable_values(mlp, x, none, Precision::float32).squeeze(0);

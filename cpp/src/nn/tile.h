@@ -37,8 +37,8 @@ template <class T, int Rows>
 struct Tile {
   Lanes<T> x[Rows][2];
 
-  /// Ends the sums; row() is theirs from here on.
-  OMAR_INLINE void settle() {}
+  /// After the last add(): makes the sums readable through row(), where they are not in `x` yet.
+  OMAR_INLINE void store_accumulators() {}
   OMAR_INLINE PanelRow<T> row(int r) const { return {x[r][0], x[r][1]}; }
 
   OMAR_INLINE void fill(const Lanes<T>& left, const Lanes<T>& right) {

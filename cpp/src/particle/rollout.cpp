@@ -24,7 +24,7 @@ struct Layers {
 
 /// Policies of `members` agents with observation size `obs`.
 Layers read_layers(std::string_view name, const nn::StackedMlp& mlp, int64_t members, int64_t obs) {
-  nn::check(mlp);
+  nn::validate(mlp);
   TORCH_CHECK_VALUE(mlp.members() == members, "[", kOp, "] `", name, "` must have one member for each of its ", members,
                     " agents, got ", mlp.members());
   TORCH_CHECK_VALUE(mlp.in_features() == obs, "[", kOp, "] `", name, "` must take observations of size ", obs, ", got ",

@@ -35,11 +35,34 @@ def uniforms(seed, stream, step, shape):
     return (word >> 8) * 2.0**-24 * 2.0 - 1.0
 
 
+def row_words(seed, stream, step, shape):
+    """Word j % 4 of the block at (floor(j / 4), step, n, stream) for number j of row n, and its pair."""
+    n, j = np.indices((shape[0], int(np.prod(shape[1:]))))
+    words = np.stack(philox((j // 4, step, n, stream), seed))
+    at = lambda i: np.take_along_axis(words, i[None], axis=0)[0].reshape(shape)  # noqa: E731
+    return at(j % 4), at(j % 4 // 2 * 2), at(j % 4 // 2 * 2 + 1), (j % 2).reshape(shape)
+
+
+def row_uniforms(seed, stream, step, shape):
+    """Uniform in [-1, 1)."""
+    return (row_words(seed, stream, step, shape)[0] >> 8) * 2.0**-24 * 2.0 - 1.0
+
+
+def row_normals(seed, stream, step, shape):
+    """Standard normals."""
+    _, first, second, odd = row_words(seed, stream, step, shape)
+    return box_muller(first, second, odd)
+
+
 def normals(seed, stream, step, shape):
-    """Standard normals: pairs (r cos t, r sin t), u in (0, 1], the quadrant of t in the two top bits."""
+    """Standard normals of candidates."""
     _, first, second = candidate_words(seed, stream, step, shape)
+    return box_muller(first, second, np.indices(shape)[2] % 2)
+
+
+def box_muller(first, second, odd):
+    """Pairs (r cos t, r sin t), u in (0, 1], the quadrant of t in the two top bits."""
     u = ((first >> 8).astype(np.float64) + 1.0) * 2.0**-24
     fraction = (((second << np.uint32(2)) >> np.uint32(9)).astype(np.float64) - 2**22) * 2.0**-23
     angle = ((second >> 30).astype(np.float64) + fraction) * np.pi / 2
-    k = np.indices(shape)[2]
-    return np.sqrt(-2.0 * np.log(u)) * np.where(k % 2 == 0, np.cos(angle), np.sin(angle))
+    return np.sqrt(-2.0 * np.log(u)) * np.where(odd == 0, np.cos(angle), np.sin(angle))

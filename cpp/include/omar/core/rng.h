@@ -1,10 +1,11 @@
 #pragma once
 /// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 ///
-/// A draw is a pure function of (seed, stream, member or world, step, draw): no state, so results do not depend
-/// on thread count, batch split or device. All functions are branch-free and compile for host and device; a plain
+/// A draw is a pure function of (seed, counter), see counter.h: no state, so results do not depend on thread count,
+/// batch split or device. All functions are branch-free and compile for host and device; a plain
 /// loop over lanes that calls them is vectorised by the compiler.
 
+#include <omar/core/counter.h>
 #include <omar/core/host_device.h>
 
 #include <bit>
@@ -12,17 +13,6 @@
 #include <cstdint>
 
 namespace omar {
-
-/// Purpose of a random stream: the third word of the counter. Values are part of the reproducibility contract.
-enum class Stream : std::uint32_t {
-  world_reset = 1,   ///< start states of particle worlds
-  replay = 2,        ///< rows of a minibatch
-  cem = 16,          ///< candidate actions of round j: cem + j
-  candidates = 64,   ///< sampled actions of the CQL penalty
-  exploration = 80,  ///< exploration noise of a behaviour policy
-  uniform_actions = 81,
-  init = 96,  ///< initial network weights
-};
 
 inline namespace OMAR_LEVEL {
 namespace rng {
@@ -63,10 +53,15 @@ OMAR_HD OMAR_INLINE BlockOf<Word> philox(BlockOf<Word> counter, std::uint64_t ke
 
 OMAR_HD OMAR_INLINE Block philox(Block counter, std::uint64_t key) { return philox<std::uint32_t>(counter, key); }
 
-/// The four words at (stream, index, step, draw) of generator `seed`. `index` is a world or a member.
+/// The four words at `counter` of generator `seed`.
+template <class Word>
+OMAR_HD OMAR_INLINE BlockOf<Word> words(std::uint64_t seed, const Counter<Word>& counter) {
+  return philox(BlockOf<Word>{counter.draw, counter.step, counter.index, counter.stream}, seed);
+}
+
 OMAR_HD OMAR_INLINE Block words(std::uint64_t seed, std::uint32_t stream, std::uint32_t index, std::uint32_t step,
                                 std::uint32_t draw) {
-  return philox(Block{draw, step, index, stream}, seed);
+  return words(seed, Counter<std::uint32_t>{draw, step, index, stream});
 }
 
 /// Uniform in [0, 1) with 24 bits, exact in float32 and float64 alike.

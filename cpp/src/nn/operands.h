@@ -1,5 +1,5 @@
 #pragma once
-/// The factors of the hidden layers' products: what a panel row holds, and the tiles that multiply rows.
+/// The operands of the hidden layers' products: what a panel row holds, and the tiles that multiply rows.
 ///
 /// A panel row is kPanel numbers. As T it is stored as it stands. As bfloat16 it is kPanel / 2 words: word c holds
 /// number c (low half) and number c + width (high half), so that packing needs no shuffle, and one instruction
@@ -27,12 +27,12 @@ struct Matrix {
   std::int64_t by_row, by_column, rows, columns;
 };
 
-/// Factors as they stand.
+/// Operands of type T.
 template <class T>
-struct PlainFactors {
+struct PlainOperands {
   using Element = T;
   static constexpr int kRow = kPanel<T>;   ///< elements of a panel row
-  static constexpr int kTurn = 1;          ///< rows in one turned row
+  static constexpr int kInterleaved = 1;   ///< rows in one interleaved row
   static constexpr int kRows = kTileRows;  ///< of a tile
   template <int Rows>
   using Tile = OMAR_LEVEL::Tile<T, Rows>;
@@ -57,21 +57,21 @@ struct PlainFactors {
       }
     }
   }
-  /// Adds turned rows a, from column `first` of their panel on, times turned rows b: a sum over `n` of them.
+  /// Adds interleaved rows a, from column `first` of their panel on, times interleaved rows b: a sum over `n` of them.
   template <class Rows>
-  static OMAR_INLINE void add_turned(Rows& tile, const T* a, std::int64_t first, const T* b, std::int64_t n) {
+  static OMAR_INLINE void add_interleaved(Rows& tile, const T* a, std::int64_t first, const T* b, std::int64_t n) {
     tile.add(a + first, 1, kPanel<T>, b, kPanel<T>, n);
   }
 };
 
-/// Two bfloat16 factors in a word, and what multiplies them.
-struct PairedFactors {
+/// bfloat16 operands, two in a word.
+struct PairedOperands {
   using V = Lanes<float>;
   using Element = std::uint32_t;
   typedef std::uint32_t Words __attribute__((vector_size(kVectorBytes)));
   static constexpr int kW = V::width;
   static constexpr int kRow = kW;
-  static constexpr int kTurn = 2;
+  static constexpr int kInterleaved = 2;
   static constexpr int kRows = kTileRows;
   struct Session {};
   static constexpr std::uint32_t kHigh = 0xFFFF0000u;
@@ -109,7 +109,7 @@ struct PairedFactors {
   }
 
   /// Cuts a matrix into panels of `blocks` * width rows of words, zero where it has none: word (k, j) of a block holds
-  /// the numbers of rows k and k + width, which are those that a row of factors pairs.
+  /// the numbers of rows k and k + width, which are those that a row of operands pairs.
   static void pack(const Matrix<float>& from, Element* to, std::int64_t blocks) {
     for (std::int64_t j = 0; j < from.columns; j += kPanel<float>) {
       const std::int64_t width = from.columns - j < kPanel<float> ? from.columns - j : kPanel<float>;
@@ -123,28 +123,28 @@ struct PairedFactors {
     }
   }
 
-  /// Number c of two rows in word c, for the lower and the higher kW numbers of a panel row.
-  struct Turned {
+  /// Two rows interleaved: word c holds number c of both, for the lower and the higher kW numbers of a panel row.
+  struct InterleavedRows {
     Words low, high;
   };
-  static OMAR_INLINE Turned turned(const Element* from) {
+  static OMAR_INLINE InterleavedRows interleaved(const Element* from) {
     const Words first = load_words(from), second = load_words(from + kRow);
     return {(first & ~kHigh) | (second << 16), (first >> 16) | (second & kHigh)};
   }
 
-  /// Turns a panel of `rows` rows (even) into rows / 2 rows of kPanel words: word c holds number c of two rows.
-  static void turn(const Element* from, Element* to, std::int64_t rows) {
+  /// Interleaves the rows of a panel in pairs: `rows` (even) become rows / 2 of kPanel words.
+  static void interleave(const Element* from, Element* to, std::int64_t rows) {
     for (std::int64_t r = 0; r < rows; r += 2, from += 2 * kRow, to += kPanel<float>) {
-      const Turned pair = turned(from);
+      const InterleavedRows pair = interleaved(from);
       store_words(to, pair.low);
       store_words(to + kW, pair.high);
     }
   }
-  /// As turn, for the left factors of a product.
-  static void turn_left(const Element* from, Element* to, std::int64_t rows) { turn(from, to, rows); }
+  /// As interleave, for the left operands of a product.
+  static void interleave_left(const Element* from, Element* to, std::int64_t rows) { interleave(from, to, rows); }
   template <class Rows>
-  static OMAR_INLINE void add_turned(Rows& tile, const Element* a, std::int64_t first, const Element* b,
-                                     std::int64_t n) {
+  static OMAR_INLINE void add_interleaved(Rows& tile, const Element* a, std::int64_t first, const Element* b,
+                                          std::int64_t n) {
     tile.add(a + first, 1, kPanel<float>, b, kPanel<float>, n);
   }
 
@@ -160,7 +160,7 @@ struct PairedFactors {
 #endif
   }
 
-  /// As Tile, with words as factors.
+  /// As Tile, with words as operands.
   template <int Rows>
   struct Tile : OMAR_LEVEL::Tile<float, Rows> {
     OMAR_INLINE void add(const Element* a, std::int64_t row, std::int64_t step, const Element* b, std::int64_t stride,
@@ -182,7 +182,7 @@ struct PairedFactors {
 #if defined(__AMX_BF16__)
 /// Transposes 16 rows of 16 words.
 template <int Distance = 1>
-OMAR_INLINE void transpose(PairedFactors::Words* rows) {
+OMAR_INLINE void transpose(PairedOperands::Words* rows) {
   if constexpr (Distance < 16) {
     const auto swap = [&]<int... I>(int i, std::integer_sequence<int, I...>) {
       const auto a = rows[i], b = rows[i + Distance];
@@ -197,8 +197,8 @@ OMAR_INLINE void transpose(PairedFactors::Words* rows) {
   }
 }
 
-/// Paired factors, multiplied in the CPU's matrix tiles of 16 rows of 16 words (TDPBF16PS).
-struct MatrixFactors : PairedFactors {
+/// Paired operands, multiplied in the CPU's matrix tiles of 16 rows of 16 words (TDPBF16PS).
+struct MatrixOperands : PairedOperands {
   static constexpr int kRows = 32;
   static constexpr std::int64_t kSide = 16;  ///< rows of a matrix tile, and words of its rows
   static_assert(kW == kSide && kPanel<float> == kRows);
@@ -222,23 +222,24 @@ struct MatrixFactors : PairedFactors {
   /// The compiler does not know what memory tile instructions read and write.
   static OMAR_INLINE void barrier() { asm volatile("" ::: "memory"); }
 
-  /// Left factors, a panel of `rows` rows (whole tiles): of each kRows rows, word k of row c holds number c of the
+  /// Left operands, a panel of `rows` rows (whole tiles): of each kRows rows, word k of row c holds number c of the
   /// rows 2 k and 2 k + 1.
-  static void turn_left(const Element* from, Element* to, std::int64_t rows) {
+  static void interleave_left(const Element* from, Element* to, std::int64_t rows) {
     for (std::int64_t r = 0; r < rows; r += kRows, from += kRows * kRow, to += kRows * kRow) {
       Words low[kSide], high[kSide];
 #pragma GCC unroll 16
-      for (int k = 0; k < kSide; ++k) low[k] = turned(from + 2 * k * kRow).low;
+      for (int k = 0; k < kSide; ++k) low[k] = interleaved(from + 2 * k * kRow).low;
       transpose(low);
       for (int k = 0; k < kSide; ++k) store_words(to + k * kRow, low[k]);
 #pragma GCC unroll 16
-      for (int k = 0; k < kSide; ++k) high[k] = turned(from + 2 * k * kRow).high;
+      for (int k = 0; k < kSide; ++k) high[k] = interleaved(from + 2 * k * kRow).high;
       transpose(high);
       for (int k = 0; k < kSide; ++k) store_words(to + (kSide + k) * kRow, high[k]);
     }
   }
   template <class Rows>
-  static OMAR_INLINE void add_turned(Rows& tile, const Element* a, std::int64_t, const Element* b, std::int64_t n) {
+  static OMAR_INLINE void add_interleaved(Rows& tile, const Element* a, std::int64_t, const Element* b,
+                                          std::int64_t n) {
     for (std::int64_t k = 0; k < n; k += kSide, a += kRows * kRow, b += kSide * kPanel<float>) {
       tile.add(a, kRow, 1, b, kPanel<float>, kSide);
     }
@@ -273,7 +274,7 @@ struct MatrixFactors : PairedFactors {
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
     }
-    OMAR_INLINE void settle() {
+    OMAR_INLINE void store_accumulators() {
       _tile_stored(0, &x[0][0], sizeof(x[0]));
       _tile_stored(1, &x[0][1], sizeof(x[0]));
       _tile_stored(2, &x[kSide][0], sizeof(x[0]));
@@ -284,23 +285,23 @@ struct MatrixFactors : PairedFactors {
     OMAR_INLINE void add_to(float* c, std::int64_t stride) const {
       for (int r = 0; r < kRows; ++r, c += stride) {
         const PanelRow<float> sums = row(r);
-        PlainFactors<float>::store(c, {V::load(c) + sums.left, V::load(c + kW) + sums.right});
+        PlainOperands<float>::store(c, {V::load(c) + sums.left, V::load(c + kW) + sums.right});
       }
     }
   };
 };
-using HalfFactors = MatrixFactors;
+using HalfOperands = MatrixOperands;
 #else
-using HalfFactors = PairedFactors;
+using HalfOperands = PairedOperands;
 #endif
 
 /// bfloat16 is for float alone: products of double stay double.
 template <class T, Precision P>
-using Factors = std::conditional_t<P == Precision::bf16 && std::is_same_v<T, float>, HalfFactors, PlainFactors<T>>;
+using Operands = std::conditional_t<P == Precision::bf16 && std::is_same_v<T, float>, HalfOperands, PlainOperands<T>>;
 
-/// Rows of a scratch that whole tiles of any factors fill.
+/// Rows of a scratch that whole tiles of any operands fill.
 constexpr std::int64_t whole_tiles(std::int64_t rows) {
-  const std::int64_t plain = round_up(rows, kTileRows), half = round_up(rows, HalfFactors::kRows);
+  const std::int64_t plain = round_up(rows, kTileRows), half = round_up(rows, HalfOperands::kRows);
   return plain > half ? plain : half;
 }
 
