@@ -361,7 +361,7 @@ def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch,
     if get_task(name).has_prey:
         prey = load_prey(name)
         assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256
-        assert dataset.manifest.references["expert"] == prey.references.expert
+        assert dataset.manifest.references.expert == prey.references.expert
 
 
 @pytest.mark.parametrize("name", SHIPPED)

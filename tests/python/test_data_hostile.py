@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import h5py
 import numpy as np
@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 
 from data_cases import make_columns, make_dataset, make_spec
 from omar.data import Dataset, write_dataset
+from omar.data.card import make_card
 from omar.data.formats import export_dataset
 from omar.data.importing import import_dataset
+from omar.data.manifest import MANIFEST, seal
 from omar.data.npy import open_npy
 from omar.errors import DatasetError
+from omar.tasks import get_task
 
 
 def export(tmp_path, name, task="simple_spread"):
@@ -191,6 +194,9 @@ def test_a_group_of_linked_episodes_is_refused(tmp_path):
     refuse(tmp_path, "minari", source, "is refused: episode_4 is a link to another place")
 
 
+CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damaged_hdf5_file_is_read_or_refused(tmp_path_factory, data):
@@ -198,8 +204,8 @@ def test_any_damaged_hdf5_file_is_read_or_refused(tmp_path_factory, data):
     source = export(root, "minari")
     path = source / "data" / "main_data.hdf5"
     content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 8))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    for place, value in data.draw(CHANGES):
+        content[int(place * (len(content) - 1))] = value
     path.write_bytes(content)
     try:
         import_dataset("minari", source, None, None, root / "back")
@@ -268,11 +274,64 @@ def test_float64_that_float32_cannot_hold_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["../x", "/etc", "a/b", "..", ".x", "a\0b", "a\nb"])
 def test_a_manifest_cannot_lead_an_export_elsewhere(tmp_path, name):
-    from omar.data.manifest import MANIFEST, seal
-
     path = write_dataset(tmp_path / "set", make_spec(), make_columns()).path
     raw = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps(seal(raw | {"quality": name})))
     with pytest.raises(DatasetError, match=r"manifest.json is damaged: `quality` is not a name") as caught:
         Dataset.open(path)
     assert "\n" not in str(caught.value)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_entry_of_a_manifest_is_read_or_refused(tmp_path_factory, data):
+    """A checksum keeps accidents out, not a manifest that somebody made."""
+    root = tmp_path_factory.mktemp("manifest")
+    path = make_dataset(root / "set", "simple_tag", episodes=1).path
+    raw = json.loads((path / MANIFEST).read_text())
+    place, key = raw, data.draw(st.sampled_from(sorted(raw)))
+    while isinstance(place[key], dict) and place[key] and data.draw(st.booleans()):
+        place, key = place[key], data.draw(st.sampled_from(sorted(place[key])))
+    place[key] = data.draw(ANYTHING)
+    with suppress(ValueError):  # no checksum of what is no JSON
+        raw = seal(raw)
+    (path / MANIFEST).write_text(json.dumps(raw))
+    try:
+        dataset = Dataset.open(path)
+        dataset.check_task(get_task("simple_tag"))
+        dataset.verify()
+        make_card(dataset)
+        assert dataset.prey is None or isinstance(dataset.prey, str)
+        export_dataset("authors", dataset, root / "out")
+    except DatasetError as error:
+        assert str(path) in str(error)
+        assert "\n" not in str(error)
+    assert {entry.name for entry in root.iterdir()} <= {"set", "out"}
+    shutil.rmtree(root)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damaged_vault_is_read_or_refused(tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("vault")
+    source = export(root, "vault")
+    which, changes = data.draw(st.integers(0, 99)), data.draw(CHANGES)
+    files = sorted(entry for entry in source.rglob("*") if entry.is_file())
+    path = files[which % len(files)]  # their names and sizes differ from one export to the next
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[int(place * (len(content) - 1))] = value
+    path.write_bytes(content)
+    try:
+        import_dataset("vault", source, None, None, root / "back")
+    except DatasetError as error:
+        assert str(source) in str(error)
+        assert "\n" not in str(error)
+    shutil.rmtree(root)

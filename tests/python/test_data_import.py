@@ -152,6 +152,18 @@ def test_dones_at_the_time_limit(tmp_path, mode, terminated, note):
     assert (back.manifest.sha256 == dataset.manifest.sha256) is (terminated == 0)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_exported_terminations_at_the_limit_stay_unless_told_otherwise(tmp_path, name):
+    columns = make_columns()
+    columns["terminated"] = columns["truncated"]
+    columns["truncated"] = np.zeros(100, np.bool_)
+    source, dataset = export(tmp_path, name, columns=columns)
+    assert bring(tmp_path, name, source)[0].manifest == dataset.manifest
+    back, _ = import_dataset(name, source, None, None, tmp_path / "cut", time_limits="truncate")
+    assert back.column("truncated").sum() == 4
+    assert not back.column("terminated").any()
+
+
 def test_dones_elsewhere_are_terminations_unless_told_otherwise(tmp_path):
     columns = make_columns()
     columns["truncated"][[9, 24]] = True, False

@@ -103,7 +103,9 @@ class Import:
     out: Path  # the dataset's folder to write; give it to --dataset of omar.train
     task: str | None = None  # name of its task; what its metadata says by default, or else simple_spread
     quality: str | None = None  # what to call it, one of the paper's qualities or a name of your own
-    time_limits: TimeLimits = "auto"  # dones at the time limit: truncate, keep, or truncate if all are
+    time_limits: TimeLimits = "auto"
+    """Dones at the time limit: truncations (truncate), terminations (keep), or truncations if all limits and
+    no other step are dones (auto)."""
 
     def __call__(self) -> int:
         """Runs the command."""

@@ -93,10 +93,12 @@ def _settle(
     columns, origin, task = dict(source.foreign.columns), source.origin, source.task
     try:
         notes = mark_ends(columns, task.episode_length)
+        asked = time_limits == "truncate"  # also of what was exported as terminations
+        settled = settle_time_limits(columns, task.episode_length, time_limits) if asked else ()
         if origin is not None and columns_sha256(columns) == origin.sha256:
             spec = _spec(columns, task, quality or origin.quality, origin.recipe)
-            return replace(spec, references=origin.references, versions=origin.versions), columns, ()
-        notes += settle_time_limits(columns, task.episode_length, time_limits)
+            return replace(spec, references=origin.references, versions=origin.versions), columns, settled
+        notes += settled or settle_time_limits(columns, task.episode_length, time_limits)
         columns, dropped = complete_steps(columns)
     except DatasetError as error:
         raise DatasetError(f"{source.path} is malformed: {error}") from None
