@@ -1,6 +1,5 @@
-#include "core/check.h"
 #include "cem/checks.h"
-
+#include "core/check.h"
 
 #include <cmath>
 #include <limits>

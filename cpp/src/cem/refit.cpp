@@ -6,10 +6,10 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/core/DeviceGuard.h>
 
-#include "core/check.h"
 #include "cem/checks.h"
 #include "cem/refit_kernels.h"
 #include "cem/refit_state.h"
+#include "core/check.h"
 #include "core/cuda_stream.h"
 
 namespace omar::cem {

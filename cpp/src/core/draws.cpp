@@ -1,6 +1,5 @@
-#include "core/check.h"
 #include "core/draws.h"
-
+#include "core/check.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

@@ -1,6 +1,5 @@
-#include "core/check.h"
 #include "nn/validate.h"
-
+#include "core/check.h"
 
 #include <algorithm>
 #include <string>
