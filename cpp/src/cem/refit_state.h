@@ -1,6 +1,7 @@
 #pragma once
 /// The refits of one state, for CPU tensors and in a CUDA thread.
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -21,6 +22,24 @@ inline constexpr T kLowest = std::numeric_limits<T>::lowest();
 template <class T>
 OMAR_HD OMAR_INLINE T below_top(T q, T top) {
   return max_(q - top, kLowest<T>);
+}
+
+/// Bits that rise with the scores; those of -0 and 0 are equal.
+OMAR_HD OMAR_INLINE std::uint32_t ordered_bits(float q) {
+#if defined(__CUDA_ARCH__)
+  const std::uint32_t bits = __float_as_uint(q + 0.0f);
+#else
+  const auto bits = std::bit_cast<std::uint32_t>(q + 0.0f);
+#endif
+  return bits >> 31 != 0 ? ~bits : bits | (std::uint32_t{1} << 31);
+}
+OMAR_HD OMAR_INLINE std::uint64_t ordered_bits(double q) {
+#if defined(__CUDA_ARCH__)
+  const auto bits = static_cast<std::uint64_t>(__double_as_longlong(q + 0.0));
+#else
+  const auto bits = std::bit_cast<std::uint64_t>(q + 0.0);
+#endif
+  return bits >> 63 != 0 ? ~bits : bits | (std::uint64_t{1} << 63);
 }
 
 /// Candidate `i` with score `q`. The better one comes first, the first of equals.
@@ -49,6 +68,28 @@ struct RefitState {
       const Rank<T> candidate{q[k], k};
       const bool follows = last.i < 0 || last.before(candidate);
       if (finite(q[k]) && follows && (found.i < 0 || candidate.before(found))) found = candidate;
+    }
+    return found;
+  }
+
+  /// The last of the first `n` finite candidates in order of rank, n >= 1: bit by bit, so in as many passes for any n.
+  OMAR_HD OMAR_INLINE Rank<T> nth(std::int64_t n) const {
+    using Bits = decltype(ordered_bits(T(0)));
+    const auto count = [&](Bits least) {
+      std::int64_t found = 0;
+      for (std::int64_t k = 0; k < args.samples; ++k) found += finite(q[k]) && ordered_bits(q[k]) >= least ? 1 : 0;
+      return found;
+    };
+    Bits score = 0;  // the largest one that n candidates reach
+    for (Bits bit = Bits{1} << (8 * sizeof(Bits) - 1); bit != 0; bit >>= 1) {
+      if (count(score | bit) >= n) score |= bit;
+    }
+    std::int64_t left = n - count(score + 1);
+    Rank<T> found{T(0), -1};
+    for (std::int64_t k = 0; left > 0; ++k) {
+      if (!finite(q[k]) || ordered_bits(q[k]) != score) continue;
+      found = Rank<T>{q[k], k};
+      --left;
     }
     return found;
   }
@@ -86,7 +127,12 @@ OMAR_HD OMAR_INLINE void refit_state(const RefitArgs<T>& args, std::int64_t stat
   Rank<T> last = top;  // of the elites
   if (!softmax) {
     if (used > args.elites) used = args.elites;
-    for (std::int64_t n = 1; n < used; ++n) last = s.next(last);
+    constexpr std::int64_t passes = 8 * sizeof(T);  // of nth
+    if (used > passes) {
+      last = s.nth(used);
+    } else {
+      for (std::int64_t n = 1; n < used; ++n) last = s.next(last);
+    }
   }
   const auto counts = [&](std::int64_t k) { return finite(s.q[k]) && (softmax || !last.before(Rank<T>{s.q[k], k})); };
   const auto weight = [&](std::int64_t k) {
