@@ -250,7 +250,7 @@ def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
         (["--run", "nowhere", "--policy", "file"], "--run goes with neither of the others"),
         (["--policy", "nowhere"], "no policy at nowhere: there is no such file"),
         (["--policy", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
-        (["--task", "simple_spread", "--seed", "18446744073709551616"], "--seed must be in [0, 18446744073709551615]"),
+        (["--task", "simple_spread", "--seed", str(2**64)], "--seed must be in [0, 1844674407370955161"),
         (["--run", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
         (["--task", "simple_tag", "--prey", "nowhere.pt"], "no prey at nowhere.pt: there is no such file"),
         (["--task", "simple_spread", "--prey", "a.pt"], "simple_spread has no prey, but a.pt was given"),
