@@ -89,7 +89,7 @@ raise SystemExit(cli.run(lambda: len([cli.say("x" * 99) for _ in range(9999)])))
         (collect.main, ["train", "--capacity", str(2**62)], "the replay buffers need at least"),
         (collect.main, ["train", "--worlds", str(2**62)], "the worlds need at least"),
         (collect.main, ["train", "--hidden", "10000000"], "the networks need at least"),
-        (collect.main, ["train", "--resume", "nowhere"], "nowhere is not the folder of an online training"),
+        (collect.main, ["train", "--resume", "nowhere"], "nowhere is not the folder of a run"),
         (
             evaluate.main,
             ["--task", "simple_spread", "--episodes", str(2**62)],

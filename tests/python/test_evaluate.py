@@ -45,8 +45,8 @@ def test_prey_tasks_return_the_mean_reward_of_the_predators(name):
     observations, expected = env.reset(), torch.zeros(100, dtype=torch.float64)
     for _ in range(25):
         predators = approach(observations[:, :3])
-        fleeing = prey.act(observations[:, 3, : task.obs_sizes[3]])
-        step = env.step(torch.cat([predators, fleeing[:, None]], dim=1))
+        fleeing = prey(observations[:, 3:, : task.obs_sizes[3]])
+        step = env.step(torch.cat([predators, fleeing], dim=1))
         expected += step.rewards[:, :3].double().mean(dim=1)
         observations = step.observations
     assert float(expected.std()) > 1
@@ -250,7 +250,7 @@ def test_a_dataset_of_another_prey_is_refused(tmp_path, monkeypatch):
         (["--run", "nowhere", "--policy", "file"], "--run goes with neither of the others"),
         (["--policy", "nowhere"], "no policy at nowhere: there is no such file"),
         (["--policy", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
-        (["--task", "simple_spread", "--seed", "18446744073709551616"], "--seed must be in 0..2^64-1"),
+        (["--task", "simple_spread", "--seed", str(2**64)], "--seed must be in [0, 1844674407370955161"),
         (["--run", "nowhere", "--prey", "file"], "--prey goes with --task alone"),
         (["--task", "simple_tag", "--prey", "nowhere.pt"], "no prey at nowhere.pt: there is no such file"),
         (["--task", "simple_spread", "--prey", "a.pt"], "simple_spread has no prey, but a.pt was given"),
