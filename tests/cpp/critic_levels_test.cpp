@@ -15,6 +15,8 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cem/search_kernels.h"
@@ -29,50 +31,63 @@ constexpr int64_t kObs = 9, kActions = 2, kBatch = 70, kSamples = 6;
 struct Level {
   std::string name;
   nn::CriticKernels<float> critic;
+  nn::CriticKernels<double> critic_of_double;
   cem::SearchKernels<float> search;
+
+  template <class T>
+  const nn::CriticKernels<T>& critic_of() const {
+    if constexpr (std::is_same_v<T, float>) {
+      return critic;
+    } else {
+      return critic_of_double;
+    }
+  }
 };
 
 std::vector<Level> all_levels() {
-  std::vector<Level> all{{"base", nn::base::critic_kernels_float(), cem::base::search_kernels_float()}};
+  std::vector<Level> all{
+      {"base", nn::base::critic_kernels_float(), nn::base::critic_kernels_double(), cem::base::search_kernels_float()}};
 #if defined(__x86_64__) && defined(__GNUC__)
   const CpuLevel best = available_cpu_levels().back();
-  const auto add = [&](CpuLevel level, auto critic, auto search) {
-    if (best >= level) all.push_back({to_string(level), critic(), search()});
+  const auto add = [&](CpuLevel level, auto critic, auto critic_of_double, auto search) {
+    if (best >= level) all.push_back({to_string(level), critic(), critic_of_double(), search()});
   };
-  add(CpuLevel::avx2, nn::avx2::critic_kernels_float, cem::avx2::search_kernels_float);
-  add(CpuLevel::avx512, nn::avx512::critic_kernels_float, cem::avx512::search_kernels_float);
-  add(CpuLevel::bf16, nn::bf16::critic_kernels_float, cem::bf16::search_kernels_float);
-  add(CpuLevel::amx, nn::amx::critic_kernels_float, cem::amx::search_kernels_float);
+  add(CpuLevel::avx2, nn::avx2::critic_kernels_float, nn::avx2::critic_kernels_double, cem::avx2::search_kernels_float);
+  add(CpuLevel::avx512, nn::avx512::critic_kernels_float, nn::avx512::critic_kernels_double,
+      cem::avx512::search_kernels_float);
+  add(CpuLevel::bf16, nn::bf16::critic_kernels_float, nn::bf16::critic_kernels_double, cem::bf16::search_kernels_float);
+  add(CpuLevel::amx, nn::amx::critic_kernels_float, nn::amx::critic_kernels_double, cem::amx::search_kernels_float);
 #endif
   return all;
 }
 
 /// One network with inputs, packed for a level.
+template <class T>
 struct Network {
   nn::StackedMlp mlp;
-  at::Tensor obs = cem::normals({1, kBatch, 1, kObs}, {1, 0}, 0).squeeze(2);
-  at::Tensor actions = at::tanh(cem::normals({1, kBatch, kSamples, kActions}, {1, 1}, 0));
+  at::Tensor obs = cem::normals({1, kBatch, 1, kObs}, {1, 0}, 0).squeeze(2).to(dtype());
+  at::Tensor actions = at::tanh(cem::normals({1, kBatch, kSamples, kActions}, {1, 1}, 0)).to(dtype());
   std::vector<int64_t> hidden;
-  std::vector<const float*> weights, biases;
+  std::vector<const T*> weights, biases;
 
   explicit Network(std::vector<int64_t> widths) : hidden(std::move(widths)) {
     std::vector<int64_t> sizes{kObs + kActions};
     sizes.insert(sizes.end(), hidden.begin(), hidden.end());
     sizes.push_back(1);
-    mlp = nn::init({sizes, {3}});
-    for (const at::Tensor& w : mlp.weights) weights.push_back(w.const_data_ptr<float>());
-    for (const at::Tensor& b : mlp.biases) biases.push_back(b.const_data_ptr<float>());
+    mlp = nn::init({.sizes = sizes, .seeds = {3}, .dtype = dtype()});
+    for (const at::Tensor& w : mlp.weights) weights.push_back(w.template const_data_ptr<T>());
+    for (const at::Tensor& b : mlp.biases) biases.push_back(b.template const_data_ptr<T>());
   }
+
+  static at::ScalarType dtype() { return c10::CppTypeToScalarType<T>::value; }
 
   nn::CriticShape shape() const {
     return {kObs, kActions, kSamples, 1, hidden.data(), static_cast<int64_t>(hidden.size()), {}};
   }
-  nn::CriticStates<float> states() const {
-    return {obs.const_data_ptr<float>(), actions.const_data_ptr<float>(), kBatch};
-  }
-  at::Tensor packed(const nn::CriticKernels<float>& kernels, nn::Precision precision) const {
-    at::Tensor to = at::empty({kernels.packed_size(shape())});
-    kernels.pack(shape(), {weights.data(), biases.data()}, precision, to.mutable_data_ptr<float>());
+  nn::CriticStates<T> states() const { return {obs.const_data_ptr<T>(), actions.const_data_ptr<T>(), kBatch}; }
+  at::Tensor packed(const nn::CriticKernels<T>& kernels, nn::Precision precision) const {
+    at::Tensor to = at::empty({kernels.packed_size(shape())}, dtype());
+    kernels.pack(shape(), {weights.data(), biases.data()}, precision, to.mutable_data_ptr<T>());
     return to;
   }
 };
@@ -82,31 +97,35 @@ void expect_near(const at::Tensor& got, const at::Tensor& wanted, double share, 
 }
 
 /// Values, and gradients of obs, actions, weights and biases of the sum of their squares.
-std::vector<at::Tensor> by_kernels(const nn::CriticKernels<float>& kernels, const Network& n, nn::Precision precision) {
+template <class T>
+std::vector<at::Tensor> by_kernels(const nn::CriticKernels<T>& kernels, const Network<T>& n, nn::Precision precision) {
   const at::Tensor packed = n.packed(kernels, precision);
-  at::Tensor scratch = at::empty({kernels.scratch_size(n.shape())});
-  at::Tensor sums = at::zeros({kernels.sums_size(n.shape())});
-  const nn::CriticPass<float> pass{n.shape(), precision, packed.const_data_ptr<float>(),
-                                   scratch.mutable_data_ptr<float>()};
-  std::vector<at::Tensor> result{at::empty({1, kBatch, kSamples}), at::empty_like(n.obs), at::empty_like(n.actions)};
-  kernels.values(pass, n.states(), result[0].mutable_data_ptr<float>());
+  at::Tensor scratch = at::empty({kernels.scratch_size(n.shape())}, n.dtype());
+  at::Tensor sums = at::zeros({kernels.sums_size(n.shape())}, n.dtype());
+  const nn::CriticPass<T> pass{n.shape(), precision, packed.template const_data_ptr<T>(),
+                               scratch.template mutable_data_ptr<T>()};
+  std::vector<at::Tensor> result{at::empty({1, kBatch, kSamples}, n.dtype()), at::empty_like(n.obs),
+                                 at::empty_like(n.actions)};
+  kernels.values(pass, n.states(), result[0].template mutable_data_ptr<T>());
   const at::Tensor upstream = 2 * result[0];
-  kernels.gradients(pass, n.states(), upstream.const_data_ptr<float>(), sums.mutable_data_ptr<float>(),
-                    {nn::Wanted::all, result[1].mutable_data_ptr<float>(), result[2].mutable_data_ptr<float>()});
-  std::vector<float*> weights, biases;
+  kernels.gradients(
+      pass, n.states(), upstream.template const_data_ptr<T>(), sums.template mutable_data_ptr<T>(),
+      {nn::Wanted::all, result[1].template mutable_data_ptr<T>(), result[2].template mutable_data_ptr<T>()});
+  std::vector<T*> weights, biases;
   for (const at::Tensor& w : n.mlp.weights) {
     result.push_back(at::empty_like(w));
-    weights.push_back(result.back().mutable_data_ptr<float>());
+    weights.push_back(result.back().template mutable_data_ptr<T>());
   }
   for (const at::Tensor& b : n.mlp.biases) {
     result.push_back(at::empty_like(b));
-    biases.push_back(result.back().mutable_data_ptr<float>());
+    biases.push_back(result.back().template mutable_data_ptr<T>());
   }
-  kernels.reduce_gradients(n.shape(), sums.const_data_ptr<float>(), 1, {weights.data(), biases.data()});
+  kernels.reduce_gradients(n.shape(), sums.template const_data_ptr<T>(), 1, {weights.data(), biases.data()});
   return result;
 }
 
-std::vector<at::Tensor> by_torch(const Network& n) {
+template <class T>
+std::vector<at::Tensor> by_torch(const Network<T>& n) {
   nn::StackedMlp mlp = n.mlp;
   const at::Tensor obs = n.obs.clone().requires_grad_(true), actions = n.actions.clone().requires_grad_(true);
   std::vector<at::Tensor> inputs{obs, actions};
@@ -118,42 +137,58 @@ std::vector<at::Tensor> by_torch(const Network& n) {
   return result;
 }
 
-TEST(CriticKernels, AreLikeLibTorchAtEveryLevel) {
-  for (const std::vector<int64_t>& hidden :
-       {std::vector<int64_t>{24}, {64, 64}, {30, 19}, {40, 136, 9}, {17, 8, 33, 12}}) {
-    const Network network(hidden);
+const std::vector<std::vector<int64_t>> kHidden{{24}, {64, 64}, {30, 19}, {40, 136, 9}, {17, 8, 33, 12}};
+
+template <class T>
+void expect_like_torch(double share) {
+  for (const std::vector<int64_t>& hidden : kHidden) {
+    const Network<T> network(hidden);
     const std::vector<at::Tensor> wanted = by_torch(network);
-    std::vector<at::Tensor> rounded;
     for (const Level& level : all_levels()) {
-      const std::string what = level.name + ", " + std::to_string(hidden.size()) + " hidden layers, tensor ";
-      const auto got = by_kernels(level.critic, network, nn::Precision::float32);
-      for (size_t i = 0; i < got.size(); ++i) expect_near(got[i], wanted[i], 1e-4, what + std::to_string(i));
-      // Every level rounds the same operands; test_nn_fused.py has the oracle of one of them.
-      const auto half = by_kernels(level.critic, network, nn::Precision::bf16);
-      if (rounded.empty()) rounded = half;
-      for (size_t i = 0; i < half.size(); ++i) {
-        expect_near(half[i], rounded[i], 2e-3, what + std::to_string(i) + " in bf16");
+      const auto got = by_kernels(level.critic_of<T>(), network, nn::Precision::float32);
+      for (size_t i = 0; i < got.size(); ++i) {
+        expect_near(got[i], wanted[i], share,
+                    level.name + ", " + std::to_string(hidden.size()) + " hidden layers, tensor " + std::to_string(i));
+      }
+    }
+  }
+}
+
+TEST(CriticKernels, AreLikeLibTorchAtEveryLevel) {
+  expect_like_torch<float>(1e-4);
+  expect_like_torch<double>(1e-12);
+}
+
+/// Every level rounds the same operands; test_nn_fused.py has the oracle of one of them.
+TEST(CriticKernels, AgreeInBfloat16AtEveryLevel) {
+  for (const std::vector<int64_t>& hidden : kHidden) {
+    const Network<float> network(hidden);
+    std::vector<at::Tensor> first;
+    for (const Level& level : all_levels()) {
+      const auto got = by_kernels(level.critic, network, nn::Precision::bf16);
+      if (first.empty()) first = got;
+      for (size_t i = 0; i < got.size(); ++i) {
+        expect_near(got[i], first[i], 2e-3, level.name + ", tensor " + std::to_string(i));
       }
     }
   }
 }
 
 /// The search of one member at a level, on normals drawn here.
-at::Tensor search(const Level& level, const Network& network, const cem::CemOptions& options) {
+at::Tensor search(const Level& level, const Network<float>& network, const cem::CemOptions& options) {
   const nn::CriticShape shape = network.shape();
   const int64_t elites = options.refit == cem::Refit::elite ? options.elites : 0;
   const at::Tensor packed = network.packed(level.critic, options.precision);
   at::Tensor memory = at::empty({level.search.memory_size(shape, elites)});
   const at::Tensor policy = network.actions.select(2, 0).contiguous();
   at::Tensor actions = at::empty_like(policy), values = at::empty({1, kBatch});
-  cem::SearchPass<float> pass{
+  const cem::SearchPass<float> pass{
       {shape, options.precision, packed.const_data_ptr<float>(), memory.mutable_data_ptr<float>()},
       1,
       0,
       options,
       draws::base::kernels(),
-      {}};
-  pass.draws = {3, 4, static_cast<std::uint32_t>(Stream::cem), 0, 0, kBatch, kSamples, kActions};
+      {3, 4, static_cast<std::uint32_t>(Stream::cem), 0, 0, kBatch, kSamples, kActions}};
   level.search.search(pass, {network.obs.const_data_ptr<float>(), policy.const_data_ptr<float>(),
                              actions.mutable_data_ptr<float>(), values.mutable_data_ptr<float>(), kBatch});
   expect_near(nn::candidate_values(network.mlp, network.obs, actions.unsqueeze(2), {nn::Path::plain, options.precision})
@@ -166,7 +201,7 @@ TEST(SearchKernels, FindTheSameAtEveryLevel) {
   for (const std::vector<int64_t>& hidden : {std::vector<int64_t>{24}, {64, 64}, {40, 136, 9}}) {
     for (const cem::Refit refit : {cem::Refit::softmax, cem::Refit::elite}) {
       for (const nn::Precision precision : {nn::Precision::float32, nn::Precision::bf16}) {
-        const Network network(hidden);
+        const Network<float> network(hidden);
         const cem::CemOptions options{.samples = kSamples, .refit = refit, .elites = 3, .precision = precision};
         at::Tensor first;
         for (const Level& level : all_levels()) {

@@ -118,7 +118,7 @@ std::vector<at::Tensor> of_first_member(const Case& whole, int64_t count, nn::Pr
   result.insert(result.end(), penalty.begin(), penalty.end());
   for (at::Tensor& x : result) {
     if (x.size(0) == 2 * count) x = x.view({2, count, -1});  // of every network
-    x = x.size(0) == 2 ? x.select(1, 0) : x[0];
+    x = (x.size(0) == 2 ? x.select(1, 0) : x[0]).flatten();
   }
   return result;
 }
@@ -155,7 +155,9 @@ TEST_P(FusedLearner, SearchFindsWhatItsValuesSay) {
         return nn::candidate_values(nn::first(c.critic, kMembers), c.obs, a.unsqueeze(2), scoring).detach()[0];
       };
       expect_near({score(actions).squeeze(-1)}, {values}, 1e-4);
-      if (shape.samples > 1) EXPECT_TRUE((values > score(policy).squeeze(-1) + 1e-5).any().item<bool>());
+      if (shape.samples > 1) {
+        EXPECT_TRUE((values > score(policy).squeeze(-1) + 1e-5).any().item<bool>());
+      }
       EXPECT_TRUE((values >= score(policy).squeeze(-1) - 1e-5).all().item<bool>());
       EXPECT_LE(actions.abs().max().item<double>(), 1.0);
     }

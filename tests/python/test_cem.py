@@ -327,9 +327,11 @@ def test_fused_search_of_other_depths(hidden, reduction):
     torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("sizes", [(20, 64, 64, 1), (9, 256, 256, 1)])
+@pytest.mark.parametrize(
+    "sizes", [(20, 64, 64, 1), (9, 256, 256, 1), (20, 64, 1), (20, 64, 40, 72, 1), (9, 30, 19, 5, 33, 1)]
+)
 @pytest.mark.parametrize("batch", [133, 800])
-def test_fused_search_of_the_papers_sizes(sizes, batch):
+def test_fused_search_of_the_papers_sizes_and_other_depths(sizes, batch):
     arguments = search_case(torch.float32, sizes, batch, action_size=2 if sizes[0] == 20 else 3)
     fused, plain = (cem.maximize(*arguments, SOFTMAX, seed=7, step=3, path=p) for p in ("fused", "plain"))
     torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-4)
@@ -470,7 +472,7 @@ def test_bf16_search_is_near(path):
 
 def test_fused_search_that_cannot_run():
     critic = StackedMlp(2, (7, 1))
-    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* hidden"):
+    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* no hidden layer"):
         cem.maximize(
             critic, torch.zeros(2, 9, 5), torch.zeros(2, 9, 2), SOFTMAX, seed=0, step=0, path="fused"
         )

@@ -187,7 +187,7 @@ class FusedCritic {
   }
   /// By the batch alone: a network's sums depend on neither the stack around it nor the number of threads.
   Cut gradient_cut() const {
-    constexpr int64_t most_chunks = 8, least_states = 64, least_rows = 512;
+    constexpr int64_t most_chunks = 4, least_states = 64, least_rows = 1024;
     return cut_into(most_chunks, std::max(least_states, least_rows / shape_.samples));
   }
 

@@ -32,7 +32,7 @@ template <class T>
 struct PlainOperands {
   using Element = T;
   static constexpr int kRow = kPanel<T>;   ///< elements of a panel row
-  static constexpr int kInterleaved = 1;          ///< rows in one interleaved row
+  static constexpr int kInterleaved = 1;   ///< rows in one interleaved row
   static constexpr int kRows = kTileRows;  ///< of a tile
   template <int Rows>
   using Tile = OMAR_LEVEL::Tile<T, Rows>;
@@ -144,7 +144,7 @@ struct PairedOperands {
   static void interleave_left(const Element* from, Element* to, std::int64_t rows) { interleave(from, to, rows); }
   template <class Rows>
   static OMAR_INLINE void add_interleaved(Rows& tile, const Element* a, std::int64_t first, const Element* b,
-                                     std::int64_t n) {
+                                          std::int64_t n) {
     tile.add(a + first, 1, kPanel<float>, b, kPanel<float>, n);
   }
 
@@ -238,7 +238,8 @@ struct MatrixOperands : PairedOperands {
     }
   }
   template <class Rows>
-  static OMAR_INLINE void add_interleaved(Rows& tile, const Element* a, std::int64_t, const Element* b, std::int64_t n) {
+  static OMAR_INLINE void add_interleaved(Rows& tile, const Element* a, std::int64_t, const Element* b,
+                                          std::int64_t n) {
     for (std::int64_t k = 0; k < n; k += kSide, a += kRows * kRow, b += kSide * kPanel<float>) {
       tile.add(a, kRow, 1, b, kPanel<float>, kSide);
     }

@@ -1,4 +1,5 @@
 #include <omar/core/check.h>
+#include <omar/core/counter.h>
 #include <omar/nn/stacked_mlp.h>
 
 #include <ATen/ops/baddbmm.h>

@@ -35,8 +35,8 @@ void validate(const StackedMlp& mlp) {
 }
 
 void check_work(std::string_view op, const StackedMlp& mlp, c10::IntArrayRef rows) {
-  // The kernels' arrays: up to 8 gradient sums a network, sizes padded to 64 numbers of 8 bytes.
-  constexpr int64_t sums = 8, padding = 64, bytes = 8;
+  // The kernels' arrays: up to 4 gradient sums a network, sizes padded to 64 numbers of 8 bytes.
+  constexpr int64_t sums = 4, padding = 64, bytes = 8;
   int64_t widest = mlp.in_features();
   for (const at::Tensor& weight : mlp.weights) {
     check::product(op, "the bytes of a layer's weights",
