@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from . import _core
+from .arguments import check_seed, check_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +47,8 @@ def scoring(path: Path, precision: Precision) -> _core.Scoring:
 
 def draw(op: str, seed: int, step: Step) -> _core.Draw:
     """The core's counter of random numbers."""
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"[{op}] `seed` must be in 0..2^64-1, got {seed}")
-    if isinstance(step, torch.Tensor):
-        return _core.Draw(seed, step)
-    if not 0 <= step < 2**32:
-        raise ValueError(f"[{op}] `step` must be in 0..2^32-1, got {step}")
-    return _core.Draw(seed, step)
+    key = check_seed(op, seed)
+    return _core.Draw(key, step if isinstance(step, torch.Tensor) else check_step(op, "step", step))
 
 
 class StackedMlp(nn.Module):
@@ -102,9 +98,8 @@ class StackedMlp(nn.Module):
                 f"[nets.StackedMlp] `seeds` must hold one seed for each of at least one member, "
                 f"got {len(chosen)} for members={members}"
             )
-        if any(s < 0 or s >= 2**64 for s in chosen):
-            raise ValueError(f"[nets.StackedMlp] seeds must be in 0..2^64-1, got {chosen}")
-        weights, biases = _core.nn_init(list(sizes), chosen, network, last_layer_scale, dtype)
+        keys = [check_seed("nets.StackedMlp", s) for s in chosen]
+        weights, biases = _core.nn_init(list(sizes), keys, network, last_layer_scale, dtype)
         self.sizes = tuple(sizes)
         self.weights = nn.ParameterList([nn.Parameter(w.to(device)) for w in weights])
         self.biases = nn.ParameterList([nn.Parameter(b.to(device)) for b in biases])

@@ -218,7 +218,7 @@ def test_penalty_of_far_apart_scores_is_finite():
     [
         ({"members": 0}, r"one seed for each of at least one member, got 0 for members=0"),
         ({"seeds": [1, 2]}, r"one seed for each of at least one member, got 2 for members=3"),
-        ({"seed": -1}, r"seeds must be in 0..2\^64-1"),
+        ({"seed": -1}, r"`seed` must be in 0..2\^64-1"),
         ({"sizes": (7,)}, r"\[nn::init\] `sizes` must hold at least the input and output size, got \[7\]"),
         ({"sizes": (7, 0, 1)}, r"\[nn::init\] `sizes` must be at least 1, got 0"),
         ({"network": -1}, r"\[nn::init\] `network` must be in 0..65535, got -1"),

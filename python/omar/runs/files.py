@@ -115,7 +115,7 @@ def _no_constant(name: str) -> Any:
 
 def seal(entries: Mapping[str, Any]) -> dict[str, Any]:
     """The entries and their checksum, which `unseal` compares."""
-    return {**entries, SEAL: _digest(entries)}
+    return {**entries, SEAL: digest(entries)}
 
 
 def unseal(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -125,11 +125,12 @@ def unseal(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
         OmarError: They were changed since, or never sealed.
     """
     rest = {name: value for name, value in entries.items() if name != SEAL}
-    if entries.get(SEAL) != _digest(rest):
+    if entries.get(SEAL) != digest(rest):
         raise OmarError(f"{where} is damaged or was edited: its checksum does not belong to its contents")
     return rest
 
 
-def _digest(entries: Mapping[str, Any]) -> str:
+def digest(entries: Mapping[str, Any]) -> str:
+    """Checksum of JSON values, the same whatever their order and white space."""
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
