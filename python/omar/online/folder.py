@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ..behaviors.policy_file import POLICY, load_policy, save_policies
 from ..errors import OmarError
 from ..replay import ReplayBuffer
 from ..runs import checkpoint
+from ..runs.decode import decode, encode
 from ..runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -29,6 +31,14 @@ POLICIES = "policies"
 BEST, BEST_PREY = POLICY, "best-prey.safetensors"
 PREY = "prey.safetensors"
 PART = "networks"  # of a checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a checkpoint holds beside tensors."""
+
+    step: int  # of all worlds
+    seconds: float  # of training until then
 
 
 def policy_file(seed: int, update: int, who: str = "update") -> str:
@@ -85,15 +95,15 @@ class OnlineFolder(RunFolder):
         tensors = whole.parts.get(PART, {})
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise OmarError(f"the checkpoint in {self.checkpoints} is not one of this training's settings")
-        step = int(whole.state["step"])
-        training.load(tensors, buffers[-1], step=step, updates=whole.update)
-        return float(whole.state["seconds"])
+        done = decode(Progress, whole.state, f"{self.checkpoints}, the checkpoint of update {whole.update}")
+        training.load(tensors, buffers[-1], step=done.step, updates=whole.update)
+        return done.seconds
 
     def save(self, training: OnlineTraining, seconds: float) -> None:
         """Writes a checkpoint; the training must be between two episodes."""
         self.checkpoints.mkdir(exist_ok=True)
         training.buffer.save(self._buffer(training.updates))
-        state = {"step": training.step, "seconds": round(seconds, 3)}
+        state = encode(Progress(training.step, round(seconds, 3)))
         checkpoint.save(self.checkpoints, training.updates, {PART: training.tensors()}, state)
 
     def _buffer(self, updates: int) -> Path:

@@ -97,13 +97,11 @@ def _value(hint: Any, raw: object, at: str, defaults: bool) -> Any:
     origin = get_origin(hint)
     if hint is Any:
         return raw
-    if origin is Literal:
-        if any(raw == choice and type(raw) is type(choice) for choice in get_args(hint)):
-            return raw
+    if origin is Literal and not any(type(raw) is type(c) and raw == c for c in get_args(hint)):
         raise SettingError(at, f"must be {_choices(hint)}, got {_shown(raw)}")
     if origin in (Union, types.UnionType):
         return _union(hint, raw, at, defaults)
-    if origin is not None:
+    if origin not in (None, Literal):
         return _collection(hint, raw, at, defaults)
     if dataclasses.is_dataclass(hint):
         return _dataclass(hint, raw, at, defaults)  # type: ignore[arg-type]
@@ -160,6 +158,8 @@ def _collection(hint: Any, raw: object, at: str, defaults: bool) -> Any:
 
 def _fits(hint: Any, raw: object) -> bool:
     """Whether a value that is no collection is of the hinted type."""
+    if get_origin(hint) is Literal:  # the value was compared before
+        return True
     if hint is Path:
         return isinstance(raw, Path) or (isinstance(raw, str) and bool(raw) and "\0" not in raw)
     if hint in (bool, type(None)):

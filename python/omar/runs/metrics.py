@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OmarError
+from .decode import decode
 from .files import append_line, parse_json, write_atomically
 
 if TYPE_CHECKING:
@@ -81,10 +82,13 @@ def read(path: Path) -> list[Evaluation]:
 def _parse(line: bytes, where: str) -> Evaluation:
     entries = parse_json(line, where)
     check = entries.pop(CHECK, None)
-    names = {f.name for f in fields(Evaluation)}
-    if not line.endswith(b"\n") or check != _check(entries) or not names <= entries.keys():
+    if not line.endswith(b"\n") or check != _check(entries):
         raise OmarError(f"{where} is damaged: its checksum does not belong to its contents")
-    return Evaluation(**{name: entries[name] for name in names})
+    names = [f.name for f in fields(Evaluation)]
+    found = decode(Evaluation, {name: entries[name] for name in names if name in entries}, where)
+    if not found.scores or len(found.scores) != len(found.returns):
+        raise OmarError(f"{where} is damaged: it must have a return and a score of every seed")
+    return found
 
 
 def _check(entries: dict[str, Any]) -> int:
