@@ -1,4 +1,4 @@
-"""Mutations of bytes and of JSON values, drawn from a counted generator: the same seed gives the same ones."""
+"""Mutations of bytes and of JSON values: the same generator gives the same ones."""
 
 from __future__ import annotations
 

@@ -72,7 +72,9 @@ class Fuzzer:
         self.others = [*target.means(self.folder), None]  # None: as if it had never been written
 
     def _matching(self, pattern: str) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob(pattern) if path.is_file())
+        return sorted(
+            str(path.relative_to(self.folder)) for path in self.folder.glob(pattern) if path.is_file()
+        )
 
     def round(self, number: int) -> str:
         """One round; gives "refused" or "read"."""

@@ -41,6 +41,7 @@ class Progress:
 
     seconds: float  # of training until then
     losses: Mapping[str, float]  # at the last look
+    evaluated: tuple[int, ...]  # updates of the evaluations until then
 
 
 @dataclass(slots=True)
@@ -91,15 +92,22 @@ class Training:
         Raises:
             OmarError: All checkpoints are damaged, or belong to another run.
         """
-        found = checkpoint.load(folder.checkpoints)
+        progress: list[Progress] = []
+
+        def read_progress(found: checkpoint.Checkpoint) -> None:
+            done = decode(Progress, found.state, f"{folder.checkpoints}, update {found.update}")
+            folder.check_evaluations(found.update, done.evaluated)
+            progress.append(done)
+
+        found = checkpoint.load(folder.checkpoints, usable=read_progress)
         if found is None:
             return False
         state, problems = found
         for problem in problems:
             reporter.note(f"{problem}; using update {state.update}")
         self.agents.load(self._joined(state, folder), state.update)
-        done = decode(Progress, state.state, f"{folder.checkpoints}, the checkpoint of update {state.update}")
-        self.update, self.seconds, self.losses = state.update, done.seconds, dict(done.losses)
+        self.update, self.seconds = state.update, progress[-1].seconds
+        self.losses = dict(progress[-1].losses)
         return True
 
     def start_from(self, folder: RunFolder) -> None:
@@ -131,7 +139,8 @@ class Training:
         """Writes a checkpoint, a file for each seed, and the policies, which stand alone."""
         by_seed = split(self.agents.tensors(), self.config.options.seeds, self.learners)
         parts = {_part(seed): tensors for seed, tensors in enumerate(by_seed)}
-        progress = Progress(round(seconds, 3), self.losses)
+        evaluated = tuple(evaluation.update for evaluation in folder.evaluations)
+        progress = Progress(round(seconds, 3), self.losses, evaluated)
         checkpoint.save(folder.checkpoints, self.update, parts, encode(progress))
         self.save_policies(folder)
 

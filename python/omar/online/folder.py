@@ -39,6 +39,7 @@ class Progress:
 
     step: int  # of all worlds
     seconds: float  # of training until then
+    evaluated: tuple[int, ...]  # updates of the evaluations until then
 
 
 def policy_file(seed: int, update: int, who: str = "update") -> str:
@@ -73,15 +74,17 @@ class OnlineFolder(RunFolder):
         Raises:
             OmarError: All checkpoints are damaged, or belong to another training.
         """
-        buffers: list[ReplayBuffer] = []
+        ready: list[tuple[Progress, ReplayBuffer]] = []
 
-        def read_buffer(found: checkpoint.Checkpoint) -> None:
+        def read_rest(found: checkpoint.Checkpoint) -> None:
+            done = decode(Progress, found.state, f"{self.checkpoints}, update {found.update}")
+            self.check_evaluations(found.update, done.evaluated)
             try:
-                buffers.append(ReplayBuffer.load(self._buffer(found.update)))
+                ready.append((done, ReplayBuffer.load(self._buffer(found.update))))
             except ValueError as error:
                 raise OmarError(str(error)) from None
 
-        found = checkpoint.load(self.checkpoints, usable=read_buffer)
+        found = checkpoint.load(self.checkpoints, usable=read_rest)
         if found is None:
             if any(line.update for line in self.lines()):
                 raise OmarError(
@@ -95,15 +98,16 @@ class OnlineFolder(RunFolder):
         tensors = whole.parts.get(PART, {})
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise OmarError(f"the checkpoint in {self.checkpoints} is not one of this training's settings")
-        done = decode(Progress, whole.state, f"{self.checkpoints}, the checkpoint of update {whole.update}")
-        training.load(tensors, buffers[-1], step=done.step, updates=whole.update)
+        done, buffer = ready[-1]
+        training.load(tensors, buffer, step=done.step, updates=whole.update)
         return done.seconds
 
     def save(self, training: OnlineTraining, seconds: float) -> None:
         """Writes a checkpoint; the training must be between two episodes."""
         self.checkpoints.mkdir(exist_ok=True)
         training.buffer.save(self._buffer(training.updates))
-        state = encode(Progress(training.step, round(seconds, 3)))
+        evaluated = tuple(evaluation.update for evaluation in self.evaluations)
+        state = encode(Progress(training.step, round(seconds, 3), evaluated))
         checkpoint.save(self.checkpoints, training.updates, {PART: training.tensors()}, state)
 
     def _buffer(self, updates: int) -> Path:

@@ -180,7 +180,8 @@ def _plain(value: Any) -> Any:
 
 
 def _join(at: str, name: str) -> str:
-    return f"{at}.{name}" if at else name
+    shown = name if name.isprintable() and len(name) <= SHOWN else _shown(name)
+    return f"{at}.{shown}" if at else shown
 
 
 def _named(hint: Any) -> str:

@@ -64,18 +64,23 @@ def read(path: Path) -> list[Evaluation]:
     """All evaluations; a last line that a kill cut short is left out.
 
     Raises:
-        OmarError: Another line is damaged.
+        OmarError: Another line is damaged, or the lines are not in order.
     """
     if not path.is_file():
         return []
-    found = []
+    found: list[Evaluation] = []
     lines = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number},"
         try:
-            found.append(_parse(line, f"{path}, line {number},"))
+            evaluation = _parse(line, where)
         except OmarError:
             if number < len(lines):
                 raise
+            break
+        if found and evaluation.update <= found[-1].update:
+            raise OmarError(f"{where} is damaged: its update is not after the one of the line before")
+        found.append(evaluation)
     return found
 
 
