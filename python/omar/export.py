@@ -57,8 +57,12 @@ class ExportOptions:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-    options = tyro.cli(ExportOptions, args=arguments, prog="python -m omar.export", description=__doc__)
-    return run(options)
+
+    def parse_and_run() -> int:
+        options = tyro.cli(ExportOptions, args=arguments, prog="python -m omar.export", description=__doc__)
+        return options()
+
+    return run(parse_and_run)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class StackedMlp(nn.Module):
             device: where the parameters live.
         """
         super().__init__()
-        chosen = [seed] * members if seeds is None else list(seeds)
+        chosen = [seed for _ in range(members)] if seeds is None else list(seeds)
         if members < 1 or len(chosen) != members:
             raise ValueError(
                 f"[nets.StackedMlp] `seeds` must hold one seed for each of at least one member, "

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 import omar
 from data_cases import make_dataset, save_authors_prey
+from hostile import JSON_VALUES
 from omar.algorithms import ALGORITHMS
 from omar.behaviors.find import load_prey
 from omar.behaviors.policy_file import load_policies
@@ -663,16 +664,11 @@ def test_message_config_of_the_wrong_form(capsys, tmp_path, change, message):
     assert message in fails(capsys, ["--resume", tmp_path])
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
-    max_leaves=4,
-)
 CONFIG = resolve(TrainConfig(), "random").to_dict()
 ENTRIES = [(part, name) for part, entries in CONFIG.items() for name in [None, *entries]]
 
 
-@given(entry=st.sampled_from(ENTRIES), value=json_values)
+@given(entry=st.sampled_from(ENTRIES), value=JSON_VALUES)
 def test_a_config_with_any_entry_changed_is_read_or_refused_in_one_sentence(entry, value):
     part, name = entry
     raw = CONFIG | {part: value if name is None else CONFIG[part] | {name: value}}

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def make_plan(
     """
     found = get_task(task)
     row = get_quality(found, quality)
-    steps = row.transitions if steps is None else steps
+    steps, seed = row.transitions if steps is None else index(steps), index(seed)
     if steps < 1 or steps % found.episode_length:
         raise DatasetError(
             f"steps must be a positive multiple of the episode length {found.episode_length}, got {steps}"

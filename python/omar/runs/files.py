@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -101,7 +102,7 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
         OmarError: Damaged, or not an object.
     """
     try:
-        found = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        found = json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise OmarError(f"{where} is damaged: it is not JSON") from None
     if not isinstance(found, dict):
@@ -111,6 +112,13 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)  # NaN and Infinity are no JSON
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)  # such as 1e999, which could not be written again
+    return value
 
 
 def seal(entries: Mapping[str, Any]) -> dict[str, Any]:
