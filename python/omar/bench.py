@@ -20,7 +20,8 @@ import tyro
 
 from .benchmarks.measure import Record, Setup
 from .errors import OmarError
-from .terminal.cli import run
+from .runs.files import write_atomically
+from .terminal.cli import OptionalFile, run
 
 Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
 NAMES: tuple[Name, ...] = ("particle", "rollout", "dataset", "replay", "cem", "learner")
@@ -32,10 +33,10 @@ class BenchConfig:
 
     names: Annotated[tuple[Name, ...], tyro.conf.Positional] = NAMES
     """Benchmarks to run."""
-    json: Path | None = None
+    json: OptionalFile = None
     """File for the records, as a JSON list."""
-    threads: tuple[int, ...] = ()
-    """Numbers of threads; 1 and all cores when none is given."""
+    threads: Annotated[tuple[int, ...], tyro.conf.arg(help_behavior_hint="(default: 1 and all cores)")] = ()
+    """Numbers of threads."""
     seconds: float = 1.0
     """Time spent on each figure."""
     device: str = "cpu"
@@ -171,12 +172,8 @@ def show(found: list[Record]) -> None:
 def save(found: list[Record], path: Path, packages: tuple[str, ...] = ()) -> None:
     """Writes the records as a JSON list, each with its circumstances; the file is whole or not there."""
     place = circumstances(packages)
-    partial_path = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    try:
-        partial_path.write_text(json.dumps([{**asdict(r), **place} for r in found], indent=1) + "\n")
-        partial_path.replace(path)
-    finally:
-        partial_path.unlink(missing_ok=True)
+    text = json.dumps([{**asdict(r), **place} for r in found], indent=1) + "\n"
+    write_atomically(path, text.encode())
 
 
 def measure(config: BenchConfig) -> int:

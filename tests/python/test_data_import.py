@@ -117,7 +117,9 @@ def test_a_set_that_nobody_names_is_called_imported(tmp_path):
     forget_origin(source)
     back, notes = bring(tmp_path, "minari", source)
     assert back.quality == UNNAMED
-    assert said(notes, "'imported' is no quality of the paper: training takes the settings of 'random'")
+    assert said(
+        notes, "'imported' is not one of the paper's qualities: training takes the settings of 'random'"
+    )
 
 
 @pytest.mark.parametrize("quality", ["../x", "/etc/x", ".hidden", "a b", "x" * 65])

@@ -80,7 +80,7 @@ class TestFiles:
             assert found == entries
 
     def test_an_unsealed_file_is_refused(self):
-        with pytest.raises(OmarError, match="was edited: its checksum does not belong"):
+        with pytest.raises(OmarError, match="was edited: its checksum does not match"):
             files.unseal({"update": 1}, "config.json")
 
 
