@@ -256,6 +256,17 @@ class TestFolder:
         paths = {make_folder(None, "run", tmp_path) for _ in range(5)}
         assert len(paths) == 5
 
+    def test_a_folder_is_given_back_where_its_events_cannot_be_closed(self, tmp_path, monkeypatch):
+        def full(self):
+            self._file.close()
+            raise OSError("the disk is full")
+
+        monkeypatch.setattr("omar.runs.events.EventFile.close", full)
+        with pytest.raises(OSError, match="the disk is full"), RunFolder(tmp_path, "offline") as folder:
+            folder.begin(0)
+        with owned(tmp_path):
+            pass
+
     def test_no_run(self, tmp_path):
         with pytest.raises(OmarError, match=r"is not the folder of a run: it has no config\.json"):
             RunFolder(tmp_path, "offline").config()

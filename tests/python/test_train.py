@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -576,6 +577,17 @@ def test_python_settings_are_checked_by_name():
         TrainConfig(preset="mine")
     with pytest.raises(OmarError, match="seeds must be an integer, got true"):
         TrainConfig(seeds=True)
+
+
+def test_paths_and_texts_name_datasets_and_runs_alike(tmp_path):
+    assert TrainConfig(dataset=tmp_path) == TrainConfig(dataset=str(tmp_path))
+    assert TrainConfig(dataset=[tmp_path], seeds=1).datasets == (str(tmp_path),)
+    with pytest.raises(OmarError, match="nowhere is not the folder of a run"):
+        omar.resume("nowhere")
+
+
+def test_the_module_that_is_a_function_travels_to_other_processes():
+    assert pickle.loads(pickle.dumps(omar.train)) is omar.train
 
 
 def test_a_preset_trains_its_own_number_of_updates(dataset, tmp_path):

@@ -55,7 +55,7 @@ def import_dataset(
 
     Raises:
         DatasetError: Anything about the source that is missing or malformed.
-        ValueError: Unknown task.
+        OmarError: Unknown task.
     """
     chosen = get_format(name)
     if not source.exists():
