@@ -1,5 +1,6 @@
 /// Forward pass of a small policy network in the worlds of one block: worlds side by side in vectors, weights
-/// broadcast. Compiled once per instruction level, with fused multiply-add.
+/// broadcast. Compiled once per instruction level, without fused multiply-add: a world's sums run in one order at every
+/// level, so that a data set has the same bytes on every CPU.
 
 #include <omar/core/rng.h>
 
