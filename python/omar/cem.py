@@ -165,11 +165,9 @@ def _scorer(critic: StackedMlp, options: CemOptions, path: Path) -> Scorer:
     critics = 1 if options.reduction == "first" else None
 
     def score(obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        values = candidate_values(
-            critic, obs, actions, critics=critics, path=path, precision=options.precision
-        )
-        if options.reduction == "min":
-            return values.amin(dim=0)
-        return (values / len(values)).sum(dim=0)  # divided first: finite scores have a finite mean
+        q = candidate_values(critic, obs, actions, critics=critics, path=path, precision=options.precision)
+        if options.reduction == "mean":
+            return (q / len(q)).sum(dim=0)  # divided first: finite scores have a finite mean
+        return q[0] if options.reduction == "first" else q.amin(dim=0)
 
     return score

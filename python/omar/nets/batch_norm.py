@@ -58,47 +58,53 @@ class BatchNorm(nn.Module):
         Args:
             weight: `[T M, in, out]`.
             bias: `[T M, out]`.
-            inputs: What the networks are about to be given, as in `moments`; None: the running statistics.
+            inputs: What the networks are about to be given, `[M, ..., columns]` side by side; a part with fewer
+                rows than another repeats each of them equally often, as observations `[M, B, O]` do beside
+                candidates `[M, B, K, A]`. None: the running statistics.
 
         Returns:
             Weight and bias of the same shapes.
         """
         running = self.running_mean, self.running_variance
         members, size = self.scale.shape
-        mean, variance = (s.view(-1, members, size) for s in (moments(inputs) if inputs else running))
+        mean, variance = (s.view(-1, members, size) for s in (_moments_of(inputs) if inputs else running))
         scale = self.scale * torch.rsqrt(variance + EPSILON)
-        shift = self.shift - mean * scale
+        shift = torch.addcmul(self.shift, mean, scale, value=-1.0)
         by_member = weight.view(-1, members, size, weight.shape[2])
-        offset = torch.bmm(shift.expand(len(by_member), -1, -1).flatten(0, 1)[:, None], weight)[:, 0]
-        return (by_member * scale[..., None]).flatten(0, 1), bias + offset
+        shifts = shift.expand(len(by_member), -1, -1).reshape(-1, 1, size)
+        return (by_member * scale[..., None]).flatten(0, 1), torch.baddbmm(bias[:, None], shifts, weight)[:, 0]
 
     @torch.no_grad()
     def follow(self, inputs: Tensor) -> None:
         """Moves the running statistics towards those of rows `[M, B, in]`, B at least 2."""
-        mean, variance = moments([inputs])
+        mean, variance = kept_moments(inputs)
         rows = inputs.shape[1]
         self.running_mean.lerp_(mean, MOMENTUM)
         self.running_variance.lerp_(variance * (rows / (rows - 1)), MOMENTUM)
 
 
-def moments(inputs: Sequence[Tensor]) -> Moments:
-    """Statistics of rows that are given in parts.
-
-    Args:
-        inputs: Columns that stand side by side, `[M, ..., columns]` each. A part with fewer rows than another
-            repeats each row equally often: observations `[M, B, O]` beside candidates `[M, B, K, A]`.
-    """
-    parts = [_moments(x) for x in inputs]
-    return parts[0] if len(parts) == 1 else Moments(*(torch.cat(p, dim=1) for p in zip(*parts, strict=True)))
+def _moments_of(inputs: Sequence[Tensor]) -> Moments:
+    """Of rows that are given in parts; the first part's are kept with it, as several passes share observations."""
+    return _beside([kept_moments(inputs[0]), *(moments(x) for x in inputs[1:])])
 
 
-def _moments(x: Tensor) -> Moments:
+def kept_moments(x: Tensor) -> Moments:
+    """`moments`, computed once for a tensor as long as it does not change."""
+    if x.requires_grad or x.is_inference() or torch.is_inference_mode_enabled():
+        return moments(x)
+    version, found = getattr(x, "_omar_moments", (None, None))
+    if found is None or version != x._version:
+        found = moments(x)
+        setattr(x, "_omar_moments", (x._version, found))
+    return found
+
+
+def moments(x: Tensor) -> Moments:
     """Of the rows of `[M, ..., columns]`. No sum depends on the number of members or threads."""
     members, columns, line = x.shape[0], x.shape[-1], LINE // x.element_size()
     rows = x.reshape(members, -1, columns)
     if columns > line:
-        parts = [_moments(part) for part in rows.split(line, dim=2)]
-        return Moments(*(torch.cat(p, dim=1) for p in zip(*parts, strict=True)))
+        return _beside([moments(part) for part in rows.split(line, dim=2)])
     group = gcd(rows.shape[1], GROUP) if GROUP * columns <= line else 1
     wide = rows.reshape(members, -1, group * columns)  # several narrow rows in one, for the vector units
 
@@ -107,3 +113,8 @@ def _moments(x: Tensor) -> Moments:
 
     center = mean(wide)
     return Moments(center, mean((wide - center.repeat(1, group)[:, None]).square()))
+
+
+def _beside(parts: Sequence[Moments]) -> Moments:
+    """Of rows that are given in parts."""
+    return parts[0] if len(parts) == 1 else Moments(*(torch.cat(p, dim=1) for p in zip(*parts, strict=True)))

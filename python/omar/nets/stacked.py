@@ -111,7 +111,7 @@ class StackedMlp(nn.Module):
 
         Args:
             members: how many, counted from the first; None: all.
-            inputs: what the networks are about to be given, in parts as `batch_norm.moments` takes them. With
+            inputs: what the networks are about to be given, in parts as `BatchNorm.fold` takes them. With
                 batch normalisation the layers are those for these inputs; None: those of networks that act.
         """
         weights, biases = list(self.weights), list(self.biases)
