@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from torch import nn
 
 from omar import cem
 from omar.algorithms import Agents, Backbone, Batch, get_algorithm, update
-from omar.errors import OmarError
+from omar.algorithms.statistics import Statistics
+from omar.behaviors.policy import Policy
 from omar.nets import StackedMlp, candidate_values, cql_penalty, normal_candidates, uniform_candidates
 from omar.random import Draw
+from omar.tasks import get_task
 
 N, B, K, O, A, HIDDEN, GAMMA = 3, 16, 5, 6, 2, 8, 0.95
 BACKBONE = Backbone(batch_size=B, hidden=HIDDEN, input_norm="batch")
@@ -22,7 +25,7 @@ def normal(*shape, seed=0):
 
 
 def make_batch(members, step):
-    """Observations of different scales and offsets, whose statistics differ between minibatches and members."""
+    """Observations of several scales and offsets: statistics differ between minibatches and members."""
     offset = normal(members, 1, O, seed=1000 + step)
     scale = torch.logspace(-1, 1, O, dtype=torch.float64)
     columns = [normal(members, B, size, seed=10 * step + i) for i, size in enumerate((O, O, A, 1))]
@@ -91,9 +94,7 @@ def contexts(kind, observations, actions):
     """What the critic of each of the N agents of a seed sees beside its own action."""
     if kind == "independent":
         return list(observations)
-    return [
-        torch.cat([*observations, *(actions[j] for j in range(N) if j != i)], dim=1) for i in range(N)
-    ]
+    return [torch.cat([*observations, *(actions[j] for j in range(N) if j != i)], dim=1) for i in range(N)]
 
 
 def reference_update(singles, kind, batch, settings, draw, *, rectify):
@@ -104,7 +105,9 @@ def reference_update(singles, kind, batch, settings, draw, *, rectify):
     ).actions
     data = [c for s in seeds for c in contexts(kind, batch.observations[s : s + N], batch.actions[s : s + N])]
     with torch.no_grad():
-        next_actions = [one.target_policy(o2) for one, o2 in zip(singles, batch.next_observations, strict=True)]
+        next_actions = [
+            one.target_policy(o2) for one, o2 in zip(singles, batch.next_observations, strict=True)
+        ]
         following = [
             c
             for s in seeds
@@ -200,3 +203,113 @@ def test_fifty_updates_are_those_of_torch_modules(name, own, kind):
     check_same(agents, singles, 1e-9)
     scale = agents.critic.networks.batch_norm.scale.detach()
     assert float((scale - 1).abs().amin(dim=1).amax()) > 1e-3  # it was learned
+
+
+def critics_of(stack, members):
+    return [Critics(stack, m, members) for m in range(members)]
+
+
+def make_critic(members, seed=0):
+    stack = StackedMlp(2 * members, (O + A, HIDDEN, HIDDEN, 1), seed=seed, dtype=torch.float64)
+    stack.normalize_batches(members)
+    return stack
+
+
+def test_each_kind_of_candidates_has_statistics_of_its_own():
+    stack, obs, data = make_critic(N), normal(N, B, O), normal(N, B, A, seed=1)
+    around = normal_candidates(data, 0.2, 4, seed=5, step=6)
+    uniform = uniform_candidates(N, B, K, A, seed=5, step=6, like=obs)
+    q_data = candidate_values(stack, obs, data[:, :, None])[..., 0]
+    penalty = cql_penalty(stack, obs, q_data, seed=5, step=6, samples=K, others=[around])
+    for m, critics in enumerate(critics_of(stack, N)):
+        values = [critics.candidates(obs[m], c.actions[m]) - c.log_density[m] for c in (uniform, around)]
+        expected = torch.cat(values, dim=2).logsumexp(dim=2) - critics(obs[m], data[m])
+        torch.testing.assert_close(penalty[:, m], expected.mean(dim=1), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("reduction", ["first", "mean", "min"])
+@pytest.mark.parametrize("refit", ["softmax", "elite"])
+def test_the_search_normalises_every_round(refit, reduction, path):
+    stack, obs, pi = make_critic(N), normal(N, B, O), normal(N, B, A, seed=1).tanh()
+    options = cem.CemOptions(rounds=3, samples=K, refit=refit, elites=2, reduction=reduction)
+    found, values = cem.maximize(stack, obs, pi, options, seed=1, step=2, path=path)
+    critics = critics_of(stack, N)
+    reduce = {
+        "first": lambda q: q[0],
+        "mean": lambda q: q.mean(dim=0),
+        "min": lambda q: q.amin(dim=0),
+    }[reduction]
+
+    def scorer(observations, actions):
+        scores = [reduce(c.candidates(o, a)) for c, o, a in zip(critics, observations, actions, strict=True)]
+        return torch.stack(scores).detach()
+
+    plain = replace(options, reduction="first")
+    expected, best = cem.maximize(scorer, obs, pi, plain, seed=1, step=2)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(values, best, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_flow_through_the_statistics_of_the_actions():
+    stack, obs = make_critic(N), normal(N, B, O)
+    actions = normal(N, B, A, seed=1).requires_grad_()
+    value = candidate_values(stack, obs, actions[:, :, None], critics=1)
+    weight = normal(N, B, seed=2)
+    (gradient,) = torch.autograd.grad((value[0, :, :, 0] * weight).sum(), actions)
+    for m, critics in enumerate(critics_of(stack, N)):
+        own = actions[m].detach().requires_grad_()
+        (expected,) = torch.autograd.grad((critics(obs[m], own)[0] * weight[m]).sum(), own)
+        torch.testing.assert_close(gradient[m], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_observations_that_change_are_looked_at_again():
+    stack, obs, actions = make_critic(N), normal(N, B, O), normal(N, B, 1, A, seed=1)
+    before = candidate_values(stack, obs, actions)
+    obs[:, 0] += 100.0
+    after = candidate_values(stack, obs, actions)
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after, candidate_values(stack, obs.clone(), actions), rtol=0, atol=0)
+
+
+def test_a_policy_acts_with_the_running_statistics():
+    task = get_task("simple_spread")
+    stack = StackedMlp(2 * N, (task.obs_size, HIDDEN, HIDDEN, task.action_size), seed=3)
+    stack.normalize_batches()
+    norms = [nn.BatchNorm1d(task.obs_size) for _ in range(2 * N)]
+    for step in range(30):
+        x = (normal(2 * N, B, task.obs_size, seed=step) * 3 + 1).float()
+        stack.batch_norm.follow(x)
+        for norm, rows in zip(norms, x, strict=True):
+            norm(rows)
+    with torch.no_grad():
+        stack.batch_norm.scale.copy_(normal(2 * N, task.obs_size, seed=40).float() + 1)
+        stack.batch_norm.shift.copy_(normal(2 * N, task.obs_size, seed=41).float())
+    obs = normal(7, N, task.obs_size, seed=50).float()
+    acted = Policy.of_networks(stack, range(N, 2 * N), task)(obs)
+    for n in range(N):
+        norm = norms[N + n].eval()
+        norm.weight.data, norm.bias.data = (
+            p[N + n].detach() for p in (stack.batch_norm.scale, stack.batch_norm.shift)
+        )
+        expected = torch.tanh(linears(stack, N + n)(norm(obs[:, n])))
+        torch.testing.assert_close(acted[:, n], expected.detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("norm", "same"), [("none", True), ("dataset", False), ("batch", False)])
+def test_networks_without_normalisation_see_inputs_as_they_are(norm, same):
+    sizes = {"seeds": [0] * N, "obs_size": O, "action_size": A, "learners": N, "dtype": torch.float64}
+    observed = Statistics(normal(N, O), normal(N, O, seed=1).abs() + 0.5)
+    agents = Agents(replace(BACKBONE, input_norm=norm), **sizes, observation_statistics=observed)
+    plain = Agents(replace(BACKBONE, input_norm="none"), **sizes)
+    batch = make_batch(N, 0)
+    pairs = [
+        (f(agents), f(plain))
+        for f in (
+            lambda a: a.act(batch.observations),
+            lambda a: a.values(batch.observations, batch.actions),
+            lambda a: a.next_values(batch),
+        )
+    ]
+    assert all(torch.equal(ours, theirs) == same for ours, theirs in pairs)
+    assert ("actor.batch_norm.scale" in agents.tensors()) == (norm == "batch")

@@ -47,8 +47,8 @@ class Backbone:
     critic: CriticKind = "independent"
     """What a critic sees: its own agent's observation and action, or those of all agents."""
     input_norm: InputNorm = "batch"
-    """How networks normalise their inputs. batch: a BatchNorm in front, as in the released code; dataset: by the
-    data's mean and deviation; none: not at all."""
+    """How networks normalise their inputs. batch: by the statistics of each minibatch, as the released code's
+    BatchNorm; dataset: by those of the data; none: not at all."""
     path: Path = "auto"
     """How networks run. fused: the CPU kernels; plain: LibTorch's operations; auto: fused where possible."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EPSILON = 1e-5  # added to variances
 MOMENTUM = 0.1  # share of a new batch in the running statistics
 LINE = 128  # bytes of a row that torch's sums never split between threads
+KEPT = "_omar_moments"  # attribute of a tensor
 GROUP = 8  # rows that a sum over narrow rows takes at once
 
 
@@ -27,7 +28,7 @@ class Moments(NamedTuple):
 
 
 class BatchNorm(nn.Module):
-    """`scale (x - mean) / sqrt(variance + 1e-5) + shift` of the inputs of M members, whose T networks share it.
+    """`scale (x - mean) / sqrt(variance + 1e-5) + shift` of the inputs x of M members; T networks share one.
 
     The mean and the variance are those of the very rows that the networks are given; running averages of them
     serve networks that act on one row. All of it is linear in x, and goes into the first layer.
@@ -58,9 +59,9 @@ class BatchNorm(nn.Module):
         Args:
             weight: `[T M, in, out]`.
             bias: `[T M, out]`.
-            inputs: What the networks are about to be given, `[M, ..., columns]` side by side; a part with fewer
-                rows than another repeats each of them equally often, as observations `[M, B, O]` do beside
-                candidates `[M, B, K, A]`. None: the running statistics.
+            inputs: What the networks are about to be given, `[M, ..., columns]` side by side; a part with
+                fewer rows than another repeats each of them equally often, as observations `[M, B, O]` do
+                beside candidates `[M, B, K, A]`. None: the running statistics.
 
         Returns:
             Weight and bias of the same shapes.
@@ -72,7 +73,9 @@ class BatchNorm(nn.Module):
         shift = torch.addcmul(self.shift, mean, scale, value=-1.0)
         by_member = weight.view(-1, members, size, weight.shape[2])
         shifts = shift.expand(len(by_member), -1, -1).reshape(-1, 1, size)
-        return (by_member * scale[..., None]).flatten(0, 1), torch.baddbmm(bias[:, None], shifts, weight)[:, 0]
+        return (by_member * scale[..., None]).flatten(0, 1), torch.baddbmm(bias[:, None], shifts, weight)[
+            :, 0
+        ]
 
     @torch.no_grad()
     def follow(self, inputs: Tensor) -> None:
@@ -84,19 +87,18 @@ class BatchNorm(nn.Module):
 
 
 def _moments_of(inputs: Sequence[Tensor]) -> Moments:
-    """Of rows that are given in parts; the first part's are kept with it, as several passes share observations."""
+    """Of rows given in parts. The first, observations, serves several passes: its moments are kept."""
     return _beside([kept_moments(inputs[0]), *(moments(x) for x in inputs[1:])])
 
 
 def kept_moments(x: Tensor) -> Moments:
-    """`moments`, computed once for a tensor as long as it does not change."""
+    """`moments`, computed once for a tensor as long as it does not change: an attribute of it holds them."""
     if x.requires_grad or x.is_inference() or torch.is_inference_mode_enabled():
         return moments(x)
-    version, found = getattr(x, "_omar_moments", (None, None))
-    if found is None or version != x._version:
-        found = moments(x)
-        setattr(x, "_omar_moments", (x._version, found))
-    return found
+    kept: tuple[int, Moments] | None = vars(x).get(KEPT)
+    if kept is None or kept[0] != x._version:
+        kept = vars(x)[KEPT] = x._version, moments(x)
+    return kept[1]
 
 
 def moments(x: Tensor) -> Moments:
@@ -104,7 +106,7 @@ def moments(x: Tensor) -> Moments:
     members, columns, line = x.shape[0], x.shape[-1], LINE // x.element_size()
     rows = x.reshape(members, -1, columns)
     if columns > line:
-        return _beside([moments(part) for part in rows.split(line, dim=2)])
+        return _beside([moments(part) for part in torch.split(rows, line, dim=2)])
     group = gcd(rows.shape[1], GROUP) if GROUP * columns <= line else 1
     wide = rows.reshape(members, -1, group * columns)  # several narrow rows in one, for the vector units
 
