@@ -138,7 +138,7 @@ def maximize(
         options: rounds, samples, refit.
         seed: of the random numbers.
         step: update number.
-        path: of a stacked critic: "fused" runs all rounds of some states in cache (CPU, two hidden layers),
+        path: of a stacked critic: "fused" runs all rounds of some states in cache (CPU, `fused_obstacle`),
             "plain" uses LibTorch ops, "auto" is fused where it can.
 
     Returns:

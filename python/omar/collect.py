@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,7 +16,7 @@ from .online.runs import BehaviorConfig, resume, train
 from .online.shipping import ShipOptions, ship
 from .runs.interrupts import Interrupts
 from .tasks import QualityName, TaskName, get_task
-from .terminal.cli import INTERRUPTED, DataSeed, run_one_of, say
+from .terminal.cli import INTERRUPTED, DataSeed, OptionalFile, OptionalFolder, OptionalInt, run_one_of, say
 from .terminal.display import Display
 
 if TYPE_CHECKING:
@@ -30,9 +29,10 @@ class MakeDataset:
 
     task: TaskName = "simple_spread"  # the task to act in
     quality: QualityName = "random"  # how well the behaviour policies act
-    steps: int | None = None  # transitions, whole episodes; the published size by default
+    steps: OptionalInt = None  # transitions, whole episodes (default: the published size)
     seed: DataSeed = 0  # data seed: same seed, same bytes on the same machine
-    prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)
+    prey: OptionalFile = None
+    """file of the prey: a policy file, or the authors' pretrained_adv_model.pt (default: the shipped one)"""
     rebuild: bool = False  # generate it again even if it exists
 
     def __call__(self) -> int:
@@ -50,7 +50,7 @@ class MakeDataset:
 class TrainBehaviors(BehaviorConfig):
     """Trains behaviour policies with MATD3 in parallel worlds; a prey is trained too, or stays frozen."""
 
-    resume: Path | None = None
+    resume: OptionalFolder = None
     """Continue the training in this folder, with the settings it was started with."""
 
     def __call__(self) -> int:

@@ -149,6 +149,13 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(tmp_path, monkeypat
     assert [x["update"] for x in lines[1]] == [0, 40, 80]
 
 
+def test_a_diverged_training_names_its_seeds_and_keeps_no_checkpoint_of_it(tmp_path):
+    matd3 = replace(MATD3, learning_rate=1e20, final_learning_rate=1e20)
+    with pytest.raises(OmarError, match=r"the training of seed 0, 1 diverged: at update \d+ the loss"):
+        command(tmp_path / "run", matd3=matd3, seeds=2)()
+    assert not list((tmp_path / "run").glob("checkpoint/*"))
+
+
 def test_best_policy_is_kept(tmp_path, capsys):
     out = tmp_path / "run"
     assert command(out, seeds=2)() == 0

@@ -290,7 +290,7 @@ def rewritten(change=None, **metadata):
     [
         (b"hello", "is not a whole safetensors file"),
         (save({"x": torch.zeros(1)}), "is not a policy: its `format` is not 'omar-policy'"),
-        (save({"x": torch.zeros(1)}, HEAD), "is damaged: its checksum does not belong to its contents"),
+        (save({"x": torch.zeros(1)}, HEAD), "is damaged: its checksum does not match its contents"),
         (
             save({"x": torch.zeros(1).half()}, HEAD),
             "x must be a dense float32 tensor on the CPU, got float16",

@@ -163,7 +163,7 @@ def from_bytes(data: bytes, path: Path) -> tuple[Policy, ...]:
         raise OmarError(f"{path} is not a policy: {error}") from None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise OmarError(f"{path} is damaged: an entry of its metadata has the wrong form") from None
-    raise OmarError(f"{path} is damaged: its checksum does not belong to its contents")
+    raise OmarError(f"{path} is damaged: its checksum does not match its contents")
 
 
 def _policies(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> tuple[Policy, ...]:

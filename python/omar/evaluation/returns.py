@@ -102,5 +102,5 @@ def _check_finite(actions: Tensor) -> None:
         diverged = ", ".join(str(s) for s in (~finite).nonzero().flatten().tolist())
         raise OmarError(
             f"the policy of seed {diverged} gives actions that are not finite: its training diverged "
-            f"(a lower --learning-rate or a larger --alpha may help)"
+            f"(a lower --learning-rate may help)"
         )

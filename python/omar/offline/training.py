@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms import Agents, Algorithm, LossTerms, get_algorithm, update
+from ..algorithms.divergence import LOG_EVERY, refuse_divergence
 from ..behaviors.policy import Policy
 from ..behaviors.policy_file import POLICY, save_policies
 from ..errors import OmarError
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..runs.folder import RunFolder
     from ..runs.reporting import Reporter
-
-LOG_EVERY = 50  # updates between two looks at the losses: each makes a GPU wait for the CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ class Training:
             return join(parts, self.agents.tensors(), self.learners)
         except OmarError as error:
             where = folder.checkpoints
-            raise OmarError(f"the checkpoint in {where} is not one of these settings: {error}") from None
+            raise OmarError(f"the checkpoint in {where} was made with other settings: {error}") from None
 
     def save(self, folder: RunFolder, seconds: float) -> None:
         """Writes a checkpoint, a file for each seed, and the policies, which stand alone."""
@@ -194,14 +193,7 @@ class Training:
         Raises:
             OmarError: One is not finite: the training of that seed diverged.
         """
-        for name, term in losses.items():
-            finite = term.isfinite().tolist()
-            if not all(finite):
-                seeds = sorted({member // self.learners for member, ok in enumerate(finite) if not ok})
-                raise OmarError(
-                    f"the training of seed {', '.join(map(str, seeds))} diverged: at update {self.update} "
-                    f"the loss {name} is not finite (a lower --learning-rate or another --alpha may help)"
-                )
+        refuse_divergence(losses, self.learners, self.update)
         self.losses = {name: float(term.mean()) for name, term in losses.items()}
 
 

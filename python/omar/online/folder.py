@@ -97,7 +97,7 @@ class OnlineFolder(RunFolder):
         shapes = {name: tensor.shape for name, tensor in training.tensors().items()}
         tensors = whole.parts.get(PART, {})
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
-            raise OmarError(f"the checkpoint in {self.checkpoints} is not one of this training's settings")
+            raise OmarError(f"the checkpoint in {self.checkpoints} was made with other settings")
         done, buffer = ready[-1]
         training.load(tensors, buffer, step=done.step, updates=whole.update)
         return done.seconds

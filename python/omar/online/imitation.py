@@ -29,10 +29,12 @@ from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..nets import StackedMlp
 from ..random import Draw, mix, uniform_actions
 from ..runs import ranges
+from ..runs.decode import check_types
 from ..runs.files import to_json, write_atomically
 from ..runs.folder import make_folder, versions
 from ..runs.reporting import Silent
 from ..tasks import Task, TaskName, get_task
+from ..terminal.cli import OptionalFolder
 from .collection import CollectionSettings
 from .folder import POLICIES
 from .measures import measure
@@ -62,12 +64,12 @@ class ImitationConfig:
     """The prey to act as: a policy file, or the authors' pretrained_adv_model.pt."""
     task: TaskName = "simple_tag"
     """Task whose prey it is."""
-    out: Path | None = None
-    """Folder of the result; runs/imitation-TASK-TIME when not given."""
+    out: OptionalFolder = None
+    """Folder of the result. (default: runs/imitation-TASK-TIME)"""
     origin: str = ""
     """Where the file comes from and under which licence; kept in the result."""
-    predators: Path | None = None
-    """Folder of a training of predators against this prey; trained here when not given."""
+    predators: OptionalFolder = None
+    """Folder of a training of predators against this prey. (default: they are trained first)"""
     predator_updates: int = 16_000
     """Updates of the predators that are trained here."""
     seed: int = 0
@@ -89,6 +91,7 @@ class ImitationConfig:
 
     def check(self) -> None:
         """Raises OmarError where an option is one that no imitation can have."""
+        check_types(self)
         if not get_task(self.task).has_prey:
             raise OmarError(f"{self.task} has no prey to imitate")
         names = ("predator_updates", "rounds", "updates", "batch_size", "worlds", "hidden", "episodes")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from ..algorithms.divergence import LOG_EVERY, refuse_divergence
 from ..behaviors.find import load_prey
 from ..behaviors.policy_file import save_policies
 from ..behaviors.shipped import load_prey as load_shipped_prey
@@ -24,6 +25,7 @@ from ..runs.memory import COPIES, FLOAT, check_fits
 from ..runs.metrics import Evaluation
 from ..runs.reporting import Silent
 from ..tasks import TaskName, get_task, normalized_score
+from ..terminal.cli import OptionalFolder
 from .collection import CollectionSettings
 from .folder import PREY, OnlineFolder
 from .matd3 import Matd3Settings
@@ -47,15 +49,17 @@ class BehaviorConfig:
 
     task: TaskName = "simple_spread"
     """Task to act in."""
-    prey: str | None = None
+    prey: Annotated[
+        str | None, tyro.conf.arg(metavar="train|shipped|FILE", help_behavior_hint="(default: shipped)")
+    ] = None
     """In a task with a prey: train (together with the predators), shipped, or a file (a policy file, or the
-    authors' pretrained_adv_model.pt); the default is the shipped prey."""
+    authors' pretrained_adv_model.pt)."""
     seeds: int = 1
     """Seeds trained together; the best by evaluation is kept."""
     seed: int = 0
     """Base seed of all random numbers."""
-    out: Path | None = None
-    """Folder of the training; runs/behavior-TASK-TIME when not given."""
+    out: OptionalFolder = None
+    """Folder of the training. (default: runs/behavior-TASK-TIME)"""
     eval_every: int = 500
     """Updates between two evaluations."""
     eval_episodes: int = 2000
@@ -231,6 +235,9 @@ def _train(
         _, terms = training.advance()
         if training.updates > before:
             reporter.updated(training.updates, terms)
+        looks = training.updates // LOG_EVERY > before // LOG_EVERY
+        if looks or training.finished or training.between_episodes:  # before any policy or checkpoint is kept
+            refuse_divergence(terms, training.roles.trained, training.updates)
         if training.updates // config.eval_every > before // config.eval_every or training.finished:
             _evaluate(training, config, folder, reporter, began, terms)
         if training.between_episodes and not training.finished:
@@ -252,11 +259,6 @@ def _evaluate(
     began: float,
     terms: LossTerms,
 ) -> None:
-    for name, term in terms.items():
-        if not bool(term.isfinite().all()):
-            raise OmarError(
-                f"the training diverged: at update {training.updates} the loss {name} is not finite"
-            )
     returns = training.evaluate(config.eval_episodes)
     scale = training.policy(0).scale
     evaluation = Evaluation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..behaviors.policy_file import load_policy, save_policies
@@ -15,6 +16,7 @@ from ..random import mix
 from ..runs.files import to_json, write_atomically
 from ..runs.folder import versions
 from ..tasks import References, Task, get_task
+from ..terminal.cli import OptionalFolder
 from .folder import POLICIES, OnlineFolder, policy_file
 from .measures import Measured, measure
 from .recorded import replay_recipe
@@ -22,7 +24,6 @@ from .runs import COTRAINED, FROZEN, SHIPPED, read_config, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ..behaviors.policy import Policy
 
@@ -37,7 +38,7 @@ class ShipOptions:
     """Folder of a training by `python -m omar.collect train`, against the frozen prey where there is one."""
     out: Path
     """Folder of the task: its files are replaced."""
-    prey_run: Path | None = None
+    prey_run: OptionalFolder = None
     """Folder of the training that the prey comes from."""
     noise: float = 0.1
     """Standard deviation of the noise that the datasets' actions get."""
