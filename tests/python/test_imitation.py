@@ -12,6 +12,7 @@ from omar.errors import OmarError
 from omar.online.collection import CollectionSettings
 from omar.online.imitation import Imitation, ImitationConfig, imitate
 from omar.online.matd3 import Matd3Settings
+from omar.runs.interrupts import Interrupts
 
 SMALL = {"predator_updates": 20, "updates": 60, "rounds": 2, "worlds": 20, "batch_size": 64, "episodes": 40}
 
@@ -135,3 +136,21 @@ def test_predators_of_another_prey_are_refused(prey_file, predators, tmp_path):
     save_policies(learners, [some_policy("simple_tag")])
     with pytest.raises(OmarError, match="learners"):
         imitate(config(learners, predators, tmp_path / "out"))
+
+
+def test_ctrl_c_says_how_to_go_on(prey_file, predators, tmp_path, monkeypatch, capsys):
+    class Stopped(Interrupts):
+        def __enter__(self):
+            self.stop = True
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr("omar.collect.Interrupts", Stopped)
+    out = tmp_path / "out"
+    options = ["--prey", str(prey_file), "--predators", str(predators), "--out", str(out)]
+    assert main(["imitate", *options]) == 130
+    said = capsys.readouterr().out
+    assert f"stopped, and {out} holds no prey" in said
+    assert f"`python -m omar.collect train --resume {predators}`" in said
