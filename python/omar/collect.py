@@ -1,4 +1,4 @@
-"""`python -m omar.collect`: train behaviour policies, choose those that ship, make datasets from them."""
+"""`python -m omar.collect`: imitate a prey, train behaviour policies, choose what ships, make datasets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from .behaviors.find import choose_prey
 from .data import ensure_dataset
+from .online.imitation import ImitationConfig, imitate
 from .online.runs import BehaviorConfig, resume, train
 from .online.shipping import ShipOptions, ship
 from .runs.interrupts import Interrupts
@@ -88,8 +89,32 @@ class ShipBehaviors(ShipOptions):
         return 0
 
 
-COMMANDS: dict[str, Callable[..., MakeDataset | TrainBehaviors | ShipBehaviors]] = {
+@dataclass(frozen=True, slots=True)
+class ImitatePrey(ImitationConfig):
+    """Fits a prey of our own to the actions of another one, in the states that predators bring about."""
+
+    def __call__(self) -> int:
+        """Runs the command."""
+        with Interrupts() as interrupts, Display(Console()) as display:
+            result = imitate(self, reporter=display, stop=lambda: interrupts.stop)
+        if result.prey is None:
+            say(f"stopped; {result.path} holds no prey")
+            return INTERRUPTED
+        report = result.report
+        say(f"root mean square action error {report['action_error']:.4f}")
+        for row in report["returns"]:
+            theirs, ours = row["imitated"], row["imitation"]
+            say(
+                f"{row['predators']} predators: return {theirs['mean']:.2f} against the imitated prey, "
+                f"{ours['mean']:.2f} against this one (± {ours['stderr']:.2f})"
+            )
+        say(f"wrote {result.path}")
+        return 0
+
+
+COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {
     "dataset": MakeDataset,
+    "imitate": ImitatePrey,
     "train": TrainBehaviors,
     "ship": ShipBehaviors,
 }

@@ -224,7 +224,7 @@ def uniform_candidates(
 
 
 def normal_candidates(
-    mean: torch.Tensor, sigma: float, samples: int, *, seed: int, step: Step, which: int = 1
+    mean: torch.Tensor, sigma: float, samples: int, *, seed: int, step: Step, draw_set: int = 1
 ) -> Candidates:
     """Actions normal around `mean` [M, B, A], not clamped, with their log density; `mean` gets no gradient.
 
@@ -234,10 +234,10 @@ def normal_candidates(
         samples: K.
         seed: of the random numbers.
         step: update number.
-        which: 1..15, tells apart several sets of one update.
+        draw_set: 1..15, tells apart several sets of one update.
     """
     counter = draw("nets.normal_candidates", seed, step)
-    return Candidates(*_core.nn_normal_candidates(mean, sigma, samples, counter, which))
+    return Candidates(*_core.nn_normal_candidates(mean, sigma, samples, counter, draw_set))
 
 
 def mean_logsumexp(

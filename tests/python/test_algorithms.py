@@ -102,7 +102,7 @@ def test_a_checkpoint_restores_the_normalisation():
     restored.load({name: tensor.clone() for name, tensor in trained.tensors().items()}, 0)
     batch = make_batch(N, dtype=torch.float32)
     assert torch.equal(restored.act(batch.observations), trained.act(batch.observations))
-    assert torch.equal(restored.targets(batch), trained.targets(batch))
+    assert torch.equal(restored.next_values(batch), trained.next_values(batch))
 
 
 @pytest.mark.parametrize("clip_norm", [0.05, math.inf])
@@ -264,7 +264,7 @@ def test_penalty_takes_candidates_around_both_policies():
     parts = [uniform_candidates(2 * N, B, 5, A, seed=7, step=3, like=batch.actions)]
     for which, observations in ((1, batch.observations), (2, batch.next_observations)):
         mean = agents.act(observations)
-        parts.append(normal_candidates(mean, 0.3, 3, seed=7, step=3, which=which))
+        parts.append(normal_candidates(mean, 0.3, 3, seed=7, step=3, draw_set=which))
     actions = torch.cat([part.actions for part in parts], dim=2)
     density = torch.cat([part.log_density for part in parts], dim=2)
     values = candidate_values(agents.critic.networks, batch.observations, actions, path="plain")

@@ -178,7 +178,7 @@ def test_uniform_candidates_are_philox():
 
 def test_normal_candidates_have_their_density():
     mean = normal(2, 50, 3)
-    got = normal_candidates(mean, 0.2, 9, seed=3, step=4, which=2)
+    got = normal_candidates(mean, 0.2, 9, seed=3, step=4, draw_set=2)
     z = philox.normals(3, 66, 4, (2, 50, 9, 3))
     np.testing.assert_allclose(got.actions.numpy(), mean.numpy()[:, :, None] + 0.2 * z, atol=1e-6)
     law = torch.distributions.Normal(mean[:, :, None], 0.2)
@@ -394,7 +394,7 @@ def test_wrong_arguments_of_the_penalty():
         bad = Candidates(torch.zeros(2, 3, 4, 1), torch.zeros(2, 3, 4))
         cql_penalty(critic, obs, q, seed=0, step=0, others=[bad])
     with pytest.raises(ValueError, match=r"`set` must be in 1..15, got 16"):
-        normal_candidates(torch.zeros(1, 2, 2), 0.2, 3, seed=0, step=0, which=16)
+        normal_candidates(torch.zeros(1, 2, 2), 0.2, 3, seed=0, step=0, draw_set=16)
     with pytest.raises(ValueError, match=r"`sigma` must be positive and finite, got 0"):
         normal_candidates(torch.zeros(1, 2, 2), 0.0, 3, seed=0, step=0)
     with pytest.raises(ValueError, match=r"\[nn::uniform_candidates\] K must be at most 1024, got 1025"):

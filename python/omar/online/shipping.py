@@ -12,7 +12,6 @@ from ..behaviors.policy_file import load_policy, save_policies
 from ..behaviors.shipped import CARD, PREY
 from ..errors import OmarError
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
-from ..evaluation.returns import episode_returns
 from ..random import mix
 from ..runs import ranges
 from ..runs.decode import check_types
@@ -20,6 +19,7 @@ from ..runs.files import to_json, write_atomically
 from ..runs.folder import versions
 from ..tasks import References, Task, get_task
 from .folder import POLICIES, OnlineFolder, policy_file
+from .measures import Measured, measure
 from .recorded import replay_recipe
 from .runs import COTRAINED, FROZEN, SHIPPED, read_config, recorded
 
@@ -27,19 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..behaviors.policy import Policy
-    from ..evaluation.policies import Actor
 
 CHOOSING, REPORTING = 0x63686F6F, 0x7265706F  # episodes that choose a policy are not those that report it
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Returns of a policy over many episodes."""
-
-    mean: float
-    stderr: float
-    std: float
-    episodes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +188,6 @@ class PolicySelection:
         source, options = self.source, self.options
         policy = NoisyPolicy(source.policy(name), options.noise, mix(key))
         return measure(policy, source.task, source.prey, options.episodes, key)
-
-
-def measure(actor: Actor, task: Task, prey: Policy | None, episodes: int, key: int) -> Measured:
-    """Returns of one policy."""
-    returns = episode_returns(actor, task, episodes=episodes, seed=mix(key, 0), prey=prey)
-    std = float(returns.std())
-    return Measured(float(returns.mean()), std / math.sqrt(episodes), std, episodes)
 
 
 def training_command(settings: Mapping[str, Any]) -> str:

@@ -45,10 +45,13 @@ class Display:
         """Ends the live panel; what it showed is cleared."""
         if self._live is not None:
             self._live.stop()
+            self._live = None
 
     def started(self, title: str, update: int, updates: int) -> None:
-        """Starts the live panel, or prints the title."""
+        """Starts the live panel, anew for each training, or prints the title."""
+        self.__exit__()
         self._title, self._done, self._total = title, update, updates
+        self._evaluation, self._losses, self._rate = None, {}, 0.0
         self.paused()
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
