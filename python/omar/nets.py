@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from . import _core
-from .arguments import check_seed, check_step
+from .arguments import check_integer, check_seed, check_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,8 +99,8 @@ class StackedMlp(nn.Module):
                 f"got {len(chosen)} for members={members}"
             )
         keys = [check_seed("nets.StackedMlp", s) for s in chosen]
-        weights, biases = _core.nn_init(list(sizes), keys, network, last_layer_scale, dtype)
-        self.sizes = tuple(sizes)
+        self.sizes = tuple(check_integer("nets.StackedMlp", "sizes", size) for size in sizes)
+        weights, biases = _core.nn_init(list(self.sizes), keys, network, last_layer_scale, dtype)
         self.weights = nn.ParameterList([nn.Parameter(w.to(device)) for w in weights])
         self.biases = nn.ParameterList([nn.Parameter(b.to(device)) for b in biases])
         self.register_buffer("input_mean", None)
