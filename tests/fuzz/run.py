@@ -3,8 +3,9 @@
     python tests/fuzz/run.py --seconds 60
     python tests/fuzz/run.py --seed 7 --only manifest --round 1234   # again what failed
 
-Every round is a function of the seed, the kind and its number. What comes out of a read is an OmarError, an
-OSError, or a meaning. Other exceptions, warnings, crashes, and more than 1 GiB or 20 s are faults.
+Every round is a function of the seed, the kind and its number. What comes out of a read is an OmarError,
+an OSError, or a meaning; other exceptions, warnings, crashes, more memory than 1 GiB or time than 20 s are
+faults.
 """
 
 from __future__ import annotations

@@ -60,11 +60,12 @@ class Training:
 
     @staticmethod
     def build(config: RunConfig, datasets: Sequence[Dataset], prey: Policy | None) -> Training:
-        """Networks and losses at update 0, with the normalisation of the datasets."""
+        """Networks and losses at update 0, with the datasets' statistics where they normalise by them."""
         options = config.options
         task, where = get_task(options.task), device(options.device)
         keys = [mix(options.seed, seed) for seed in range(options.seeds) for _ in range(task.num_learners)]
         algorithm = get_algorithm(options.algorithm)
+        normal = config.backbone.input_norm == "dataset"
         agents = Agents(
             config.backbone,
             seeds=keys,
@@ -73,8 +74,8 @@ class Training:
             action_size=task.action_size,
             critics=algorithm.critics,
             device=where,
-            observation_statistics=statistics(datasets, "observations"),
-            action_statistics=statistics(datasets, "actions"),
+            observation_statistics=statistics(datasets, "observations") if normal else None,
+            action_statistics=statistics(datasets, "actions") if normal else None,
         )
         return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents))
 

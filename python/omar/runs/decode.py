@@ -161,7 +161,7 @@ def _fits(hint: Any, raw: object) -> bool:
     if get_origin(hint) is Literal:  # the value was compared before
         return True
     if hint is Path:
-        return isinstance(raw, Path) or (_is_text(raw) and bool(raw) and "\0" not in raw)
+        return isinstance(raw, Path) or (_is_text(raw) and bool(raw) and "\0" not in str(raw))
     if hint is str:
         return _is_text(raw)
     if hint in (bool, type(None)):
