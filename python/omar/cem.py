@@ -6,11 +6,11 @@ Shapes: M members, B states, K samples, O observation size, A action size. Actio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from . import _core
-from .nets import Path, StackedMlp, Step, core_path, draw
+from .nets import Path, StackedMlp, Step, candidate_values, core_path, draw
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +131,8 @@ def maximize(
 
     Args:
         critic: T * M stacked critics on (o, a), of which `options.reduction` makes one score (by default Q^1
-            alone), or any callable that maps obs and actions [M, B, K, A] to scores [M, B, K].
+            alone), or any callable that maps obs and actions [M, B, K, A] to scores [M, B, K]. Critics with
+            batch normalisation see each round, and then the policy's actions, with statistics of its own.
         obs: [M, B, O].
         policy_actions: [M, B, A].
         options: rounds, samples, refit.
@@ -147,9 +148,26 @@ def maximize(
         ValueError: a wrong shape, a size of 0, a seed or step out of range, or a path that cannot run.
         TypeError: a wrong dtype.
     """
+    if isinstance(critic, StackedMlp) and critic.batch_norm is not None:
+        scorer = _scorer(critic, options, path)
+        options = replace(options, precision="float32", reduction="first")  # they are the scorer's now
+        return maximize(scorer, obs, policy_actions, options, seed=seed, step=step)
     native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
         return _core.cem_maximize(*critic.layers(), obs, policy_actions, native, counter, core_path(path))
     if path == "fused":
         raise ValueError("[cem.maximize] the fused path takes a StackedMlp critic, not a callable")
     return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, counter)
+
+
+def _scorer(critic: StackedMlp, options: CemOptions, path: Path) -> Scorer:
+    """Scores of a stacked critic, all states of a round in one pass."""
+    critics = 1 if options.reduction == "first" else None
+
+    def score(obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        q = candidate_values(critic, obs, actions, critics=critics, path=path, precision=options.precision)
+        if options.reduction == "mean":
+            return (q / len(q)).sum(dim=0)  # divided first: finite scores have a finite mean
+        return q[0] if options.reduction == "first" else q.amin(dim=0)
+
+    return score

@@ -8,7 +8,8 @@ numbers. They are the same on every device but for float32's last bits (Philox4x
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex
 
 from . import _core, nets
 
@@ -28,11 +29,11 @@ class Draw:
     step: Step
 
 
-def mix(*words: int) -> int:
+def mix(*words: SupportsIndex) -> int:
     """A 64-bit key from integers: splitmix64 (Steele et al. 2014) over them in turn."""
     key = 0
     for word in words:
-        z = (key ^ (word & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        z = (key ^ (index(word) & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
         key = z ^ (z >> 31)

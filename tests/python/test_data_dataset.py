@@ -229,10 +229,21 @@ def test_no_entry_of_a_manifest_changes_unseen(tmp_path, change):
         Dataset.open(path)
 
 
+@pytest.mark.parametrize("depth", [17, 400, 980, 990])
+def test_a_manifest_that_is_nested_too_deep_is_refused(tmp_path, depth):
+    path = make_dataset(tmp_path / "set").path / MANIFEST
+    deep = '{"a": ' * depth + "1" + "}" * depth
+    path.write_text(path.read_text().replace('"source": "test"', f'"source": {deep}'))
+    with pytest.raises(
+        DatasetError, match=r"manifest.json is damaged: (its entries are nested|it is not JSON)"
+    ):
+        Dataset.open(path.parent)
+
+
 def test_a_value_that_json_does_not_have_is_refused(tmp_path):
     path = make_dataset(tmp_path / "set").path / MANIFEST
     path.write_text(path.read_text().replace('"expert": 516.8', '"expert": NaN'))
-    with pytest.raises(DatasetError, match=r"manifest.json is damaged: it holds a value that JSON does not"):
+    with pytest.raises(DatasetError, match=r"manifest.json is damaged: it is not JSON"):
         Dataset.open(path.parent)
 
 

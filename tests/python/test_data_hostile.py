@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import h5py
 import numpy as np
@@ -15,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_cases import make_columns, make_dataset, make_spec
+from hostile import CHANGES, JSON_VALUES, changed, little_memory, replace_entry
 from omar.data import Dataset, write_dataset
 from omar.data.card import make_card
 from omar.data.formats import export_dataset
@@ -38,19 +38,6 @@ def refuse(tmp_path, name, source, message):
     assert "\n" not in str(caught.value)
     assert str(source) in str(caught.value)
     assert not (tmp_path / "back").exists()
-
-
-@contextmanager
-def little_memory(extra=2**31):
-    """Address space for 2 GiB more than there is in use: what asks for terabytes fails at once."""
-    with open("/proc/self/statm") as file:  # noqa: PTH123
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + extra, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 # .npy
@@ -194,19 +181,13 @@ def test_a_group_of_linked_episodes_is_refused(tmp_path):
     refuse(tmp_path, "minari", source, "is refused: episode_4 is a link to another place")
 
 
-CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8)
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damaged_hdf5_file_is_read_or_refused(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("hdf5")
     source = export(root, "minari")
     path = source / "data" / "main_data.hdf5"
-    content = bytearray(path.read_bytes())
-    for place, value in data.draw(CHANGES):
-        content[int(place * (len(content) - 1))] = value
-    path.write_bytes(content)
+    path.write_bytes(changed(path.read_bytes(), data.draw(CHANGES)))
     try:
         import_dataset("minari", source, None, None, root / "back")
     except DatasetError as error:
@@ -282,13 +263,6 @@ def test_a_manifest_cannot_lead_an_export_elsewhere(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
-    max_leaves=6,
-)
-
-
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_entry_of_a_manifest_is_read_or_refused(tmp_path_factory, data):
@@ -296,10 +270,7 @@ def test_any_entry_of_a_manifest_is_read_or_refused(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("manifest")
     path = make_dataset(root / "set", "simple_tag", episodes=1).path
     raw = json.loads((path / MANIFEST).read_text())
-    place, key = raw, data.draw(st.sampled_from(sorted(raw)))
-    while isinstance(place[key], dict) and place[key] and data.draw(st.booleans()):
-        place, key = place[key], data.draw(st.sampled_from(sorted(place[key])))
-    place[key] = data.draw(ANYTHING)
+    replace_entry(raw, data.draw(JSON_VALUES), lambda of: data.draw(st.sampled_from(of)))
     with suppress(ValueError):  # no checksum of what is no JSON
         raw = seal(raw)
     (path / MANIFEST).write_text(json.dumps(raw))
@@ -325,10 +296,7 @@ def test_any_damaged_vault_is_read_or_refused(tmp_path_factory, data):
     which, changes = data.draw(st.integers(0, 99)), data.draw(CHANGES)
     files = sorted(entry for entry in source.rglob("*") if entry.is_file())
     path = files[which % len(files)]  # their names and sizes differ from one export to the next
-    content = bytearray(path.read_bytes())
-    for place, value in changes:
-        content[int(place * (len(content) - 1))] = value
-    path.write_bytes(content)
+    path.write_bytes(changed(path.read_bytes(), changes))
     try:
         import_dataset("vault", source, None, None, root / "back")
     except DatasetError as error:

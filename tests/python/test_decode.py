@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostile import JSON_VALUES
 from omar.errors import OmarError, SettingError
 from omar.runs import ranges
 from omar.runs.decode import check_types, decode, encode
@@ -112,14 +113,7 @@ def test_messages(raw, message):
         decode(Outer, raw, "file")
 
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
-)
-
-
-@given(name=st.sampled_from([f.name for f in dataclasses.fields(Outer)]), value=values)
+@given(name=st.sampled_from([f.name for f in dataclasses.fields(Outer)]), value=JSON_VALUES)
 def test_whatever_an_entry_holds_is_decoded_or_refused_in_one_sentence(name, value):
     try:
         decode(Outer, changed(**{name: value}), "file")

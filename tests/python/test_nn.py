@@ -178,7 +178,7 @@ def test_uniform_candidates_are_philox():
 
 def test_normal_candidates_have_their_density():
     mean = normal(2, 50, 3)
-    got = normal_candidates(mean, 0.2, 9, seed=3, step=4, which=2)
+    got = normal_candidates(mean, 0.2, 9, seed=3, step=4, draw_set=2)
     z = philox.normals(3, 66, 4, (2, 50, 9, 3))
     np.testing.assert_allclose(got.actions.numpy(), mean.numpy()[:, :, None] + 0.2 * z, atol=1e-6)
     law = torch.distributions.Normal(mean[:, :, None], 0.2)
@@ -218,7 +218,7 @@ def test_penalty_of_far_apart_scores_is_finite():
     [
         ({"members": 0}, r"one seed for each of at least one member, got 0 for members=0"),
         ({"seeds": [1, 2]}, r"one seed for each of at least one member, got 2 for members=3"),
-        ({"seed": -1}, r"seeds must be in 0..2\^64-1"),
+        ({"seed": -1}, r"`seed` must be in 0..2\^64-1"),
         ({"sizes": (7,)}, r"\[nn::init\] `sizes` must hold at least the input and output size, got \[7\]"),
         ({"sizes": (7, 0, 1)}, r"\[nn::init\] `sizes` must be at least 1, got 0"),
         ({"network": -1}, r"\[nn::init\] `network` must be in 0..65535, got -1"),
@@ -394,7 +394,7 @@ def test_wrong_arguments_of_the_penalty():
         bad = Candidates(torch.zeros(2, 3, 4, 1), torch.zeros(2, 3, 4))
         cql_penalty(critic, obs, q, seed=0, step=0, others=[bad])
     with pytest.raises(ValueError, match=r"`set` must be in 1..15, got 16"):
-        normal_candidates(torch.zeros(1, 2, 2), 0.2, 3, seed=0, step=0, which=16)
+        normal_candidates(torch.zeros(1, 2, 2), 0.2, 3, seed=0, step=0, draw_set=16)
     with pytest.raises(ValueError, match=r"`sigma` must be positive and finite, got 0"):
         normal_candidates(torch.zeros(1, 2, 2), 0.0, 3, seed=0, step=0)
     with pytest.raises(ValueError, match=r"\[nn::uniform_candidates\] K must be at most 1024, got 1025"):

@@ -27,7 +27,7 @@ FLOORS = (
     ("nets", "cem", "replay", "random", "envs", "tasks"),
     ("terminal",),
     ("runs",),
-    ("errors", "threads", "_versions", "_build"),
+    ("errors", "arguments", "threads", "_versions", "_build"),
     ("_core", "_bounds"),
 )
 

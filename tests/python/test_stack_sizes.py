@@ -5,6 +5,7 @@ import torch
 
 from omar.algorithms.optimizer import StackedOptimizer
 from omar.nets import StackedMlp
+from omar.nets.batch_norm import moments
 
 SIZES = {"odd": (5, 7, 3), "wide": (17, 256, 256, 6)}  # the second has more numbers than one thread takes
 
@@ -57,7 +58,31 @@ def optimized(seeds, learners, twins, sizes):
     return [first_seed(t, seeds, learners) for t in optimizer.tensors().values()]
 
 
-@pytest.mark.parametrize("work", [folded, optimized])
+def normalized(seeds, learners, twins, sizes):
+    """Layers for candidate actions, one step on a loss of them, and the moments of many columns."""
+    networks, columns = stack(seeds, learners, twins, sizes)
+    members, actions = seeds * learners, 2
+    networks.input_mean = networks.input_std = None
+    networks.normalize_batches(members)
+    optimizer = StackedOptimizer(
+        networks, members=members, learning_rate=1e-2, polyak_rate=0.1, clip_norm=0.5
+    )
+
+    def draw(*shape):
+        return torch.stack([torch.randn(shape, generator=g) for g in columns[:members]])
+
+    inputs = [draw(1000, sizes[0] - actions), draw(1000, 7, actions)]
+    weights, biases = networks.layers(inputs=inputs)
+    loss = torch.cat([t.sin().flatten(1) for t in (*weights, *biases)], dim=1).sum(dim=1)
+    networks.batch_norm.follow(draw(1000, sizes[0]))
+    optimizer.step(loss.view(twins, -1).sum(dim=0))
+    optimizer.track()
+    wide = [*moments(draw(1000, 300)), *moments(draw(999, 45).double())]
+    tensors = [weights[0], biases[0], *wide, *optimizer.tensors().values()]
+    return [first_seed(t, seeds, learners) for t in tensors]
+
+
+@pytest.mark.parametrize("work", [folded, optimized, normalized])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize(("learners", "twins"), [(1, 1), (1, 2), (3, 1), (3, 2)])
 def test_a_seed_alone_is_the_same_as_among_others(work, sizes, learners, twins):

@@ -1,5 +1,4 @@
 #include <omar/core/counter.h>
-#include <omar/core/rng.h>
 #include <omar/nn/stacked_mlp.h>
 
 #include <ATen/ops/baddbmm.h>

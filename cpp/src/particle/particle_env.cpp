@@ -1,3 +1,5 @@
+#include <omar/core/counter.h>
+
 #include <ATen/Context.h>
 #include <ATen/ops/zeros.h>
 
@@ -9,16 +11,14 @@
 namespace omar::particle {
 namespace {
 
-constexpr int64_t kMaxEnvs = int64_t{1} << 32;
-
 /// The kernels for these options, which are checked on the way.
 const Kernels* find_kernels(const ParticleEnvOptions& o, const KernelTable& all) {
   const std::vector<std::string> names = scenario_names();
   TORCH_CHECK_VALUE(std::find(names.begin(), names.end(), o.scenario) != names.end(),
                     "[ParticleEnv] unknown scenario \"", o.scenario, "\"; known are ", names);
   check::at_least("ParticleEnv", "num_envs", o.num_envs, 1);
-  TORCH_CHECK_VALUE(o.num_envs <= kMaxEnvs, "[ParticleEnv] `num_envs` must be at most ", kMaxEnvs, ", got ",
-                    o.num_envs);
+  TORCH_CHECK_VALUE(o.num_envs <= counter::kIndices, "[ParticleEnv] `num_envs` must be at most ", counter::kIndices,
+                    ", got ", o.num_envs);
   TORCH_CHECK_VALUE(o.dtype == at::kFloat || o.dtype == at::kDouble,
                     "[ParticleEnv] `dtype` must be float32 or float64, got ", o.dtype);
   TORCH_CHECK_VALUE(o.device.is_cpu() || o.device.is_cuda(), "[ParticleEnv] `device` must be cpu or cuda, got ",

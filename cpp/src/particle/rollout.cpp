@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/check_step.h"
 #include "core/dispatch.h"
 #include "particle/env_impl.h"
 #include "particle/rollout_kernels.h"
@@ -13,7 +14,6 @@ namespace omar::particle {
 namespace {
 
 constexpr std::string_view kOp = "rollout";
-constexpr int64_t kSteps = int64_t{1} << 32;  ///< values of the counter of steps
 
 /// A float32 CPU copy of every layer of a policy, one row of layers per member.
 struct Layers {
@@ -94,11 +94,7 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
                     m.options.device);
   TORCH_CHECK_VALUE(m.options.dtype == at::kFloat, "[", kOp, "] needs a float32 environment, got ", m.options.dtype);
   check::at_least(kOp, "steps", options.steps, 1);
-  TORCH_CHECK_VALUE(options.first_step >= 0 && options.first_step < kSteps, "[", kOp,
-                    "] `first_step` must be in 0..2^32-1, got ", options.first_step);
-  TORCH_CHECK_VALUE(options.steps <= kSteps - options.first_step, "[", kOp,
-                    "] `first_step` and the steps after it must be in 0..2^32-1, got ", options.first_step, " and ",
-                    options.steps, " steps");
+  const std::uint32_t first_step = check::steps(kOp, "first_step", options.first_step, options.steps);
   TORCH_CHECK_VALUE(std::isfinite(options.noise) && options.noise >= 0.0, "[", kOp,
                     "] `noise` must be finite and at least 0, got ", options.noise);
   TORCH_CHECK_VALUE(!options.prey || info.agents > info.learners, "[", kOp, "] `prey` given, but ", info.name,
@@ -124,7 +120,7 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
   RolloutArgs args;
   args.steps = t;
   args.seed = options.seed;
-  args.first_step = static_cast<std::uint32_t>(options.first_step);
+  args.first_step = first_step;
   args.policies = policies.data();
   args.apart = prey_out.has_value();
   args.out = read_columns(out, e, t, args.apart ? info.learners : info.agents, info.max_obs_size);

@@ -6,10 +6,10 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "core/allocate.h"
 #include "core/check.h"
+#include "core/check_step.h"
 #include "core/cuda_stream.h"
 #include "replay/buffer_impl.h"
 
@@ -25,14 +25,13 @@ Draw draw_of(const SampleOptions& options, int64_t size, int64_t member) {
 }  // namespace
 
 void ReplayBuffer::Impl::check_draw(std::string_view op, const SampleOptions& options) const {
-  constexpr int64_t kWord = std::numeric_limits<std::uint32_t>::max();
   check::at_least(op, "batch_size", options.batch_size, 1);
   check::at_least(op, "members", options.members, 1);
   TORCH_CHECK_VALUE(options.members % datasets() == 0, "[", op, "] `members` must be a multiple of the ", datasets(),
                     " datasets, got ", options.members);
-  TORCH_CHECK_VALUE(options.members <= kWord, "[", op, "] `members` must be below 2^32, got ", options.members);
-  TORCH_CHECK_VALUE(options.step >= 0 && options.step <= kWord, "[", op, "] `step` must be in 0..2^32-1, got ",
-                    options.step);
+  TORCH_CHECK_VALUE(options.members <= counter::kIndices, "[", op, "] `members` must be at most 2^32, got ",
+                    options.members);
+  check::step(op, "step", options.step);
   for (int64_t d = 0; d < datasets(); ++d) {
     TORCH_CHECK_VALUE(size(d) > 0, "[", op, "] dataset ", d, " is empty");
     TORCH_CHECK_VALUE(options.batch_size <= size(d), "[", op, "] `batch_size` must be at most the ", size(d),

@@ -7,7 +7,21 @@ import collections.abc
 import numpy
 import torch
 import typing
-__all__: list[str] = ['CemOptions', 'CemRefit', 'CqlOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'make_transitions', 'nn_candidate_values', 'nn_cql_penalty', 'nn_draws_on_cuda', 'nn_forward', 'nn_init', 'nn_mean_logsumexp', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+class Draw:
+    """
+    Counter of random numbers.
+    """
+    @typing.overload
+    def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex, step_at: torch.Tensor) -> None:
+        """
+        Seed, and an int64 scalar that holds the step at each draw.
+        """
+    @typing.overload
+    def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Seed and step, 0 <= step < 2^32.
+        """
 class Reward:
     """
     Reward variants of the particle scenarios.
@@ -517,21 +531,7 @@ class Scoring:
         """
         Path and precision.
         """
-class Draw:
-    """
-    Counter of random numbers.
-    """
-    @typing.overload
-    def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex, step_at: torch.Tensor) -> None:
-        """
-        Seed, and an int64 scalar that holds the update number at each draw.
-        """
-    @typing.overload
-    def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsInt | typing.SupportsIndex) -> None:
-        """
-        Seed and update number.
-        """
-class CqlOptions:
+class CqlPenaltyOptions:
     """
     Sampling of the CQL penalty.
     """
@@ -586,11 +586,61 @@ class CemRefit:
     @property
     def value(self) -> int:
         ...
+class CemReduction:
+    """
+    The score of a member with several critics.
+    
+    Members:
+    
+      first
+    
+      mean
+    
+      min
+    """
+    __members__: typing.ClassVar[dict[str, CemReduction]]
+    first: typing.ClassVar[CemReduction]
+    mean: typing.ClassVar[CemReduction]
+    min: typing.ClassVar[CemReduction]
+    @typing.overload
+    def __eq__(self, other: CemReduction) -> bool:
+        ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
+        ...
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: CemReduction) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
 class CemOptions:
     """
     Options of the search; see omar.cem.CemOptions.
     """
-    def __init__(self, rounds: typing.SupportsInt | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, refit: CemRefit, elites: typing.SupportsInt | typing.SupportsIndex, mu: typing.SupportsFloat | typing.SupportsIndex, sigma: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, precision: Precision) -> None:
+    def __init__(self, rounds: typing.SupportsInt | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, refit: CemRefit, elites: typing.SupportsInt | typing.SupportsIndex, mu: typing.SupportsFloat | typing.SupportsIndex, sigma: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, precision: Precision, reduction: CemReduction = ...) -> None:
         """
         All options by name.
         """
@@ -630,6 +680,22 @@ def cpu_level() -> str:
     """
     Instruction level of the CPU kernels: base, avx2, avx512, bf16 or amx. OMAR_CPU_LEVEL forces one.
     """
+def cql_mean_logsumexp(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, log_density: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+    """
+    Mean over states of log sum exp(Q - log density): [T, M].
+    """
+def cql_penalty(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, q_data: torch.Tensor, options: CqlPenaltyOptions, others: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """
+    The CQL penalty [T, M] with uniform and other candidates.
+    """
+def draws_normal(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], draw: Draw, like: torch.Tensor) -> torch.Tensor:
+    """
+    Standard normal numbers of shape `sizes`, of the dtype and device of `like`: number j of row n follows from (seed, step, n, j) alone (stream exploration).
+    """
+def draws_uniform(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], draw: Draw, like: torch.Tensor) -> torch.Tensor:
+    """
+    Uniform numbers in [-1, 1) of shape `sizes`, of the dtype and device of `like`: number j of row n follows from (seed, step, n, j) alone (stream uniform_actions).
+    """
 def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.SupportsIndex) -> Transitions:
     """
     Columns for rollout_into.
@@ -637,10 +703,6 @@ def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.Suppor
 def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
     Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.
-    """
-def nn_cql_penalty(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, q_data: torch.Tensor, options: CqlOptions, others: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """
-    The CQL penalty [T, M] with uniform and other candidates.
     """
 def nn_draws_on_cuda() -> bool:
     """
@@ -650,15 +712,15 @@ def nn_forward(weights: collections.abc.Sequence[torch.Tensor], biases: collecti
     """
     Outputs [M, B, out] of stacked networks on x [M, B, in].
     """
+def nn_fused_obstacle(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], constants: collections.abc.Sequence[torch.Tensor]) -> str | None:
+    """
+    Why the fused path cannot run, in one sentence; None where it can.
+    """
 def nn_init(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], seeds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], network: typing.SupportsInt | typing.SupportsIndex, last_layer_scale: typing.SupportsFloat | typing.SupportsIndex, dtype: torch.dtype) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """
     First weights and biases of a stack: lists of [M, in, out] and [M, out].
     """
-def nn_mean_logsumexp(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, log_density: torch.Tensor, scoring: Scoring) -> torch.Tensor:
-    """
-    Mean over states of log sum exp(Q - log density): [T, M].
-    """
-def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, draw: Draw, which: typing.SupportsInt | typing.SupportsIndex) -> tuple[torch.Tensor, torch.Tensor]:
+def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, draw: Draw, set: typing.SupportsInt | typing.SupportsIndex) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Normal actions around mean [M, B, A] and their log density.
     """

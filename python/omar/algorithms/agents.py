@@ -82,9 +82,9 @@ class Agents:
             learners: N, agents of a seed; matters to centralised critics alone.
             critics: T, critics of each member.
             observation_statistics: Of the data's observations, `[M, O]` each, with which actors and critics
-                normalise them; None leaves them as they are.
-            action_statistics: Of the data's actions, `[M, A]` each, with which critics normalise them; None
-                leaves them as they are.
+                normalise them where `input_norm` is "dataset"; None leaves them as they are.
+            action_statistics: Of the data's actions, `[M, A]` each, with which critics normalise them where
+                `input_norm` is "dataset"; None leaves them as they are.
             device: Where the networks live.
             dtype: Of the networks.
         """
@@ -101,7 +101,9 @@ class Agents:
             device=device,
             dtype=dtype,
         )
-        if observation_statistics is not None:
+        if settings.input_norm == "batch":
+            actor.normalize_batches()
+        elif settings.input_norm == "dataset" and observation_statistics is not None:
             actor.standardize(*observation_statistics)
         self.actor = self._optimizer(actor)
         if critics == 0:
@@ -114,13 +116,22 @@ class Agents:
             device=device,
             dtype=dtype,
         )
-        if observation_statistics is not None or action_statistics is not None:
-            o = observation_statistics or _no_statistics(self.members, obs_size, device)
-            a = action_statistics or _no_statistics(self.members, action_size, device)
-            pairs = ((x[:, None], y[:, None]) for x, y in zip(o, a, strict=True))
-            inputs = [torch.cat([self.context(x, y), y], dim=2)[:, 0].repeat(critics, 1) for x, y in pairs]
-            critic.standardize(*inputs)
+        if settings.input_norm == "batch":
+            critic.normalize_batches(self.members)  # one for both twins
+        elif settings.input_norm == "dataset":
+            self._standardize(critic, observation_statistics, action_statistics)
         self.critic = self._optimizer(critic)
+
+    def _standardize(self, critic: StackedMlp, observed: Statistics | None, acted: Statistics | None) -> None:
+        """Lets the critics normalise by the data's statistics, of which either may be unknown."""
+        if observed is None and acted is None:
+            return
+        device = critic.weights[0].device
+        o = observed or _no_statistics(self.members, self.obs_size, device)
+        a = acted or _no_statistics(self.members, self.action_size, device)
+        pairs = ((x[:, None], y[:, None]) for x, y in zip(o, a, strict=True))
+        inputs = [torch.cat([self.context(x, y), y], dim=2)[:, 0] for x, y in pairs]
+        critic.standardize(*(x.repeat(critic.members // self.members, 1) for x in inputs))
 
     def _optimizer(self, networks: StackedMlp) -> StackedOptimizer:
         return StackedOptimizer(
@@ -161,8 +172,13 @@ class Agents:
         return torch.cat([joint, rest], dim=3).view(self.members, batch, self.context_size)
 
     def act(self, observations: Tensor) -> Tensor:
-        """`pi(o)`: `[M, B, O]` to actions `[M, B, A]`."""
+        """`pi(o)` as updates see it, batch normalisation included: `[M, B, O]` to actions `[M, B, A]`."""
         return torch.tanh(self.actor.networks(observations, self.settings.path))
+
+    def follow(self, observations: Tensor) -> None:
+        """Lets the statistics that policies act with, where they have any, follow a minibatch `[M, B, O]`."""
+        if self.actor.networks.batch_norm is not None:
+            self.actor.networks.batch_norm.follow(observations)
 
     def values(self, context: Tensor, actions: Tensor) -> Tensor:
         """All critics' values of one action per state, `[T, M, B]`."""
@@ -204,6 +220,6 @@ class Agents:
             stack.load(own, updates)
 
 
-def _no_statistics(members: int, size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+def _no_statistics(members: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """A mean and a deviation `[M, size]` that leave numbers as they are."""
     return torch.zeros(members, size, device=device), torch.ones(members, size, device=device)

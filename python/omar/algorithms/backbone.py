@@ -13,6 +13,7 @@ from .presets import PresetName, by_quality, look_up
 MOST_STATES = 2**24  # the search numbers the states of a minibatch with 24 bits
 
 CriticKind: TypeAlias = Literal["independent", "centralized"]
+InputNorm: TypeAlias = Literal["batch", "dataset", "none"]
 
 # Discount factor by preset: the released code runs 0.95 everywhere, the appendix says 0.99.
 GAMMA: dict[PresetName, float] = {"released": 0.95, "paper": 0.99}
@@ -45,13 +46,16 @@ class Backbone:
     """Weight of mean(pi(o)^2) in the actor's loss; bc has no such term."""
     critic: CriticKind = "independent"
     """What a critic sees: its own agent's observation and action, or those of all agents."""
+    input_norm: InputNorm = "batch"
+    """How networks normalise their inputs. batch: by the statistics of each minibatch, as the released code's
+    BatchNorm; dataset: by those of the data; none: not at all."""
     path: Path = "auto"
     """How networks run. fused: the CPU kernels; plain: LibTorch's operations; auto: fused where possible."""
 
     def __post_init__(self) -> None:
         """Raises SettingError where a setting has the wrong type or is out of range."""
         check_types(self)
-        ranges.between(self, 1, MOST_STATES, "batch_size")
+        ranges.between(self, 2 if self.input_norm == "batch" else 1, MOST_STATES, "batch_size")
         ranges.at_least(self, 1, "hidden")
         ranges.positive(self, "learning_rate", "clip_norm")
         ranges.between(self, 0, 1, "gamma", brackets="[)")

@@ -72,6 +72,7 @@ def update(algorithm: Algorithm[Any], agents: Agents, batch: Batch, draw: Draw) 
         logged |= {f"critic/{name}": term.detach() for name, term in terms.items()}
     terms = algorithm.actor_terms(batch, draw)
     agents.actor.step(sum_terms(terms))
+    agents.follow(batch.observations)
     logged |= {f"actor/{name}": term.detach() for name, term in terms.items()}
     if algorithm.critics:  # the critics' targets alone ask for target policies
         agents.critic.track()

@@ -133,7 +133,7 @@ def _policy_candidates(agents: Agents, batch: Batch, settings: CqlSettings, draw
             settings.policy_samples,
             seed=draw.seed,
             step=draw.step,
-            which=which,
+            draw_set=which,
         )
         for which, mean in enumerate(means, start=1)
     ]

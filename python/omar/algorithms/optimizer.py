@@ -28,7 +28,8 @@ class StackedOptimizer:
     """Adam for K = T x M stacked networks, with a target copy.
 
     Gradients are clipped by the norm over the T networks of a member together (T = 2: twin critics, which the
-    released code clips as one module): network t * M + m belongs to member m.
+    released code clips as one module): network t * M + m belongs to member m. What the T networks share, such
+    as their batch normalisation, is a parameter `[M, ...]`, and lies in the row of the first of them.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class StackedOptimizer:
         gradients = torch.autograd.grad(losses.sum(), self._parameters)
         gradient = self._flat.grad
         assert gradient is not None  # noqa: S101 - set once, in the constructor
-        torch.cat([g.flatten(start_dim=1) for g in (*gradients, self._padding)], dim=1, out=gradient)
+        torch.cat([_rows(g, len(gradient)) for g in (*gradients, self._padding)], dim=1, out=gradient)
         # By lanes first: one long sum of a single network would be split among the threads.
         by_lane = gradient.view(len(gradient), -1, LANES).square().sum(dim=1)
         norms = by_lane.sum(dim=1).view(-1, self._members).sum(dim=0).sqrt_()
@@ -103,21 +104,29 @@ class StackedOptimizer:
         """Takes over a state that `tensors` gave after `steps` steps."""
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
-        for name, tensor in self.target.named_buffers():  # the normalisation, which never moves
+        for name, tensor in self.target.named_buffers():  # the dataset's statistics; running ones stay unused
             tensor.copy_(tensors[name])
         self._adam.state[self._flat]["step"].fill_(steps)
 
 
+def _rows(tensor: Tensor, networks: int) -> Tensor:
+    """`[K, size]` of a tensor `[K, ...]`, or of one `[M, ...]` that networks share: zeros from row M on."""
+    rows = tensor.flatten(start_dim=1)
+    missing = networks - len(rows)
+    return torch.nn.functional.pad(rows, (0, 0, 0, missing)) if missing else rows
+
+
 def _flatten(parameters: list[nn.Parameter]) -> Tensor:
-    """One `[K, P]` tensor with the contents of the parameters `[K, ...]`, which become views of it.
+    """One `[K, P]` tensor with the rows of the parameters, which become views of it.
 
     Its last columns are zeros, so that P is a multiple of LANES.
     """
-    flat = torch.cat([p.detach().flatten(start_dim=1) for p in parameters], dim=1)
+    networks = max(len(p) for p in parameters)
+    flat = torch.cat([_rows(p.detach(), networks) for p in parameters], dim=1)
     flat = torch.nn.functional.pad(flat, (0, -flat.shape[1] % LANES))
     first = 0
     for p in parameters:
         size = p[0].numel()
-        p.data = flat[:, first : first + size].view(p.shape)
+        p.data = flat[: len(p), first : first + size].view(p.shape)
         first += size
     return flat

@@ -86,18 +86,17 @@ def _check_size(path: Path) -> None:
     Raises:
         OmarError: Names the file and the limit.
     """
-    size = path.stat().st_size
-    pickles = []
-    if size <= LARGEST and zipfile.is_zipfile(path):
-        try:
+    size, pickles = path.stat().st_size, []
+    try:
+        if size <= LARGEST and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 size = max(size, sum(entry.file_size for entry in archive.infolist()))
                 if size <= LARGEST:
                     pickles = [archive.read(n) for n in archive.namelist() if n.endswith(".pkl")]
-        except Exception as error:  # zipfile raises many kinds for a damaged archive
-            raise OmarError(f"{path} is not a checkpoint of tensors and plain values: {error}") from None
-    elif size <= LARGEST:
-        pickles = [path.read_bytes()]
+        elif size <= LARGEST:
+            pickles = [path.read_bytes()]
+    except Exception as error:  # zipfile raises many kinds for a damaged archive
+        raise OmarError(f"{path} is not a checkpoint of tensors and plain values: {error}") from None
     if size > LARGEST:
         raise OmarError(f"{path} is not the authors' prey: it holds {size} bytes, at most {LARGEST} are read")
     if any(map(_makes_bytes, pickles)):

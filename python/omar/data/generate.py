@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def make_plan(
     """
     found = get_task(task)
     row = get_quality(found, quality)
-    steps = row.transitions if steps is None else steps
+    steps, seed = row.transitions if steps is None else index(steps), index(seed)
     if steps < 1 or steps % found.episode_length:
         raise DatasetError(
             f"steps must be a positive multiple of the episode length {found.episode_length}, got {steps}"

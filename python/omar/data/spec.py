@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DatasetError
@@ -35,7 +36,10 @@ class DatasetSpec:
     versions: Mapping[str, str] | None = None  # of what made the columns; the installed ones when None
 
     def __post_init__(self) -> None:
-        """Checks the names."""
+        """Checks the names; integers of other libraries become Python's own."""
+        for field in fields(self):
+            if field.type == "int":
+                object.__setattr__(self, field.name, index(getattr(self, field.name)))
         for name, text in (("task", self.task), ("quality", self.quality)):
             if not is_name(text):
                 raise DatasetError(

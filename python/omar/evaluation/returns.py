@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,6 +48,7 @@ def episode_returns(
         OmarError: No episodes, a policy of another task, no prey for a task that has one, or an action that
             is NaN or infinite.
     """
+    episodes = index(episodes)  # also an integer of numpy
     if episodes < 1:
         raise OmarError(f"an evaluation needs at least 1 episode, got {episodes}")
     if isinstance(policies, Sequence):

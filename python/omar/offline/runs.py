@@ -133,7 +133,9 @@ def resume(
         if [found.manifest.sha256 for found in datasets] != [known.sha256 for known in identities]:
             raise OmarError(f"the dataset of {path} has another checksum than the one the run began with")
         training = _build(config, datasets, prey, tells)
-        if not training.restore(folder, tells):
+        if training.restore(folder, tells):
+            training.save_policies(folder)  # a kill, or a damaged checkpoint, may have left others
+        else:
             if folder.lines():
                 raise OmarError(
                     f"{path} has no checkpoint to go on from: {folder.checkpoints} is empty or missing"
@@ -163,10 +165,10 @@ def _build(
 
 def _own_prey(path: Path, config: RunConfig) -> Policy | None:
     """The prey that a run's policies hold; before its first checkpoint, the one that it was given."""
-    file = path / POLICY
-    if file.is_file():
+    task, file = get_task(config.options.task), path / POLICY
+    if task.has_prey and file.is_file():
         return load_policies(file)[0].prey
-    return choose_prey(get_task(config.options.task), config.options.prey)
+    return choose_prey(task, config.options.prey)
 
 
 def _run(

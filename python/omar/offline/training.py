@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ..errors import OmarError
 from ..evaluation.returns import EVALUATION, episode_returns
 from ..random import Draw, mix
 from ..runs import checkpoint
+from ..runs.decode import decode, encode
 from ..runs.metrics import Evaluation
 from ..tasks import References, get_task, normalized_score
 from .config import RunConfig, device
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
 LOG_EVERY = 50  # updates between two looks at the losses: each makes a GPU wait for the CPU
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a checkpoint holds beside tensors."""
+
+    seconds: float  # of training until then
+    losses: Mapping[str, float]  # at the last look
+    evaluated: tuple[int, ...]  # updates of the evaluations until then
+
+
 @dataclass(slots=True)
 class Training:
     """A run in memory: what is trained, on what, and how far it is."""
@@ -49,11 +60,12 @@ class Training:
 
     @staticmethod
     def build(config: RunConfig, datasets: Sequence[Dataset], prey: Policy | None) -> Training:
-        """Networks and losses at update 0, with the normalisation of the datasets."""
+        """Networks and losses at update 0, with the datasets' statistics where they normalise by them."""
         options = config.options
         task, where = get_task(options.task), device(options.device)
         keys = [mix(options.seed, seed) for seed in range(options.seeds) for _ in range(task.num_learners)]
         algorithm = get_algorithm(options.algorithm)
+        normal = config.backbone.input_norm == "dataset"
         agents = Agents(
             config.backbone,
             seeds=keys,
@@ -62,8 +74,8 @@ class Training:
             action_size=task.action_size,
             critics=algorithm.critics,
             device=where,
-            observation_statistics=statistics(datasets, "observations"),
-            action_statistics=statistics(datasets, "actions"),
+            observation_statistics=statistics(datasets, "observations") if normal else None,
+            action_statistics=statistics(datasets, "actions") if normal else None,
         )
         return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents))
 
@@ -81,15 +93,22 @@ class Training:
         Raises:
             OmarError: All checkpoints are damaged, or belong to another run.
         """
-        found = checkpoint.load(folder.checkpoints)
+        progress: list[Progress] = []
+
+        def read_progress(found: checkpoint.Checkpoint) -> None:
+            done = decode(Progress, found.state, f"{folder.checkpoints}, update {found.update}")
+            folder.check_evaluations(found.update, done.evaluated)
+            progress.append(done)
+
+        found = checkpoint.load(folder.checkpoints, usable=read_progress)
         if found is None:
             return False
         state, problems = found
         for problem in problems:
             reporter.note(f"{problem}; using update {state.update}")
         self.agents.load(self._joined(state, folder), state.update)
-        self.update, self.seconds = state.update, float(state.state["seconds"])
-        self.losses = {str(name): float(value) for name, value in state.state["losses"].items()}
+        self.update, self.seconds = state.update, progress[-1].seconds
+        self.losses = dict(progress[-1].losses)
         return True
 
     def start_from(self, folder: RunFolder) -> None:
@@ -121,8 +140,13 @@ class Training:
         """Writes a checkpoint, a file for each seed, and the policies, which stand alone."""
         by_seed = split(self.agents.tensors(), self.config.options.seeds, self.learners)
         parts = {_part(seed): tensors for seed, tensors in enumerate(by_seed)}
-        state = {"seconds": round(seconds, 3), "losses": self.losses}
-        checkpoint.save(folder.checkpoints, self.update, parts, state)
+        evaluated = tuple(evaluation.update for evaluation in folder.evaluations)
+        progress = Progress(round(seconds, 3), self.losses, evaluated)
+        checkpoint.save(folder.checkpoints, self.update, parts, encode(progress))
+        self.save_policies(folder)
+
+    def save_policies(self, folder: RunFolder) -> None:
+        """Writes the policies as they are now, which stand alone."""
         save_policies(folder.path / POLICY, self.policies())
 
     def policies(self) -> tuple[Policy, ...]:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ..behaviors.policy_file import POLICY, load_policy, save_policies
 from ..errors import OmarError
 from ..replay import ReplayBuffer
 from ..runs import checkpoint
+from ..runs.decode import decode, encode
 from ..runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -29,6 +31,15 @@ POLICIES = "policies"
 BEST, BEST_PREY = POLICY, "best-prey.safetensors"
 PREY = "prey.safetensors"
 PART = "networks"  # of a checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a checkpoint holds beside tensors."""
+
+    step: int  # of all worlds
+    seconds: float  # of training until then
+    evaluated: tuple[int, ...]  # updates of the evaluations until then
 
 
 def policy_file(seed: int, update: int, who: str = "update") -> str:
@@ -63,15 +74,17 @@ class OnlineFolder(RunFolder):
         Raises:
             OmarError: All checkpoints are damaged, or belong to another training.
         """
-        buffers: list[ReplayBuffer] = []
+        ready: list[tuple[Progress, ReplayBuffer]] = []
 
-        def read_buffer(found: checkpoint.Checkpoint) -> None:
+        def read_rest(found: checkpoint.Checkpoint) -> None:
+            done = decode(Progress, found.state, f"{self.checkpoints}, update {found.update}")
+            self.check_evaluations(found.update, done.evaluated)
             try:
-                buffers.append(ReplayBuffer.load(self._buffer(found.update)))
+                ready.append((done, ReplayBuffer.load(self._buffer(found.update))))
             except ValueError as error:
                 raise OmarError(str(error)) from None
 
-        found = checkpoint.load(self.checkpoints, usable=read_buffer)
+        found = checkpoint.load(self.checkpoints, usable=read_rest)
         if found is None:
             if any(line.update for line in self.lines()):
                 raise OmarError(
@@ -85,15 +98,16 @@ class OnlineFolder(RunFolder):
         tensors = whole.parts.get(PART, {})
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise OmarError(f"the checkpoint in {self.checkpoints} is not one of this training's settings")
-        step = int(whole.state["step"])
-        training.load(tensors, buffers[-1], step=step, updates=whole.update)
-        return float(whole.state["seconds"])
+        done, buffer = ready[-1]
+        training.load(tensors, buffer, step=done.step, updates=whole.update)
+        return done.seconds
 
     def save(self, training: OnlineTraining, seconds: float) -> None:
         """Writes a checkpoint; the training must be between two episodes."""
         self.checkpoints.mkdir(exist_ok=True)
         training.buffer.save(self._buffer(training.updates))
-        state = {"step": training.step, "seconds": round(seconds, 3)}
+        evaluated = tuple(evaluation.update for evaluation in self.evaluations)
+        state = encode(Progress(training.step, round(seconds, 3), evaluated))
         checkpoint.save(self.checkpoints, training.updates, {PART: training.tensors()}, state)
 
     def _buffer(self, updates: int) -> Path:

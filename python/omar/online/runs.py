@@ -18,7 +18,7 @@ from ..behaviors.policy_file import save_policies
 from ..behaviors.shipped import load_prey as load_shipped_prey
 from ..errors import OmarError, SettingError
 from ..runs import ranges
-from ..runs.decode import decode, encode
+from ..runs.decode import check_types, decode, encode
 from ..runs.folder import CONFIG, make_folder
 from ..runs.memory import COPIES, FLOAT, check_fits
 from ..runs.metrics import Evaluation
@@ -69,6 +69,7 @@ class BehaviorConfig:
 
     def check(self) -> None:
         """Raises OmarError where an option is one that no training can have."""
+        check_types(self)
         task = get_task(self.task)
         ranges.at_least(self, 1, "seeds", "eval_every", "eval_episodes", "checkpoint_every")
         ranges.between(self, 0, 2**64 - 1, "seed")

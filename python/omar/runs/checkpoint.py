@@ -8,6 +8,7 @@ JSON a checkpoint does not exist. The two newest are kept.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 2
+PART_NAME = re.compile(r"[a-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ def _read(path: Path) -> Checkpoint:
         raise OmarError(f"{path} is damaged: it does not describe this checkpoint")
     parts = {}
     for part, checksum in description.parts.items():
+        if not PART_NAME.fullmatch(part):  # it becomes part of a path
+            raise OmarError(f"{path} is damaged: {part!r} cannot name a part")
         file = _part(path.parent, description.update, part)
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != checksum:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import numbers
 import types
 from collections.abc import Mapping
+from operator import index
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -55,12 +57,15 @@ def encode(instance: Any) -> dict[str, Any]:
 def check_types(instance: Any) -> None:
     """Checks every field of a dataclass against its type hint, for a `__post_init__`.
 
+    Integers and numbers of other libraries, such as numpy's, become Python's own.
+
     Raises:
         SettingError: A value of another type, or a number that is not finite.
     """
     hints = get_type_hints(type(instance))
     for f in dataclasses.fields(instance):
-        _value(hints[f.name], getattr(instance, f.name), f.name, defaults=False)
+        value = _value(hints[f.name], getattr(instance, f.name), f.name, defaults=False)
+        object.__setattr__(instance, f.name, value)
 
 
 def _dataclass(cls: type[Any], raw: object, at: str, defaults: bool) -> Any:
@@ -92,19 +97,33 @@ def _value(hint: Any, raw: object, at: str, defaults: bool) -> Any:
     origin = get_origin(hint)
     if hint is Any:
         return raw
-    if origin is Literal:
-        if any(raw == choice and type(raw) is type(choice) for choice in get_args(hint)):
-            return raw
+    if origin is Literal and not any(type(raw) is type(c) and raw == c for c in get_args(hint)):
         raise SettingError(at, f"must be {_choices(hint)}, got {_shown(raw)}")
     if origin in (Union, types.UnionType):
         return _union(hint, raw, at, defaults)
-    if origin is not None:
+    if origin not in (None, Literal):
         return _collection(hint, raw, at, defaults)
     if dataclasses.is_dataclass(hint):
         return _dataclass(hint, raw, at, defaults)  # type: ignore[arg-type]
+    if hint in (int, float):
+        return _number(hint, raw, at)
     if not _fits(hint, raw):
         raise SettingError(at, f"must be {_named(hint)}, got {_shown(raw)}")
-    return float(raw) if hint is float else Path(raw) if hint is Path else raw  # type: ignore[arg-type]
+    return Path(raw) if hint is Path else raw  # type: ignore[arg-type]
+
+
+def _number(hint: Any, raw: Any, at: str) -> int | float:
+    """`raw` as Python's own number; what says that it is an integer is one, except a bool."""
+    try:
+        if isinstance(raw, bool):
+            raise TypeError
+        if hint is int or not isinstance(raw, numbers.Real):
+            raw = index(raw)
+        if hint is int or math.isfinite(float(raw)):
+            return hint(raw)  # type: ignore[no-any-return]
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # also an integer of more than 308 digits
+        pass
+    raise SettingError(at, f"must be {_named(hint)}, got {_shown(raw)}")
 
 
 def _union(hint: Any, raw: object, at: str, defaults: bool) -> Any:
@@ -124,7 +143,7 @@ def _union(hint: Any, raw: object, at: str, defaults: bool) -> Any:
 def _collection(hint: Any, raw: object, at: str, defaults: bool) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
     if issubclass(origin, Mapping):
-        if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
+        if not isinstance(raw, Mapping) or not all(map(_is_text, raw)):
             raise SettingError(at, f"must be a JSON object, got {_shown(raw)}")
         return {key: _value(inner[1], value, _join(at, key), defaults) for key, value in raw.items()}
     if not isinstance(raw, list | tuple):
@@ -139,16 +158,23 @@ def _collection(hint: Any, raw: object, at: str, defaults: bool) -> Any:
 
 def _fits(hint: Any, raw: object) -> bool:
     """Whether a value that is no collection is of the hinted type."""
-    if hint is float:
-        try:
-            return type(raw) in (int, float) and math.isfinite(float(raw))  # type: ignore[arg-type]
-        except OverflowError:  # an integer of more than 308 digits
-            return False
+    if get_origin(hint) is Literal:  # the value was compared before
+        return True
     if hint is Path:
-        return isinstance(raw, Path) or (isinstance(raw, str) and bool(raw) and "\0" not in raw)
-    if hint in (bool, int, type(None)):
+        return isinstance(raw, Path) or (_is_text(raw) and bool(raw) and "\0" not in str(raw))
+    if hint is str:
+        return _is_text(raw)
+    if hint in (bool, type(None)):
         return type(raw) is hint
     return isinstance(raw, hint)
+
+
+def _is_text(raw: object) -> bool:
+    """Whether a text can be written: JSON can hold halves of characters, which UTF-8 cannot."""
+    try:
+        return isinstance(raw, str) and bool(raw.encode("utf-8", "surrogateescape") or True)
+    except UnicodeEncodeError:
+        return False
 
 
 def _plain(value: Any) -> Any:
@@ -164,7 +190,8 @@ def _plain(value: Any) -> Any:
 
 
 def _join(at: str, name: str) -> str:
-    return f"{at}.{name}" if at else name
+    shown = name if name.isprintable() and len(name) <= SHOWN else _shown(name)
+    return f"{at}.{shown}" if at else shown
 
 
 def _named(hint: Any) -> str:

@@ -27,7 +27,7 @@ from .files import read_json, seal, sweep_partial, to_json, unseal, write_atomic
 from .lock import LOCK, owned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from .metrics import Evaluation
@@ -128,6 +128,20 @@ class RunFolder:
     def lines(self) -> list[Evaluation]:
         """The evaluations on disk, before `begin` drops any."""
         return metrics.read(self.path / METRICS)
+
+    def check_evaluations(self, update: int, updates: Sequence[int]) -> None:
+        """Checks that the metrics have what a checkpoint followed; its own evaluation can be made again.
+
+        Args:
+            update: Of the checkpoint.
+            updates: That were evaluated until then.
+
+        Raises:
+            OmarError: An evaluation is missing.
+        """
+        missing = set(updates) - {update, *(line.update for line in self.lines())}
+        if missing:
+            raise OmarError(f"{self.path / METRICS} lacks the evaluation of update {min(missing)}")
 
     def has_evaluation(self, update: int) -> bool:
         """Whether the policies after this update were evaluated."""

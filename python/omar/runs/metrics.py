@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OmarError
+from .decode import decode
 from .files import append_line, parse_json, write_atomically
 
 if TYPE_CHECKING:
@@ -63,28 +64,36 @@ def read(path: Path) -> list[Evaluation]:
     """All evaluations; a last line that a kill cut short is left out.
 
     Raises:
-        OmarError: Another line is damaged.
+        OmarError: Another line is damaged, or the lines are not in order.
     """
     if not path.is_file():
         return []
-    found = []
+    found: list[Evaluation] = []
     lines = path.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number},"
         try:
-            found.append(_parse(line, f"{path}, line {number},"))
+            evaluation = _parse(line, where)
         except OmarError:
             if number < len(lines):
                 raise
+            break
+        if found and evaluation.update <= found[-1].update:
+            raise OmarError(f"{where} is damaged: its update is not after the one of the line before")
+        found.append(evaluation)
     return found
 
 
 def _parse(line: bytes, where: str) -> Evaluation:
     entries = parse_json(line, where)
     check = entries.pop(CHECK, None)
-    names = {f.name for f in fields(Evaluation)}
-    if not line.endswith(b"\n") or check != _check(entries) or not names <= entries.keys():
+    if not line.endswith(b"\n") or check != _check(entries):
         raise OmarError(f"{where} is damaged: its checksum does not belong to its contents")
-    return Evaluation(**{name: entries[name] for name in names})
+    names = [f.name for f in fields(Evaluation)]
+    found = decode(Evaluation, {name: entries[name] for name in names if name in entries}, where)
+    if not found.scores or len(found.scores) != len(found.returns):
+        raise OmarError(f"{where} is damaged: it must have a return and a score of every seed")
+    return found
 
 
 def _check(entries: dict[str, Any]) -> int:

@@ -1,0 +1,138 @@
+"""Stacked networks: M multilayer perceptrons of one shape as one batch of tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from .. import _core
+from ..arguments import check_seed
+from .batch_norm import BatchNorm
+from .options import Path, core_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class StackedMlp(nn.Module):
+    """M networks with ReLU between layers and a linear output.
+
+    Weights and biases start uniform in +-1/sqrt(in), as torch.nn.Linear's do, but drawn by counter: no global
+    generator is read, and the n-th member of a seed starts from the same values in a stack of any size.
+
+    Attributes:
+        weights: per layer [M, in, out].
+        biases: per layer [M, out].
+        input_mean: [M, in], taken off the inputs; None where they are used as they are.
+        input_std: [M, in], which the inputs are then divided by.
+        batch_norm: normalises the inputs instead, by their own statistics; None where nothing does.
+    """
+
+    input_mean: torch.Tensor | None
+    input_std: torch.Tensor | None
+    batch_norm: BatchNorm | None
+
+    def __init__(
+        self,
+        members: int,
+        sizes: Sequence[int],
+        seed: int = 0,
+        *,
+        seeds: Sequence[int] | None = None,
+        network: int = 0,
+        last_layer_scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Draws the first weights.
+
+        Args:
+            members: M.
+            sizes: input, hidden and output sizes.
+            seed: seed of all members.
+            seeds: one seed per member instead of `seed`.
+            network: tells apart networks of one seed, such as an actor (0) and its critic (1).
+            last_layer_scale: factor on the last layer's first weights and biases.
+            dtype: torch.float32 or torch.float64.
+            device: where the parameters live.
+        """
+        super().__init__()
+        chosen = [seed] * members if seeds is None else list(seeds)
+        if members < 1 or len(chosen) != members:
+            raise ValueError(
+                f"[nets.StackedMlp] `seeds` must hold one seed for each of at least one member, "
+                f"got {len(chosen)} for members={members}"
+            )
+        keys = [check_seed("nets.StackedMlp", s) for s in chosen]
+        weights, biases = _core.nn_init(list(sizes), keys, network, last_layer_scale, dtype)
+        self.sizes = tuple(sizes)
+        self.weights = nn.ParameterList([nn.Parameter(w.to(device)) for w in weights])
+        self.biases = nn.ParameterList([nn.Parameter(b.to(device)) for b in biases])
+        self.register_buffer("input_mean", None)
+        self.register_buffer("input_std", None)
+        self.batch_norm = None
+
+    def standardize(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """From now on the first layer sees (x - mean) / std; outputs are still functions of raw inputs x.
+
+        Args:
+            mean: [M, in].
+            std: [M, in], greater than 0.
+
+        Raises:
+            ValueError: wrong shape, or a deviation that is not greater than 0.
+        """
+        expected = (self.members, self.sizes[0])
+        for name, tensor in (("mean", mean), ("std", std)):
+            if tuple(tensor.shape) != expected:
+                raise ValueError(
+                    f"[nets.StackedMlp.standardize] `{name}` must be [M, in] = {list(expected)}, "
+                    f"got {list(tensor.shape)}"
+                )
+        if not bool((std > 0).all()):
+            raise ValueError("[nets.StackedMlp.standardize] `std` must be greater than 0 everywhere")
+        self.input_mean, self.input_std = mean.to(self.weights[0]), std.to(self.weights[0])
+
+    def normalize_batches(self, members: int | None = None) -> None:
+        """From now on every call normalises its inputs by their own statistics, as torch's BatchNorm1d does.
+
+        Args:
+            members: of how many members the networks are: network t * members + m shares the normalisation of
+                member m; None: each network has its own.
+        """
+        self.batch_norm = BatchNorm(members or self.members, self.sizes[0], like=self.weights[0])
+
+    def layers(
+        self, members: int | None = None, inputs: Sequence[torch.Tensor] | None = None
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Weights and biases as functions of raw inputs: the first layer takes in the normalisation.
+
+        Args:
+            members: how many, counted from the first; None: all.
+            inputs: what the networks are about to be given, in parts as `BatchNorm.fold` takes them. With
+                batch normalisation the layers are those for these inputs; None: those of networks that act.
+        """
+        weights, biases = list(self.weights), list(self.biases)
+        if members is not None:
+            weights, biases = [w[:members] for w in weights], [b[:members] for b in biases]
+        if self.input_mean is not None and self.input_std is not None:
+            weights[0] = weights[0] / self.input_std[:members, :, None]
+            biases[0] = biases[0] - torch.bmm(self.input_mean[:members, None], weights[0])[:, 0]
+        if self.batch_norm is not None:
+            weights[0], biases[0] = self.batch_norm.fold(weights[0], biases[0], inputs)
+        return weights, biases
+
+    @property
+    def members(self) -> int:
+        """M."""
+        return int(self.weights[0].shape[0])
+
+    def forward(self, x: torch.Tensor, path: Path = "auto") -> torch.Tensor:
+        """Outputs [M, B, out] of inputs x [M, B, in]; `path` as in `candidate_values`."""
+        return _core.nn_forward(*self.layers(inputs=[x]), x, core_path(path))
+
+    def extra_repr(self) -> str:
+        """The shape of the stack."""
+        return f"members={self.members}, sizes={self.sizes}"
