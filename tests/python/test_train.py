@@ -735,7 +735,7 @@ def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_th
     assert f"warning: {silent} does not say which prey moved in it" in said
     policies = load_policies(tmp_path / "run" / "policy.safetensors")
     shipped = load_shipped_prey("simple_tag")
-    assert [policy.scale for policy in policies] == [shipped.references] * 2
+    assert [policy.scale for policy in policies] == [shipped.scale] * 2
     assert [policy.prey.sha256 for policy in policies] == [shipped.sha256] * 2
     file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
     chase = ("--task", "simple_tag", "--updates", 0, "--prey", file)
