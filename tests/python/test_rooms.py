@@ -21,8 +21,7 @@ FLOORS = (
     ("benchmarks",),
     ("reports",),
     ("offline",),
-    ("data",),
-    ("online",),
+    ("data", "online"),  # neither imports the other
     ("evaluation",),
     ("behaviors",),
     ("algorithms",),

@@ -15,39 +15,57 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_cases import make_dataset
-from omar import export
+from omar import ReplayBuffer, export
 from omar.errors import OmarError
 from omar.runs import files
 from omar.runs.files import check_writable, write_atomically
 from omar.terminal.cli import INTERRUPTED
-from run_cases import evaluation, make_stopped_run, outcome
+from run_cases import evaluation, make_stopped_online_run, make_stopped_run, online_outcome, outcome
+
+
+def stopped_run(folder, make, read):
+    """A stopped run, and what it comes to and is worth when nothing changed."""
+    make(folder)
+    whole = folder / "whole"
+    shutil.copytree(folder / "run", whole / "run")
+    worth = evaluation(whole)
+    return folder, read(whole), worth
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """A stopped run, and what it comes to and is worth when nothing changed."""
-    folder = tmp_path_factory.mktemp("stopped")
-    make_stopped_run(folder)
-    shutil.copytree(folder, folder.parent / "whole")
-    whole = folder.parent / "whole"
-    worth = evaluation(whole)
-    return folder, outcome(whole), worth
+    return stopped_run(tmp_path_factory.mktemp("stopped"), make_stopped_run, outcome)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def stopped_online(tmp_path_factory):
+    return stopped_run(tmp_path_factory.mktemp("online"), make_stopped_online_run, online_outcome)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 99), place=st.floats(0, 1), flip=st.integers(1, 255))
 def test_any_changed_byte_of_a_run_is_refused_falls_back_or_changes_nothing(
     stopped, tmp_path_factory, which, place, flip
 ):
-    source, expected, worth = stopped
+    change_a_byte(stopped, tmp_path_factory.mktemp("damaged"), outcome, which, place, flip)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, 99), place=st.floats(0, 1), flip=st.integers(1, 255))
+def test_so_is_one_of_an_online_training(stopped_online, tmp_path_factory, which, place, flip):
     folder = tmp_path_factory.mktemp("damaged")
+    change_a_byte(stopped_online, folder, online_outcome, which, place, flip)
+
+
+def change_a_byte(stopped, folder, resumed, which, place, flip):
+    source, expected, worth = stopped
     shutil.copytree(source / "run", folder / "run")
     names = sorted(path for path in (folder / "run").rglob("*") if path.is_file() and path.stat().st_size)
     file = names[which % len(names)]
     content = bytearray(file.read_bytes())
     content[int(place * (len(content) - 1))] ^= flip
     file.write_bytes(content)
-    for read, meaning in ((evaluation, worth), (outcome, expected)):
+    for read, meaning in ((evaluation, worth), (resumed, expected)):
         try:
             assert read(folder) == meaning, file
         except OmarError as error:
@@ -69,6 +87,24 @@ def test_a_file_that_is_gone_is_refused_or_made_again(stopped, tmp_path, name):
     else:
         assert outcome(tmp_path) == expected
         assert (tmp_path / "run" / "policy.safetensors").is_file()
+
+
+def test_without_its_checkpoints_a_run_is_worth_the_same_and_does_not_go_on(stopped, tmp_path):
+    source, _, worth = stopped
+    shutil.copytree(source / "run", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoint")
+    assert evaluation(tmp_path) == worth
+    with pytest.raises(OmarError, match="has no checkpoint to go on from"):
+        outcome(tmp_path)
+
+
+def test_a_replay_buffer_of_another_checkpoint_is_not_used(stopped_online, tmp_path):
+    source, expected, _ = stopped_online
+    shutil.copytree(source / "run", tmp_path / "run")
+    _, newer = sorted((tmp_path / "run" / "checkpoint").glob("*.replay"))
+    buffer = ReplayBuffer(500, {"x": (3,)})
+    buffer.save(newer)
+    assert online_outcome(tmp_path) == expected
 
 
 def test_evaluations_that_are_gone_are_made_again_from_the_checkpoint_before(stopped, tmp_path):
