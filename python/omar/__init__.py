@@ -4,7 +4,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ._versions import check_torch
+from .terminal.imports import quiet_interrupts
 
+quiet_interrupts()
 check_torch()
 
 import torch as _torch  # noqa: E402, F401  (loads LibTorch before the compiled core asks for it)

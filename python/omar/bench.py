@@ -20,7 +20,7 @@ import tyro
 
 from .benchmarks.measure import Record, Setup
 from .errors import OmarError
-from .runs.files import write_atomically
+from .runs.files import check_writable, write_atomically
 from .terminal.cli import OptionalFile, run
 
 Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
@@ -50,12 +50,15 @@ def check(config: BenchConfig) -> None:
     """Finds what would fail only after minutes of timing.
 
     Raises:
-        OmarError: Threads or seconds that are not positive, no such device, no folder for the records.
+        OmarError: Threads or seconds that are not positive, or no such device.
+        OSError: The records cannot be written.
     """
     if any(threads < 1 for threads in config.threads):
         raise OmarError(f"--threads must be 1 or more, got {' '.join(map(str, config.threads))}")
     if not 0 < config.seconds < float("inf"):
         raise OmarError(f"--seconds must be positive, got {config.seconds}")
+    if config.json is not None:
+        check_writable(config.json)
     try:
         kind = torch.device(config.device).type
     except RuntimeError:
@@ -64,8 +67,6 @@ def check(config: BenchConfig) -> None:
         raise OmarError(f"--device must be cpu or cuda, got {config.device!r}")
     if kind == "cuda" and not torch.cuda.is_available():
         raise OmarError(f"--device {config.device}: torch {torch.__version__} sees no GPU")
-    if config.json is not None and (config.json.is_dir() or not config.json.parent.is_dir()):
-        raise OmarError(f"--json must be a file in a folder that exists, got {config.json}")
 
 
 def cpu_model() -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from . import _core
+from .arguments import check_integer
 from .nets import Path, StackedMlp, Step, candidate_values, core_path, draw
 
 if TYPE_CHECKING:
@@ -57,12 +58,15 @@ class CemOptions:
         _core.cem_check(_native(self))
 
 
+_OPTIONS = "cem.CemOptions"
+
+
 def _native(options: CemOptions) -> _core.CemOptions:
     return _core.CemOptions(
-        rounds=options.rounds,
-        samples=options.samples,
+        rounds=check_integer(_OPTIONS, "rounds", options.rounds),
+        samples=check_integer(_OPTIONS, "samples", options.samples),
         refit=getattr(_core.CemRefit, options.refit),
-        elites=options.elites,
+        elites=check_integer(_OPTIONS, "elites", options.elites),
         mu=options.mu,
         sigma=options.sigma,
         beta=options.beta,

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from .behaviors.find import choose_prey
 from .data import ensure_dataset
-from .online.imitation import PREDATORS, ImitationConfig, imitate
+from .online.fitting import ImitationConfig
+from .online.imitation import PREDATORS, imitate
 from .online.runs import BehaviorConfig, resume, train
 from .online.shipping import ShipOptions, ship
 from .runs.interrupts import Interrupts

@@ -16,7 +16,7 @@ import tyro
 from .behaviors.exports import to_onnx, to_torchscript
 from .behaviors.policy_file import choose_seed, load_policies, run_policies
 from .errors import OmarError
-from .runs.files import write_atomically
+from .runs.files import check_writable, write_atomically
 from .terminal.cli import OptionalFile, OptionalFolder, run, say
 
 WRITERS = {"onnx": to_onnx, "torchscript": to_torchscript}
@@ -45,6 +45,7 @@ class ExportOptions:
         """
         if (self.run is None) == (self.policy is None):
             raise OmarError("give either --run DIR or --policy FILE")
+        check_writable(self.out)
         source = self.run or self.policy or Path()
         policies = load_policies(source) if self.run is None else run_policies(self.run)
         policy = choose_seed(policies, self.seed, source)

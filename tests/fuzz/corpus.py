@@ -26,10 +26,10 @@ from omar.data.formats import export_dataset
 from omar.data.importing import import_dataset
 from omar.data.npy import open_npy
 from omar.offline.config import RunConfig, TrainConfig, resolve
-from omar.offline.runs import resume, train
 from omar.runs import checkpoint, files, metrics
 from omar.runs.folder import RunFolder
 from omar.tasks import get_task
+from run_cases import make_stopped_run, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,23 +173,6 @@ def seal_file(entries: dict[str, Any]) -> dict[str, Any]:
     return files.seal({name: value for name, value in entries.items() if name != files.SEAL})
 
 
-def make_run(folder: Path) -> None:
-    """A run that was stopped at update 4 of 5, with a checkpoint of update 2."""
-    data = make_dataset(folder / "data", episodes=2).path
-    small = {"batch_size": 8, "hidden": 2}
-    lengths = {"updates": 5, "eval_every": 2, "eval_episodes": 1, "checkpoint_every": 2}
-    config = TrainConfig(dataset=str(data), seeds=1, out=folder / "run", settings=small, **lengths)
-    count = iter(range(1, 9))
-    assert not train(config, stop=lambda: next(count) == 4).finished
-
-
-def read_run(folder: Path) -> Any:
-    """What the run comes to when it goes on; its time and its place left out."""
-    result = resume(folder / "run")
-    lines = [(e.update, e.returns, e.scores, e.losses) for e in result.evaluations]
-    return lines, [policy.sha256 for policy in result.policies], result.update, result.finished
-
-
 TARGETS = {
     "replay": Target(make_replay, "x.replay", read_replay, refusals=(ValueError,)),  # the core's own errors
     "manifest": Target(
@@ -231,5 +214,5 @@ TARGETS = {
     ),
     "config": Target(make_config, "config.json", read_config, seal=seal_file),
     "metrics": Target(make_metrics, "metrics.jsonl", read_metrics, means=fewer_lines, seal=seal_line),
-    "run": Target(make_run, "run/**/*.*", read_run, seal=seal_file, sealed="run/checkpoint/*.json"),
+    "run": Target(make_stopped_run, "run/**/*.*", outcome, seal=seal_file, sealed="run/checkpoint/*.json"),
 }

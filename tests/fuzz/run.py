@@ -154,10 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     names = [options.only] if options.only else list(TARGETS)
-    faulthandler.enable()
-    torch.set_num_threads(1)
-    warnings.simplefilter("error")
-    signal.signal(signal.SIGALRM, too_long)
+    before = signal.signal(signal.SIGALRM, too_long)
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         os.environ["OMAR_HOME"] = str(root / "home")
@@ -171,8 +168,12 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             fuzz(fuzzers, options.seconds, last_round)
         last_round.unlink(missing_ok=True)
+    signal.signal(signal.SIGALRM, before)
     return 0
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
+    torch.set_num_threads(1)
+    warnings.simplefilter("error")
     sys.exit(main())

@@ -228,8 +228,10 @@ def test_the_number_of_threads_is_restored():
     [
         (
             ["--json", "no/such/folder/file.json"],
-            "--json must be a file in a folder that exists, got no/such",
+            "error: no/such/folder/file.json: No such file or directory\n",
         ),
+        (["--json", "/proc/file.json"], "error: /proc/file.json: No such file or directory\n"),
+        (["--json", "x" * 300], f"error: {'x' * 300}: File name too long\n"),
         (["--threads", "0"], "--threads must be 1 or more, got 0"),
         (["--seconds", "0"], "--seconds must be positive, got 0"),
         (["--seconds", "nan"], "--seconds must be positive, got nan"),
@@ -245,7 +247,7 @@ def test_faults_are_found_before_anything_is_timed(arguments, message, monkeypat
 
 def test_a_folder_is_no_file(tmp_path, capsys):
     assert bench.main(["particle", "--json", str(tmp_path)]) == 2
-    assert "--json must be a file" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"error: {tmp_path}: Is a directory\n"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -10,7 +10,8 @@ from omar.behaviors.policy_file import load_policy, save_policies
 from omar.collect import TrainBehaviors, main
 from omar.errors import OmarError
 from omar.online.collection import CollectionSettings
-from omar.online.imitation import Imitation, ImitationConfig, imitate
+from omar.online.fitting import Imitation, ImitationConfig
+from omar.online.imitation import imitate
 from omar.online.matd3 import Matd3Settings
 from omar.runs.interrupts import Interrupts
 
@@ -114,6 +115,8 @@ def test_a_stopped_imitation_leaves_no_prey(prey_file, predators, tmp_path, afte
     [
         ({"task": "simple_spread"}, "simple_spread has no prey to imitate"),
         ({"task": "simple_world"}, "is not the file of a prey of simple_world|is not a prey"),
+        ({"rounds": 2.5}, "rounds must be an integer, got 2.5"),
+        ({"worlds": 10**12}, "states of all rounds .*--worlds or --rounds"),
         ({"rounds": 0}, "rounds must be at least 1, got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be greater than 0"),
         ({"seed": -1}, r"seed must be in \[0, 18446744073709551615\], got -1"),

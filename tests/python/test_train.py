@@ -468,7 +468,7 @@ def fails(capsys, arguments):
         (["--learning_rate=0"], "--learning-rate must be greater than 0, got 0"),
         (["--learning-rate", "inf"], "--learning-rate must be a finite number, got Infinity"),
         (["--alpha", "nan"], "--alpha must be a finite number, got NaN"),
-        (["--batch-size", "0"], "--batch-size must be in [1, 16777216], got 0"),
+        (["--batch-size", "0"], "--batch-size must be in [2, 16777216], got 0"),
         (["--hidden", "10000000"], "the networks and minibatches need at least"),
         (["--hidden", str(2**64)], "lower --hidden, --batch-size or --seeds"),
         (["--seeds", str(2**64)], "lower --hidden, --batch-size or --seeds"),
@@ -744,19 +744,26 @@ def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_th
     assert [policy.scale for policy in policies] == [get_task("simple_tag").references] * 2
 
 
-def test_the_policies_beside_a_checkpoint_are_its_networks(dataset, tmp_path):
+@pytest.mark.parametrize("norm", ["batch", "dataset"])
+def test_the_policies_beside_a_checkpoint_are_its_networks(dataset, tmp_path, norm):
     out = tmp_path / "run"
-    assert train(dataset, out, "--updates", 7, "--checkpoint-every", 3) == 0
+    assert train(dataset, out, "--updates", 7, "--checkpoint-every", 3, "--input-norm", norm) == 0
     policies = load_policies(out / "policy.safetensors")
     found = Dataset.open(dataset)
     for s, policy in enumerate(policies):
         tensors = weights(out, s)
-        mean, std = tensors["actor.input_mean"], tensors["actor.input_std"]
-        np.testing.assert_array_equal(mean, found.statistics("observations")[0])
-        first = tensors["actor.weights.0"]
+        first, bias = tensors["actor.weights.0"], tensors["actor.biases.0"]
+        if norm == "dataset":
+            mean, std = tensors["actor.input_mean"], tensors["actor.input_std"]
+            np.testing.assert_array_equal(mean, found.statistics("observations")[0])
+        else:
+            own = ("scale", "shift", "running_mean", "running_variance")
+            scale, shift, mean, variance = (tensors[f"actor.batch_norm.{name}"] for name in own)
+            assert bool((mean != 0).all()) and bool((variance != 1).all())
+            std = (variance + 1e-5).sqrt() / scale
+            bias = bias + torch.einsum("no,noh->nh", shift, first)
         torch.testing.assert_close(policy.weights[0], first / std[:, :, None])
-        shift = torch.einsum("no,noh->nh", mean, policy.weights[0])
-        bias = tensors["actor.biases.0"] - shift
+        bias = bias - torch.einsum("no,noh->nh", mean, policy.weights[0])
         torch.testing.assert_close(policy.biases[0], bias, rtol=1e-5, atol=1e-5)
         assert torch.equal(policy.weights[1], tensors["actor.weights.1"])
         assert (policy.source["update"], policy.source["dataset"]) == ("7", found.manifest.sha256)

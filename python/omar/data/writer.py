@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 from contextlib import suppress
@@ -207,11 +208,11 @@ def _check_chunk(name: str, chunk: npt.NDArray[Any], file: _ColumnFile, rows: in
 def _check_space(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     needed = DISK_MARGIN
     for name, shape in shapes.items():
-        needed += int(np.prod(shape)) * (1 if name in FLAG_COLUMNS else 4)
+        needed += math.prod(shape) * (1 if name in FLAG_COLUMNS else 4)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DatasetError(
-            f"not enough disk space in {folder}: the dataset needs {needed / 2**20:.0f} MiB, "
+            f"not enough disk space in {folder}: the dataset needs {needed // 2**20:,} MiB, "
             f"{free / 2**20:.0f} MiB are free (OMAR_HOME chooses another place)"
         )
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .. import _core
-from ..arguments import check_seed
+from ..arguments import check_integer, check_seed
 from .batch_norm import BatchNorm
 from .options import Path, core_path
 
@@ -59,6 +59,7 @@ class StackedMlp(nn.Module):
             device: where the parameters live.
         """
         super().__init__()
+        members = check_integer("nets.StackedMlp", "members", members)
         chosen = [seed] * members if seeds is None else list(seeds)
         if members < 1 or len(chosen) != members:
             raise ValueError(
@@ -66,8 +67,8 @@ class StackedMlp(nn.Module):
                 f"got {len(chosen)} for members={members}"
             )
         keys = [check_seed("nets.StackedMlp", s) for s in chosen]
-        weights, biases = _core.nn_init(list(sizes), keys, network, last_layer_scale, dtype)
-        self.sizes = tuple(sizes)
+        self.sizes = tuple(check_integer("nets.StackedMlp", "sizes", size) for size in sizes)
+        weights, biases = _core.nn_init(list(self.sizes), keys, network, last_layer_scale, dtype)
         self.weights = nn.ParameterList([nn.Parameter(w.to(device)) for w in weights])
         self.biases = nn.ParameterList([nn.Parameter(b.to(device)) for b in biases])
         self.register_buffer("input_mean", None)

@@ -79,10 +79,16 @@ class OnlineFolder(RunFolder):
         def read_rest(found: checkpoint.Checkpoint) -> None:
             done = decode(Progress, found.state, f"{self.checkpoints}, update {found.update}")
             self.check_evaluations(found.update, done.evaluated)
+            file, own = self._buffer(found.update), training.buffer
             try:
-                ready.append((done, ReplayBuffer.load(self._buffer(found.update))))
+                buffer = ReplayBuffer.load(file)
             except ValueError as error:
                 raise OmarError(str(error)) from None
+            rows = min(own.capacity, done.step * training.collection.worlds)
+            wanted = (own.fields, own.capacity, own.datasets, own.storage, rows)
+            if (buffer.fields, buffer.capacity, buffer.datasets, buffer.storage, len(buffer)) != wanted:
+                raise OmarError(f"{file} is not the replay buffer of this checkpoint")
+            ready.append((done, buffer))
 
         found = checkpoint.load(self.checkpoints, usable=read_rest)
         if found is None:

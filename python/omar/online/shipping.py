@@ -13,6 +13,8 @@ from ..behaviors.shipped import BEHAVIORS, CARD, PREY, RECORDING
 from ..errors import OmarError
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..random import mix
+from ..runs import ranges
+from ..runs.decode import check_types
 from ..runs.files import read_json, to_json, write_atomically
 from ..runs.folder import versions
 from ..tasks import Task, get_task, normalized_score
@@ -48,6 +50,12 @@ class ShipOptions:
     candidates: int = 24
     """Policies of the training that are measured with noise before one is chosen."""
 
+    def check(self) -> None:
+        """Raises SettingError where an option has the wrong type or is out of range."""
+        check_types(self)
+        ranges.at_least(self, 0, "noise")
+        ranges.at_least(self, 1, "episodes", "candidates")
+
 
 def ship(options: ShipOptions) -> dict[str, Any]:
     """Chooses the policies, measures them, and writes everything.
@@ -59,6 +67,7 @@ def ship(options: ShipOptions) -> dict[str, Any]:
         OmarError: No training there, or one whose prey was trained too.
         OSError: The files cannot be written.
     """
+    options.check()
     source = Source.open(options.run)
     task, prey = source.task, source.prey
     selection = PolicySelection(options, source)
@@ -123,7 +132,10 @@ class Source:
                 f"the prey of {folder} was trained together with the predators: behaviour policies "
                 f"need a training against a frozen prey"
             )
-        return Source(folder, recorded(config), task, prey)
+        source = Source(folder, recorded(config), task, prey)
+        if not source.evaluations():
+            raise OmarError(f"{folder} has no evaluated policy yet")
+        return source
 
     def command(self) -> str:
         """The command line that began the training, all of its settings spelled out."""

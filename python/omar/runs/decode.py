@@ -143,7 +143,7 @@ def _union(hint: Any, raw: object, at: str, defaults: bool) -> Any:
 def _collection(hint: Any, raw: object, at: str, defaults: bool) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
     if issubclass(origin, Mapping):
-        if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
+        if not isinstance(raw, Mapping) or not all(map(_is_text, raw)):
             raise SettingError(at, f"must be a JSON object, got {_shown(raw)}")
         return {key: _value(inner[1], value, _join(at, key), defaults) for key, value in raw.items()}
     if not isinstance(raw, list | tuple):
@@ -161,10 +161,20 @@ def _fits(hint: Any, raw: object) -> bool:
     if get_origin(hint) is Literal:  # the value was compared before
         return True
     if hint is Path:
-        return isinstance(raw, Path) or (isinstance(raw, str) and bool(raw) and "\0" not in raw)
+        return isinstance(raw, Path) or (_is_text(raw) and bool(raw) and "\0" not in str(raw))
+    if hint is str:
+        return _is_text(raw)
     if hint in (bool, type(None)):
         return type(raw) is hint
     return isinstance(raw, hint)
+
+
+def _is_text(raw: object) -> bool:
+    """Whether a text can be written: JSON can hold halves of characters, which UTF-8 cannot."""
+    try:
+        return isinstance(raw, str) and bool(raw.encode("utf-8", "surrogateescape") or True)
+    except UnicodeEncodeError:
+        return False
 
 
 def _plain(value: Any) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from typing import IO, TYPE_CHECKING, Any
+
+from .files import naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +23,8 @@ class EventFile:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         name = f"events.out.tfevents.{int(time.time())}.omar.{os.getpid()}"
-        self._file: IO[bytes] = (folder / name).open("wb")
+        self._path = folder / name
+        self._file: IO[bytes] = self._path.open("wb", buffering=0)  # nothing is left for close() to fail on
         self._write(file_version="brain.Event:2")
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
@@ -34,8 +38,12 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        RecordWriter(self._file).write(Event(wall_time=time.time(), **entries).SerializeToString())
-        self._file.flush()
+        record = io.BytesIO()
+        RecordWriter(record).write(Event(wall_time=time.time(), **entries).SerializeToString())
+        left = record.getvalue()
+        with naming(self._path):
+            while left:
+                left = left[self._file.write(left) :]
 
     def close(self) -> None:
         """Closes the file."""

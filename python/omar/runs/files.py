@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
 import math
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OmarError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SEAL = "sha256"  # of the other entries of a sealed file
 _numbers = itertools.count()
@@ -35,21 +36,55 @@ def expand_user(path: str | Path) -> Path:
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that a reader finds the old contents or the new ones, whatever happens.
 
+    What is there and is not a file, such as /dev/stdout, is written to and not replaced.
+
     Raises:
-        OSError: The disk refused; the old contents are still there.
+        OSError: The disk refused, and names the file; the old contents are still there.
     """
-    temporary = path.with_name(f".{path.name}.partial-{os.getpid()}-{next(_numbers)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
+    temporary = _temporary(path)
+    with naming(path):
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        sync(path.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Finds out whether `write_atomically` can write a file, before the work whose results go there.
+
+    Raises:
+        OSError: It cannot, and why.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not path.exists() or path.is_file():
+        temporary = _temporary(path)
+        with naming(path):
+            temporary.touch(exist_ok=False)
             temporary.unlink()
-        raise
-    sync(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors of the system name this file: those of a write name none, others a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial-{os.getpid()}-{next(_numbers)}")
 
 
 def sweep_partial(folder: Path) -> None:
@@ -61,7 +96,7 @@ def sweep_partial(folder: Path) -> None:
 
 def append_line(path: Path, line: str) -> None:
     """Appends a line of text and waits until the disk has it."""
-    with path.open("a", encoding="utf-8") as file:
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
