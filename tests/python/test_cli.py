@@ -31,6 +31,7 @@ def test_a_commands_status_is_its_own():
     ("command", "status", "said"),
     [
         (raises(OmarError("no such set")), 2, "error: no such set\n"),
+        (raises(OmarError("no set at a\nb")), 2, "error: no set at a\\nb\n"),
         (
             raises(SettingError("eval_every", "must be at least 1")),
             2,

@@ -24,6 +24,7 @@ from ..runs import ranges
 from ..runs.decode import check_types
 from ..runs.memory import COPIES, FLOAT, check_fits
 from ..tasks import TaskName, get_task
+from ..terminal.cli import OptionalFolder
 from .measures import measure
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ class ImitationConfig:
     """The prey to act as: a policy file, or the authors' pretrained_adv_model.pt."""
     task: TaskName = "simple_tag"
     """Task whose prey it is."""
-    out: Path | None = None
-    """Folder of the result; runs/imitation-TASK-TIME when not given."""
+    out: OptionalFolder = None
+    """Folder of the result. (default: runs/imitation-TASK-TIME)"""
     origin: str = ""
     """Where the file comes from and under which licence; kept in the result."""
-    predators: Path | None = None
-    """Folder of a training of predators against this prey; trained here when not given."""
+    predators: OptionalFolder = None
+    """Folder of a training of predators against this prey. (default: they are trained first)"""
     predator_updates: int = 16_000
     """Updates of the predators that are trained here."""
     seed: int = 0

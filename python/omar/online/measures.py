@@ -36,5 +36,5 @@ def measure(actor: Actor, task: Task, prey: Policy | None, episodes: int, key: i
         key: Of the start states.
     """
     returns = episode_returns(actor, task, episodes=episodes, seed=mix(key, 0), prey=prey)
-    std = float(returns.std())
+    std = float(returns.std()) if episodes > 1 else 0.0
     return Measured(float(returns.mean()), std / math.sqrt(episodes), std, episodes)

@@ -17,6 +17,7 @@ from ..runs import ranges
 from ..runs.decode import check_types
 from ..runs.files import read_json, to_json, write_atomically
 from ..runs.folder import versions
+from ..runs.memory import check_worlds
 from ..tasks import Task, get_task, normalized_score
 from ..terminal.cli import OptionalFolder
 from .folder import POLICIES, OnlineFolder, policy_file
@@ -70,6 +71,7 @@ def ship(options: ShipOptions) -> dict[str, Any]:
     options.check()
     source = Source.open(options.run)
     task, prey = source.task, source.prey
+    check_worlds(sum(task.obs_sizes), options.episodes, "--episodes")
     selection = PolicySelection(options, source)
     names = {quality: selection.nearest(task.qualities[quality].returns.mean) for quality in BEHAVIORS}
     scale = task.references if prey is None else prey.scale

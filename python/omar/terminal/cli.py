@@ -50,7 +50,7 @@ def run(command: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (OmarError, OSError, MemoryError, torch.OutOfMemoryError) as error:
-        sys.stderr.write(f"error: {sentence(error)}\n")
+        sys.stderr.write(f"error: {in_one_line(sentence(error))}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -72,6 +72,11 @@ def sentence(error: Exception) -> str:
         known = [str(part) for part in (error.filename, error.strerror) if part is not None]
         return ": ".join(known) or str(error)
     return "there is not enough memory for these sizes"
+
+
+def in_one_line(text: str) -> str:
+    """A text whose line breaks, such as those in a file's name, are spelled out."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def spelled(name: str) -> str:
