@@ -24,6 +24,7 @@ from .runs.files import check_writable, write_atomically
 from .terminal.cli import OptionalFile, run
 
 Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
+MOST_THREADS = 1024
 NAMES: tuple[Name, ...] = ("particle", "rollout", "dataset", "replay", "cem", "learner")
 
 
@@ -53,8 +54,9 @@ def check(config: BenchConfig) -> None:
         OmarError: Threads or seconds that are not positive, or no such device.
         OSError: The records cannot be written.
     """
-    if any(threads < 1 for threads in config.threads):
-        raise OmarError(f"--threads must be 1 or more, got {' '.join(map(str, config.threads))}")
+    if not all(1 <= threads <= MOST_THREADS for threads in config.threads):
+        given = " ".join(map(str, config.threads))
+        raise OmarError(f"--threads must be in 1..{MOST_THREADS}, got {given}")
     if not 0 < config.seconds < float("inf"):
         raise OmarError(f"--seconds must be positive, got {config.seconds}")
     if config.json is not None:

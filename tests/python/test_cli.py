@@ -96,7 +96,7 @@ raise SystemExit(cli.run(lambda: len([cli.say("x" * 99) for _ in range(9999)])))
             ["--task", "simple_spread", "--episodes", str(2**62)],
             "the worlds of an evaluation need",
         ),
-        (bench.main, ["--threads", "0"], "--threads must be 1 or more, got 0"),
+        (bench.main, ["--threads", "0"], "--threads must be in 1..1024, got 0"),
         (bench.main, ["--device", "meta"], "--device must be cpu or cuda, got 'meta'"),
     ],
 )

@@ -119,6 +119,15 @@ def test_verify_generates_nothing(capsys, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
+def test_a_picture_is_a_png_unless_its_name_says_otherwise(capsys, tmp_path):
+    for name, start in {"a.odd": b"\x89PNG", "b.SVG": b"<?xml", "c.pdf": b"%PDF"}.items():
+        assert data_main(["info", *STEPS, "--plot", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_bytes().startswith(start)
+    assert data_main(["info", *STEPS, "--plot", "/dev/full"]) == 2
+    said = "error: cannot write the picture /dev/full: No space left on device\n"
+    assert capsys.readouterr().err == said
+
+
 def test_info_works_where_the_picture_cannot_be_written(capsys):
     folder = Path(info(capsys)["path"])
     (folder / "card.png").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from ..errors import DatasetError
+from ..runs.files import write_atomically
 from ..tasks import get_task, normalized_score
 from .checks import CHUNK_ROWS
 
@@ -125,7 +127,9 @@ def _percent(values: npt.NDArray[np.float64]) -> str:
 
 
 def plot_card(card: Card, path: Path) -> None:
-    """Draws the histogram of returns and the actions of every learner as a PNG.
+    """Draws the histogram of returns and the actions of every learner.
+
+    It is a PNG unless the name ends in .pdf or .svg.
 
     Raises:
         DatasetError: The file cannot be written.
@@ -142,8 +146,10 @@ def plot_card(card: Card, path: Path) -> None:
     figure.suptitle(f"{manifest.task} {manifest.quality}: {sizes}")
     _draw_returns(card, axes[0])
     _draw_actions(card, figure, axes[1:])
+    picture, kind = io.BytesIO(), path.suffix[1:].lower()
+    figure.savefig(picture, dpi=120, format=kind if kind in ("pdf", "svg") else "png")
     try:
-        figure.savefig(path, dpi=120)
+        write_atomically(path, picture.getvalue())
     except OSError as error:
         raise DatasetError(f"cannot write the picture {path}: {error.strerror or error}") from None
 
