@@ -17,6 +17,7 @@ from ..runs import ranges
 from ..runs.decode import check_types
 from ..runs.files import to_json, write_atomically
 from ..runs.folder import versions
+from ..runs.memory import check_worlds
 from ..tasks import References, Task, get_task
 from .folder import POLICIES, OnlineFolder, policy_file
 from .measures import Measured, measure
@@ -52,7 +53,8 @@ class ShipOptions:
         """Raises SettingError where an option has the wrong type or is out of range."""
         check_types(self)
         ranges.at_least(self, 0, "noise")
-        ranges.at_least(self, 1, "episodes", "candidates")
+        ranges.at_least(self, 1, "candidates")
+        ranges.at_least(self, 2, "episodes")  # one has no standard error
 
 
 def ship(options: ShipOptions) -> dict[str, Any]:
@@ -68,6 +70,7 @@ def ship(options: ShipOptions) -> dict[str, Any]:
     options.check()
     source = Source.open(options.run)
     task, prey = source.task, source.prey
+    check_worlds(sum(task.obs_sizes), options.episodes, "--episodes")
     selection = PolicySelection(options, source)
     names = {"expert": selection.best()}
     random = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
