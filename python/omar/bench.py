@@ -21,7 +21,7 @@ import tyro
 from .benchmarks.measure import Record, Setup
 from .errors import OmarError
 from .runs.files import check_writable, write_atomically
-from .terminal.cli import run
+from .terminal.cli import OptionalFile, run
 
 Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
 MOST_THREADS = 1024
@@ -34,10 +34,10 @@ class BenchConfig:
 
     names: Annotated[tuple[Name, ...], tyro.conf.Positional] = NAMES
     """Benchmarks to run."""
-    json: Path | None = None
+    json: OptionalFile = None
     """File for the records, as a JSON list."""
-    threads: tuple[int, ...] = ()
-    """Numbers of threads; 1 and all cores when none is given."""
+    threads: Annotated[tuple[int, ...], tyro.conf.arg(help_behavior_hint="(default: 1 and all cores)")] = ()
+    """Numbers of threads."""
     seconds: float = 1.0
     """Time spent on each figure."""
     device: str = "cpu"

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from .behaviors.find import choose_prey
 from .data import ensure_dataset
-from .online.imitation import ImitationConfig, imitate
+from .online.fitting import ImitationConfig
+from .online.imitation import PREDATORS, imitate
 from .online.runs import BehaviorConfig, resume, train
 from .online.shipping import ShipOptions, ship
 from .runs.interrupts import Interrupts
@@ -98,7 +99,12 @@ class ImitatePrey(ImitationConfig):
         with Interrupts() as interrupts, Display(Console()) as display:
             result = imitate(self, reporter=display, stop=lambda: interrupts.stop)
         if result.prey is None:
-            say(f"stopped; {result.path} holds no prey")
+            predators = shlex.quote(str(self.predators or result.path / PREDATORS))
+            say(
+                f"stopped, and {result.path} holds no prey; predators that are not done go on with "
+                f"`python -m omar.collect train --resume {predators}`, those that are serve as "
+                f"`--predators {predators}`"
+            )
             return INTERRUPTED
         report = result.report
         say(f"root mean square action error {report['action_error']:.4f}")

@@ -10,7 +10,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import torch
 import tyro
@@ -24,28 +24,35 @@ from .evaluation.returns import EVALUATION
 from .random import mix
 from .runs import ranges
 from .runs.memory import check_worlds
-from .tasks import TaskName, get_task, normalized_score
-from .terminal.cli import run, say
+from .tasks import TASKS, TaskName, get_task, normalized_score
+from .terminal.cli import OptionalFile, OptionalFolder, run, say
 
 if TYPE_CHECKING:
     from .behaviors.policy import Policy
     from .tasks import Task
+
+Files: TypeAlias = Annotated[
+    tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]", help_behavior_hint="")
+]
+OneTask: TypeAlias = Annotated[
+    TaskName | None, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}", help_behavior_hint="")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
     """Evaluates the policies of a run or of files, or uniform actions, in parallel worlds."""
 
-    run: Path | None = None
+    run: OptionalFolder = None
     """Folder of a run: the policies of its newest checkpoint are evaluated."""
-    policy: tuple[Path, ...] = ()
-    """Files of policies."""
-    task: TaskName | None = None
+    policy: Files = ()
+    """Policy files to evaluate side by side."""
+    task: OneTask = None
     """Task in which to evaluate uniform actions; with --policy, the task that the files must be of."""
     episodes: int = 1000
     """Episodes of each seed."""
-    prey: Path | None = None
-    """File of the prey (with --task alone); the shipped one when not given. A policy knows its own."""
+    prey: OptionalFile = None
+    """File of the prey, with --task alone: policies know their own. (default: the shipped one)"""
     seed: int = 0
     """Seed of the start states."""
     json: bool = False
@@ -59,7 +66,7 @@ class EvaluateOptions:
         """
         if self.run is not None and (self.policy or self.task is not None):
             raise OmarError(
-                "give --run DIR, --policy FILE or --task NAME: --run goes with neither of the others"
+                "give --run DIR, --policy FILE or --task NAME: --run cannot be combined with the other two"
             )
         if self.run is None and not self.policy and self.task is None:
             raise OmarError("give --run DIR, --policy FILE or --task NAME")

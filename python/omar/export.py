@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,7 +17,7 @@ from .behaviors.exports import to_onnx, to_torchscript
 from .behaviors.policy_file import choose_seed, load_policies, run_policies
 from .errors import OmarError
 from .runs.files import check_writable, write_atomically
-from .terminal.cli import run, say
+from .terminal.cli import OptionalFile, OptionalFolder, run, say
 
 WRITERS = {"onnx": to_onnx, "torchscript": to_torchscript}
 
@@ -26,13 +26,13 @@ WRITERS = {"onnx": to_onnx, "torchscript": to_torchscript}
 class ExportOptions:
     """Writes the policy of one training seed as an ONNX or a TorchScript model."""
 
-    run: Path | None = None
+    run: OptionalFolder = None
     """Folder of a run: the policy of its newest checkpoint is exported."""
-    policy: Path | None = None
-    """File of policies."""
+    policy: OptionalFile = None
+    """Policy file."""
     format: Literal["onnx", "torchscript"]
     """Kind of file: onnx (needs the package onnx), or torchscript, for torch.jit.load."""
-    out: Path
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """File to write; one that is there is replaced."""
     seed: int = 0
     """Training seed of the policy."""
@@ -52,7 +52,7 @@ class ExportOptions:
         data = WRITERS[self.format](policy)
         write_atomically(self.out, data)
         shapes = f"[B, {policy.agents}, {policy.obs_size}] to [B, {policy.agents}, {policy.action_size}]"
-        say(f"{self.out}: {self.format}, {len(data):,} bytes, {shapes}, as the policy to 1e-6")
+        say(f"{self.out}: {self.format}, {len(data):,} bytes, {shapes}, agrees with the policy to 1e-6")
         return 0
 
 

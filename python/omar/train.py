@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,10 @@ class _Callable(ModuleType):
     ) -> Result:
         """`omar.offline.runs.train`."""
         return train(config, reporter, stop)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """By name, as functions are pickled: process pools take `omar.train`."""
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -1,8 +1,7 @@
 """Online training: what is collected, resuming, repeating, choosing what ships, errors."""
 
 import json
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ import torch
 from data_cases import some_policy, some_prey
 from omar.behaviors.policy import Policy
 from omar.behaviors.policy_file import load_policy, save_policies
-from omar.behaviors.shipped import BEHAVIORS, card, load, load_prey
-from omar.collect import ShipBehaviors, TrainBehaviors
+from omar.behaviors.recording import load_recording
+from omar.behaviors.shipped import BEHAVIORS, FOLDER, RECORDING, card, load, load_prey, recording
+from omar.collect import ShipBehaviors, TrainBehaviors, main
 from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
 from omar.errors import OmarError
@@ -21,8 +21,8 @@ from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
 from omar.online.collection import CollectionSettings
 from omar.online.matd3 import Matd3Settings
-from omar.online.recorded import REPLAY_RECIPES, medium_replay
 from omar.online.runs import recorded
+from omar.online.shipping import CHOOSING, PolicySelection, ShipOptions, Source, prey_origin
 from omar.online.training import OnlineTraining, training_blocks
 from omar.runs.files import seal
 from omar.tasks import get_task, normalized_score
@@ -176,43 +176,49 @@ def test_folding_moves_the_normalisation_into_the_first_layer():
     torch.testing.assert_close(policy(obs), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_medium_replay_is_a_part_of_the_recorded_training(monkeypatch):
-    task = get_task("simple_tag")
-    recipe = replace(
-        REPLAY_RECIPES["simple_tag"], matd3=MATD3, collection=replace(COLLECTION, capacity=5_000)
-    )
-    monkeypatch.setitem(REPLAY_RECIPES, "simple_tag", recipe)
-    prey = some_prey()
-    blocks = list(medium_replay(task, 600, seed=4, prey=prey))
-    assert [len(block["actions"]) for block in blocks] == [10, 10, 4]
-    again = OnlineTraining(task, MATD3, recipe.collection, seed=4, prey=prey)
-    for block, whole in zip(blocks, training_blocks(again), strict=False):
-        assert torch.equal(block["observations"], whole["observations"][: len(block["observations"])])
-    with pytest.raises(ValueError, match="has 1,290 transitions, 9,000 were asked for"):
-        next(medium_replay(task, 9_000, seed=0, prey=prey))
-
-
-@TASKS
-def test_recipes_have_the_published_sizes(name):
-    task = get_task(name)
-    assert REPLAY_RECIPES[name].transitions == task.qualities["medium-replay"].transitions
-
-
-def test_ship_chooses_and_writes_a_card(tmp_path):
+def test_ship_chooses_and_writes_a_card(tmp_path, capsys):
     prey, prey_file, out = some_prey(), tmp_path / "prey.safetensors", tmp_path / "ship"
     save_policies(prey_file, [prey])
-    assert command(tmp_path / "run", task="simple_tag", prey=str(prey_file))() == 0
-    assert ShipBehaviors(run=tmp_path / "run", out=out, episodes=200, candidates=2)() == 0
+    assert command(tmp_path / "run", task="simple_tag", prey=str(prey_file), eval_every=20)() == 0
+    options = ["--run", str(tmp_path / "run"), "--out", str(out), "--episodes", "200", "--candidates", "2"]
+    assert main(["ship", *options]) == 0
+    assert "medium: update" in capsys.readouterr().out
     card = json.loads((out / "card.json").read_text())
-    low, high = (card["references"][key]["mean"] for key in ("random", "expert"))
-    assert 100 * (card["expert"]["return"]["mean"] - low) / (high - low) == pytest.approx(112.0)
+    assert (card["references"]["random"], card["references"]["expert"]) == (-4.1, 185.6)
     assert card["expert"]["return"]["episodes"] == 200
     medium, shipped_prey = load_policy(out / "medium.safetensors"), load_policy(out / "prey.safetensors")
     assert medium.sha256 == card["medium"]["sha256"]
     assert medium.source["quality"] == "medium"
     assert shipped_prey.sha256 == medium.prey.sha256 == prey.sha256 == card["prey"]["sha256"]
-    assert (medium.references.random, medium.references.expert) == (low, high)
-    assert medium.references == shipped_prey.references
+    assert medium.references is shipped_prey.references is None
+    replay = load_recording(out / "replay.safetensors", shipped_prey)
+    assert replay.sha256 == card["medium_replay"]["sha256"]
+    assert replay.updates[-1] == card["medium"]["update"]
+    assert [row["share"] for row in card["medium_replay"]["actors"]] == list(replay.shares)
+    last, whole = replay.policies[-1].weights[1], medium.weights[1]
+    assert torch.equal(last, whole.half().float())
+
+
+def test_ship_takes_the_policy_whose_noisy_return_is_nearest(tmp_path):
+    assert command(tmp_path / "run", eval_every=20)() == 0
+    selection = PolicySelection(
+        ShipOptions(tmp_path / "run", tmp_path, episodes=100), Source.open(tmp_path / "run")
+    )
+    names = [f"seed-0-update-{update:08d}.safetensors" for update in (0, 20, 40, 60, 80)]
+    returns = [selection._return(name, CHOOSING).mean for name in names]
+    for name, value in zip(names, returns, strict=True):
+        assert selection.nearest(value + 0.01) == name
+
+
+def test_ship_names_the_prey_that_was_imitated(tmp_path):
+    prey, folder = some_prey(), tmp_path / "imitation"
+    folder.mkdir()
+    save_policies(folder / "prey.safetensors", [prey])
+    (folder / "imitation.json").write_text('{"action_error": 0.25}')
+    entry = prey_origin(prey, folder)
+    assert entry == {"source": dict(prey.source), "imitation": {"action_error": 0.25}}
+    with pytest.raises(OmarError, match="imitation does not hold the prey of this training"):
+        prey_origin(some_prey(seed=1), folder)
 
 
 def test_ship_refuses_a_training_whose_prey_was_trained_too(tmp_path):
@@ -327,26 +333,41 @@ def test_shipped_policies_are_those_of_the_card(name, quality):
 def test_shipped_levels_are_those_of_the_published_sets(name):
     task, entry = get_task(name), card(name)
     prey = load_prey(name) if task.has_prey else None
-    references = task.references if prey is None else prey.references
     for quality in BEHAVIORS:
         policy = load(name, quality)
-        assert policy.scale == references
+        assert policy.scale == task.references
         assert (policy.prey and policy.prey.sha256) == (prey and prey.sha256)
-        normalized = normalized_score(task, entry[quality]["return"]["mean"], references)
-        assert normalized == pytest.approx(entry[quality]["normalized"])
-        published = task.qualities[quality].normalized
-        if quality == "medium":
-            assert abs(normalized - published) < (6 if name == "simple_spread" else 8)
-        else:
-            assert normalized > 102
-    assert abs(normalized_score(task, entry["uniform"]["mean"], references)) < 1
+        found, published = entry[quality], task.qualities[quality]
+        assert found["return"]["mean"] == pytest.approx(published.returns.mean, rel=0.03)
+        assert found["normalized"] == pytest.approx(published.normalized, abs=2)
+        assert found["normalized"] == pytest.approx(normalized_score(task, found["return"]["mean"]))
+    assert abs(normalized_score(task, entry["uniform"]["mean"])) < 0.2
     if prey is not None:
         assert prey.sha256 == entry["prey"]["sha256"]
 
 
+@pytest.mark.parametrize("name", TASK_NAMES[1:])
+def test_shipped_preys_name_whom_they_imitate(name):
+    prey, entry = load_prey(name), card(name)["prey"]
+    assert prey.source["imitates"] == "pretrained_adv_model.pt"
+    assert "OG-MARL" in prey.source["origin"]
+    assert "Apache License 2.0" in prey.source["origin"]
+    assert entry["imitation"]["of"] == prey.source["imitates_sha256"]
+    assert entry["imitation"]["action_error"] < 0.01
+    for row in entry["imitation"]["returns"]:
+        theirs, ours = row["imitated"]["mean"], row["imitation"]["mean"]
+        assert abs(theirs - ours) < (0.3 if row["predators"] == "uniform" else max(0.3, 0.03 * theirs))
+
+
 @pytest.mark.parametrize("name", SHIPPED)
-def test_card_records_the_replay_recipe_in_use(name):
-    assert card(name)["medium_replay"] == asdict(REPLAY_RECIPES[name])
+def test_recordings_are_those_of_the_card(name):
+    task, replay, entry = get_task(name), recording(name), card(name)
+    assert (FOLDER / name / RECORDING).stat().st_size <= 700_000
+    assert replay.sha256 == entry["medium_replay"]["sha256"]
+    assert replay.updates[-1] == entry["medium"]["update"]
+    assert all(policy.task == name for policy in replay.policies)
+    published = task.qualities["medium-replay"].normalized
+    assert normalized_score(task, entry["medium_replay"]["return"]) == pytest.approx(published, abs=2.5)
 
 
 @pytest.mark.parametrize(("name", "quality"), shipped())
@@ -361,18 +382,39 @@ def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch,
     if get_task(name).has_prey:
         prey = load_prey(name)
         assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256
-        assert dataset.manifest.references.expert == prey.references.expert
+        assert dataset.manifest.references == get_task(name).references
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_medium_replay_sets_are_the_training_in_order(tmp_path, monkeypatch, name):
+def test_medium_replay_sets_grow_from_random_to_the_medium_level(tmp_path, monkeypatch, name):
     monkeypatch.setenv("OMAR_HOME", str(tmp_path))
-    make = partial(ensure_dataset, name, "medium-replay", steps=1_250, progress=False)
-    first = make()
-    first.verify()
-    checksum = first.manifest.sha256
-    assert make(rebuild=True).manifest.sha256 == checksum
-    assert make(data_seed=1).manifest.sha256 != checksum
-    assert first.manifest.recipe["behaviour"]["source"] == "training"
-    with pytest.raises(ValueError, match=r"the online training of .* transitions, got steps = 1,000,000"):
-        ensure_dataset(name, "medium-replay", steps=1_000_000)
+    task = get_task(name)
+    published = task.qualities["medium-replay"]
+    first = ensure_dataset(name, "medium-replay", progress=False)
+    assert len(first) == published.transitions
+    assert first.manifest.recipe["behaviour"] == {**recording(name).recipe(), "noise": 0.1}
+    scores = normalized_score(task, first.episode_returns())
+    assert scores.mean() == pytest.approx(published.normalized, abs=3)
+    tenth = len(scores) // 10
+    medium = card(name)["medium"]["normalized"]
+    assert abs(scores[:tenth].mean()) < 1.5
+    assert 0.6 * medium < scores[-tenth:].mean() < 1.1 * medium
+    assert scores[:tenth].mean() < scores[-3 * tenth : -tenth].mean() + 1 < scores[-tenth:].mean()
+    other = ensure_dataset(name, "medium-replay", 1, progress=False)
+    assert other.manifest.sha256 != first.manifest.sha256
+    assert first.manifest.returns.mean == pytest.approx(other.manifest.returns.mean, abs=5)
+
+
+def test_a_smaller_or_larger_medium_replay_set_has_the_same_shares(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path))
+    replay = recording("simple_spread")
+    for episodes in (1, 40, 3_900, 8_000):
+        parts = replay.parts(episodes)
+        assert sum(count for _, count in parts) == episodes
+        by_policy = {id(policy): count for policy, count in parts}
+        for policy, share in zip((None, *replay.policies), replay.shares, strict=True):
+            assert abs(by_policy.get(id(policy), 0) - share * episodes) <= 1
+    small = ensure_dataset("simple_spread", "medium-replay", steps=1_000, progress=False)
+    small.verify()
+    again = ensure_dataset("simple_spread", "medium-replay", steps=1_000, progress=False, rebuild=True)
+    assert small.manifest.sha256 == again.manifest.sha256

@@ -175,9 +175,9 @@ def test_missing_pieces_are_named(tmp_path):
             lambda raw: raw["columns"]["actions"].update(shape=[100, 3, 1]),
             r"manifest.json says <f4 \[100, 3, 1",
         ),
-        (lambda raw: raw.update(quality="../x"), r"`quality` is not a name, got '\.\./x'"),
-        (lambda raw: raw.update(task="/etc"), "`task` is not a name, got '/etc'"),
-        (lambda raw: raw.update(quality=""), "`quality` is not a name, got ''"),
+        (lambda raw: raw.update(quality="../x"), r"`quality` is not a valid name, got '\.\./x'"),
+        (lambda raw: raw.update(task="/etc"), "`task` is not a valid name, got '/etc'"),
+        (lambda raw: raw.update(quality=""), "`quality` is not a valid name, got ''"),
         (lambda raw: raw.update(episodes=0), "`episodes` must be at least 1, got 0"),
         (lambda raw: raw.update(episodes=True), "`episodes` must be an integer, got true"),
         (lambda raw: raw.update(recipe=None), "`recipe` must be a JSON object, got null"),
@@ -225,7 +225,7 @@ def test_no_entry_of_a_manifest_changes_unseen(tmp_path, change):
     raw = json.loads((path / MANIFEST).read_text())
     change(raw)
     (path / MANIFEST).write_text(json.dumps(raw))
-    with pytest.raises(DatasetError, match=r"manifest.json is damaged: its checksum does not belong to its"):
+    with pytest.raises(DatasetError, match=r"manifest.json is damaged: its checksum does not match its"):
         Dataset.open(path)
 
 

@@ -258,7 +258,9 @@ def test_a_manifest_cannot_lead_an_export_elsewhere(tmp_path, name):
     path = write_dataset(tmp_path / "set", make_spec(), make_columns()).path
     raw = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps(seal(raw | {"quality": name})))
-    with pytest.raises(DatasetError, match=r"manifest.json is damaged: `quality` is not a name") as caught:
+    with pytest.raises(
+        DatasetError, match=r"manifest.json is damaged: `quality` is not a valid name"
+    ) as caught:
         Dataset.open(path)
     assert "\n" not in str(caught.value)
 

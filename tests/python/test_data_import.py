@@ -14,6 +14,7 @@ from omar.data import Dataset, write_dataset
 from omar.data.foreign import ORIGIN_FILE
 from omar.data.formats import FORMATS, export_dataset
 from omar.data.importing import UNNAMED, import_dataset
+from omar.data.minari_agents import natural
 from omar.errors import DatasetError
 from omar.tasks import References
 
@@ -117,7 +118,9 @@ def test_a_set_that_nobody_names_is_called_imported(tmp_path):
     forget_origin(source)
     back, notes = bring(tmp_path, "minari", source)
     assert back.quality == UNNAMED
-    assert said(notes, "'imported' is no quality of the paper: training takes the settings of 'random'")
+    assert said(
+        notes, "'imported' is not one of the paper's qualities: training takes the settings of 'random'"
+    )
 
 
 @pytest.mark.parametrize("quality", ["../x", "/etc/x", ".hidden", "a b", "x" * 65])
@@ -402,6 +405,11 @@ def test_the_order_of_agents_is_stated_or_natural(tmp_path, stated):
     for name in ("observations", "actions", "rewards"):
         np.testing.assert_array_equal(back.column(name), dataset.column(name)[:, order])
     assert said(notes, f"in the order {'a_10, a_2, a_1' if stated else 'a_1, a_2, a_10'}")
+
+
+def test_names_of_agents_in_any_script_have_an_order():
+    names = ["a", "agent_2", "agent_10", "\u0663"]  # the last one is a digit, but not of ours
+    assert sorted([names[3], *names[:3]], key=natural) == names
 
 
 def test_another_number_of_agents_is_refused(tmp_path):

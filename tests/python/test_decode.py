@@ -79,7 +79,7 @@ def changed(**entries):
         (None, "file must be a JSON object, got null"),
         ({}, "file: `name` is missing"),
         (changed(speed=1), "file: `speed` is not a known entry"),
-        (changed(name=None), "file: `name` must be a text, got null"),
+        (changed(name=None), "file: `name` must be a string, got null"),
         (changed(count="3"), 'file: `count` must be an integer, got "3"'),
         (changed(count=True), "file: `count` must be an integer, got true"),
         (changed(count=3.0), "file: `count` must be an integer, got 3.0"),
@@ -100,12 +100,12 @@ def changed(**entries):
         (changed(path=3), "`path` must be a path, got 3"),
         (changed(path="a\0b"), "`path` must be a path"),
         (changed(names="xy"), '`names` must be a list, got "xy"'),
-        (changed(names=["x", 1]), r"`names\[1\]` must be a text, got 1"),
+        (changed(names=["x", 1]), r"`names\[1\]` must be a string, got 1"),
         (changed(pair=[1]), r"`pair` must be a list of 2, got \[1\]"),
         (changed(numbers={}), r"`numbers` must be a list, got \{\}"),
         (changed(table=[]), r"`table` must be a JSON object, got \[\]"),
         (changed(table={"k": 1}), "`table.k` must be a JSON object, got 1"),
-        (changed(place=1), "`place` must be a text or a list, got 1"),
+        (changed(place=1), "`place` must be a string or a list, got 1"),
     ],
 )
 def test_messages(raw, message):

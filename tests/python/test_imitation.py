@@ -10,8 +10,10 @@ from omar.behaviors.policy_file import load_policy, save_policies
 from omar.collect import TrainBehaviors, main
 from omar.errors import OmarError
 from omar.online.collection import CollectionSettings
-from omar.online.imitation import Imitation, ImitationConfig, imitate
+from omar.online.fitting import Imitation, ImitationConfig
+from omar.online.imitation import imitate
 from omar.online.matd3 import Matd3Settings
+from omar.runs.interrupts import Interrupts
 
 SMALL = {"predator_updates": 20, "updates": 60, "rounds": 2, "worlds": 20, "batch_size": 64, "episodes": 40}
 
@@ -113,6 +115,8 @@ def test_a_stopped_imitation_leaves_no_prey(prey_file, predators, tmp_path, afte
     [
         ({"task": "simple_spread"}, "simple_spread has no prey to imitate"),
         ({"task": "simple_world"}, "is not the file of a prey of simple_world|is not a prey"),
+        ({"rounds": 2.5}, "rounds must be an integer, got 2.5"),
+        ({"worlds": 10**12}, "states of all rounds .*--worlds or --rounds"),
         ({"rounds": 0}, "rounds must be at least 1, got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be greater than 0"),
         ({"seed": -1}, r"seed must be in \[0, 18446744073709551615\], got -1"),
@@ -135,3 +139,21 @@ def test_predators_of_another_prey_are_refused(prey_file, predators, tmp_path):
     save_policies(learners, [some_policy("simple_tag")])
     with pytest.raises(OmarError, match="learners"):
         imitate(config(learners, predators, tmp_path / "out"))
+
+
+def test_ctrl_c_says_how_to_go_on(prey_file, predators, tmp_path, monkeypatch, capsys):
+    class Stopped(Interrupts):
+        def __enter__(self):
+            self.stop = True
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr("omar.collect.Interrupts", Stopped)
+    out = tmp_path / "out"
+    options = ["--prey", str(prey_file), "--predators", str(predators), "--out", str(out)]
+    assert main(["imitate", *options]) == 130
+    said = capsys.readouterr().out
+    assert f"stopped, and {out} holds no prey" in said
+    assert f"`python -m omar.collect train --resume {predators}`" in said

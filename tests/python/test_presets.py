@@ -28,7 +28,17 @@ def test_released_figures(task, updates, alpha, tau):
     assert [p.settings.alpha for p in omar] == [p.settings.alpha for p in cql] == alpha
     assert [p.settings.tau for p in omar] == tau
     assert {p.backbone for p in [*omar, *cql, *bc]} == {
-        Backbone(gamma=0.95, batch_size=1024, learning_rate=0.01, polyak_rate=0.01, hidden=64)
+        Backbone(
+            gamma=0.95,
+            batch_size=1024,
+            learning_rate=0.01,
+            polyak_rate=0.01,
+            hidden=64,
+            clip_norm=0.5,
+            action_penalty=1e-3,
+            critic="independent",
+            input_norm="batch",
+        )
     }
 
 

@@ -80,7 +80,7 @@ class TestFiles:
             assert found == entries
 
     def test_an_unsealed_file_is_refused(self):
-        with pytest.raises(OmarError, match="was edited: its checksum does not belong"):
+        with pytest.raises(OmarError, match="was edited: its checksum does not match"):
             files.unseal({"update": 1}, "config.json")
 
 
@@ -255,6 +255,17 @@ class TestFolder:
     def test_runs_of_the_same_second_get_folders_of_their_own(self, tmp_path):
         paths = {make_folder(None, "run", tmp_path) for _ in range(5)}
         assert len(paths) == 5
+
+    def test_a_folder_is_given_back_where_its_events_cannot_be_closed(self, tmp_path, monkeypatch):
+        def full(self):
+            self._file.close()
+            raise OSError("the disk is full")
+
+        monkeypatch.setattr("omar.runs.events.EventFile.close", full)
+        with pytest.raises(OSError, match="the disk is full"), RunFolder(tmp_path, "offline") as folder:
+            folder.begin(0)
+        with owned(tmp_path):
+            pass
 
     def test_no_run(self, tmp_path):
         with pytest.raises(OmarError, match=r"is not the folder of a run: it has no config\.json"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -271,7 +272,7 @@ def test_a_finished_run_can_be_extended(dataset, tmp_path, capsys):
     assert same_weights(tmp_path / "run", tmp_path / "whole")
     assert lines(tmp_path / "run") == lines(tmp_path / "whole")
     assert json.loads((tmp_path / "run" / "result.json").read_text())["updates"] == 12
-    message = f"--updates 6 is less than the 12 updates that {tmp_path / 'run'} is to have"
+    message = f"--updates 6 is less than the 12 updates of {tmp_path / 'run'}"
     assert message in fails(capsys, ["--resume", tmp_path / "run", "--updates", 6])
 
 
@@ -285,7 +286,7 @@ def test_a_moved_run_goes_on_with_a_moved_dataset(dataset, tmp_path, capsys, mon
     assert "unknown dataset" in fails(capsys, ["--resume", tmp_path / "elsewhere", "--updates", 8])
     again = ["--resume", tmp_path / "elsewhere", "--updates", 8, "--dataset"]
     other = ensure_dataset("simple_spread", "random", 1, steps=1000, progress=False).path
-    assert "has another checksum" in fails(capsys, [*again, other])
+    assert "its checksum differs" in fails(capsys, [*again, other])
     assert main([str(a) for a in [*again, tmp_path / "moved"]]) == 0
     assert main(["--resume", str(tmp_path / "elsewhere")]) == 0  # it knows the new place
     assert lines(tmp_path / "elsewhere")[-1]["update"] == 8
@@ -467,7 +468,7 @@ def fails(capsys, arguments):
         (["--learning_rate=0"], "--learning-rate must be greater than 0, got 0"),
         (["--learning-rate", "inf"], "--learning-rate must be a finite number, got Infinity"),
         (["--alpha", "nan"], "--alpha must be a finite number, got NaN"),
-        (["--batch-size", "0"], "--batch-size must be in [1, 16777216], got 0"),
+        (["--batch-size", "0"], "--batch-size must be in [2, 16777216], got 0"),
         (["--hidden", "10000000"], "the networks and minibatches need at least"),
         (["--hidden", str(2**64)], "lower --hidden, --batch-size or --seeds"),
         (["--seeds", str(2**64)], "lower --hidden, --batch-size or --seeds"),
@@ -578,6 +579,17 @@ def test_python_settings_are_checked_by_name():
         TrainConfig(seeds=True)
 
 
+def test_paths_and_texts_name_datasets_and_runs_alike(tmp_path):
+    assert TrainConfig(dataset=tmp_path) == TrainConfig(dataset=str(tmp_path))
+    assert TrainConfig(dataset=[tmp_path], seeds=1).datasets == (str(tmp_path),)
+    with pytest.raises(OmarError, match="nowhere is not the folder of a run"):
+        omar.resume("nowhere")
+
+
+def test_the_module_that_is_a_function_travels_to_other_processes():
+    assert pickle.loads(pickle.dumps(omar.train)) is omar.train
+
+
 def test_a_preset_trains_its_own_number_of_updates(dataset, tmp_path):
     """`--updates` that is not given is the preset's, 6,000 for random data of simple_spread."""
     config = parse(["--dataset", str(dataset), "--out", str(tmp_path / "run"), *SMALL]).config
@@ -627,7 +639,7 @@ def test_message_checkpoint_of_other_settings(capsys, dataset, tmp_path):
     [
         ("{", "is damaged: it is not JSON"),
         ("[]", "holds no JSON object"),
-        ("{}", "config.json is damaged or was edited: its checksum does not belong to its contents"),
+        ("{}", "config.json is damaged or was edited: its checksum does not match its contents"),
         (json.dumps(seal({"kind": "offline"})), "config.json does not describe a run: `options` is missing"),
         (json.dumps(seal({"kind": "online"})), "is not the folder of an offline training"),
     ],
@@ -694,7 +706,7 @@ def test_message_dataset_changed(capsys, dataset, tmp_path):
     out = tmp_path / "run"
     assert train(dataset, out, "--updates", 1) == 0
     reseal(out / "config.json", lambda entries: entries["datasets"][0].update(sha256="0" * 64))
-    assert "has another checksum" in fails(capsys, ["--resume", out])
+    assert "its checksum differs" in fails(capsys, ["--resume", out])
 
 
 def reseal(path, change):
@@ -723,7 +735,7 @@ def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_th
     assert f"warning: {silent} does not say which prey moved in it" in said
     policies = load_policies(tmp_path / "run" / "policy.safetensors")
     shipped = load_shipped_prey("simple_tag")
-    assert [policy.scale for policy in policies] == [shipped.references] * 2
+    assert [policy.scale for policy in policies] == [shipped.scale] * 2
     assert [policy.prey.sha256 for policy in policies] == [shipped.sha256] * 2
     file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
     chase = ("--task", "simple_tag", "--updates", 0, "--prey", file)
@@ -732,19 +744,26 @@ def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_th
     assert [policy.scale for policy in policies] == [get_task("simple_tag").references] * 2
 
 
-def test_the_policies_beside_a_checkpoint_are_its_networks(dataset, tmp_path):
+@pytest.mark.parametrize("norm", ["batch", "dataset"])
+def test_the_policies_beside_a_checkpoint_are_its_networks(dataset, tmp_path, norm):
     out = tmp_path / "run"
-    assert train(dataset, out, "--updates", 7, "--checkpoint-every", 3) == 0
+    assert train(dataset, out, "--updates", 7, "--checkpoint-every", 3, "--input-norm", norm) == 0
     policies = load_policies(out / "policy.safetensors")
     found = Dataset.open(dataset)
     for s, policy in enumerate(policies):
         tensors = weights(out, s)
-        mean, std = tensors["actor.input_mean"], tensors["actor.input_std"]
-        np.testing.assert_array_equal(mean, found.statistics("observations")[0])
-        first = tensors["actor.weights.0"]
+        first, bias = tensors["actor.weights.0"], tensors["actor.biases.0"]
+        if norm == "dataset":
+            mean, std = tensors["actor.input_mean"], tensors["actor.input_std"]
+            np.testing.assert_array_equal(mean, found.statistics("observations")[0])
+        else:
+            own = ("scale", "shift", "running_mean", "running_variance")
+            scale, shift, mean, variance = (tensors[f"actor.batch_norm.{name}"] for name in own)
+            assert bool((mean != 0).all()) and bool((variance != 1).all())
+            std = (variance + 1e-5).sqrt() / scale
+            bias = bias + torch.einsum("no,noh->nh", shift, first)
         torch.testing.assert_close(policy.weights[0], first / std[:, :, None])
-        shift = torch.einsum("no,noh->nh", mean, policy.weights[0])
-        bias = tensors["actor.biases.0"] - shift
+        bias = bias - torch.einsum("no,noh->nh", mean, policy.weights[0])
         torch.testing.assert_close(policy.biases[0], bias, rtol=1e-5, atol=1e-5)
         assert torch.equal(policy.weights[1], tensors["actor.weights.1"])
         assert (policy.source["update"], policy.source["dataset"]) == ("7", found.manifest.sha256)

@@ -8,7 +8,6 @@
 #include <ATen/ops/empty_like.h>
 
 #include <algorithm>
-#include <type_traits>
 #include <vector>
 
 #include "cem/search_kernels.h"
@@ -17,16 +16,17 @@
 #include "nn/fused_critic.h"
 
 namespace omar::cem {
-namespace {
 
-template <class T>
-SearchKernels<T> chosen_search_kernels() {
-  if constexpr (std::is_same_v<T, float>) {
-    return OMAR_FOR_CPU_BF16(search_kernels_float)();
-  } else {
-    return OMAR_FOR_CPU_BF16(search_kernels_double)();
-  }
+template <>
+SearchKernels<float> chosen_search_kernels() {
+  return OMAR_FOR_CPU_BF16(search_kernels_float)();
 }
+template <>
+SearchKernels<double> chosen_search_kernels() {
+  return OMAR_FOR_CPU_BF16(search_kernels_double)();
+}
+
+namespace {
 
 template <class T>
 std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at::Tensor& observations,
@@ -37,7 +37,7 @@ std::pair<at::Tensor, at::Tensor> search(const nn::StackedMlp& critic, const at:
   const std::vector<int64_t> hidden = nn::hidden_widths(critic);
   const nn::CriticShape shape = nn::critic_shape(critic, options.samples, policy.size(2), hidden);
   const auto critic_kernels = nn::chosen_critic_kernels<T>();
-  const SearchKernels<T> kernels = chosen_search_kernels<T>();
+  const auto kernels = chosen_search_kernels<T>();
   const at::Tensor packed = nn::pack_networks(critic_kernels, shape, critic, options.precision);
   const at::Tensor actions = at::empty_like(policy);
   const at::Tensor values = at::empty({members, batch}, obs.options());

@@ -3,12 +3,16 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/core/DeviceGuard.h>
+
+#include <algorithm>
 
 #include "cem/checks.h"
 #include "cem/refit_kernels.h"
 #include "cem/refit_state.h"
+#include "cem/search_kernels.h"
 #include "core/check.h"
 #include "core/cuda_stream.h"
 
@@ -38,6 +42,19 @@ Distribution refit_as(const Distribution& previous, const Pool& pool, const CemO
   if (mu.is_cuda()) {
     const c10::DeviceGuard guard(mu.device());
     cuda::refit(args, current_cuda_stream(mu.device()));
+    return next;
+  }
+  if (args.refit == Refit::softmax) {
+    const auto kernels = chosen_search_kernels<T>();
+    const int64_t blocks = (args.states + kSearchStates - 1) / kSearchStates;
+    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+      const at::Tensor memory = at::empty({kernels.refit_memory_size(args.samples, args.size)}, mu.options());
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t first = block * kSearchStates;
+        const int64_t count = std::min(kSearchStates, args.states - first);
+        kernels.refit_softmax(args, first, count, memory.mutable_data_ptr<T>());
+      }
+    });
     return next;
   }
   at::parallel_for(0, args.states, 64, [&](int64_t begin, int64_t end) {

@@ -51,8 +51,6 @@ struct Rank {
   OMAR_HD OMAR_INLINE bool before(const Rank& other) const { return q > other.q || (q == other.q && i < other.i); }
 };
 
-constexpr std::int64_t kTogether = 4;  ///< numbers of an action whose moments are taken together
-
 /// One state's part of the arrays.
 template <class T>
 struct RefitState {
@@ -96,28 +94,25 @@ struct RefitState {
     return found;
   }
 
-  /// Of numbers first .. first + n - 1 of the candidates that `counts` admits, n <= kTogether: the mean under `weight`,
-  /// which is computed once for all of them, and the root of the sum of squared distances to it over `divisor`.
+  /// Of number `d` of the candidates that `counts` admits: the mean under `weight`, and the root of the sum of squared
+  /// distances to it over `divisor`.
   template <class Weight, class Counts>
-  OMAR_HD OMAR_INLINE void moments(std::int64_t first, std::int64_t n, const Weight& weight, const Counts& counts,
-                                   T divisor, T* mean, T* deviation) const {
-    T total = T(0), squares[kTogether] = {};
-    for (std::int64_t d = 0; d < n; ++d) mean[d] = T(0);
+  OMAR_HD OMAR_INLINE void moments(std::int64_t d, const Weight& weight, const Counts& counts, T divisor, T& mean,
+                                   T& deviation) const {
+    T total = T(0), sum = T(0), squares = T(0);
     for (std::int64_t k = 0; k < args.samples; ++k) {
       if (!counts(k)) continue;
       const T w = weight(k);
       total += w;
-      for (std::int64_t d = 0; d < n; ++d) mean[d] += w * actions[k * args.size + first + d];
+      sum += w * actions[k * args.size + d];
     }
-    for (std::int64_t d = 0; d < n; ++d) mean[d] /= total;
+    mean = sum / total;
     for (std::int64_t k = 0; k < args.samples; ++k) {
       if (!counts(k)) continue;
-      for (std::int64_t d = 0; d < n; ++d) {
-        const T distance = actions[k * args.size + first + d] - mean[d];
-        squares[d] += distance * distance;
-      }
+      const T distance = actions[k * args.size + d] - mean;
+      squares += distance * distance;
     }
-    for (std::int64_t d = 0; d < n; ++d) deviation[d] = sqrt_(squares[d] / divisor);
+    deviation = sqrt_(squares / divisor);
   }
 };
 
@@ -145,15 +140,16 @@ OMAR_HD OMAR_INLINE void refit_state(const RefitArgs<T>& args, std::int64_t stat
   };
   const std::int64_t freedom = softmax || used < 2 ? used : used - 1;
   const std::int64_t least = softmax ? 1 : 2;  // a single elite has no deviation
-  for (std::int64_t first = 0; first < args.size; first += kTogether) {
-    const std::int64_t n = args.size - first < kTogether ? args.size - first : kTogether;
-    T mean[kTogether] = {}, deviation[kTogether] = {};
-    if (used > 0) s.moments(first, n, weight, counts, static_cast<T>(freedom), mean, deviation);
-    for (std::int64_t d = 0; d < n; ++d) {
-      const std::int64_t at = state * args.size + first + d;
-      args.next_mu[at] = used > 0 ? mean[d] : args.mu[at];
-      args.next_sigma[at] = used >= least ? deviation[d] : args.sigma[at];
+  for (std::int64_t d = 0; d < args.size; ++d) {
+    const std::int64_t at = state * args.size + d;
+    T mean = args.mu[at], deviation = args.sigma[at];
+    if (used > 0) {
+      T fresh = T(0);
+      s.moments(d, weight, counts, static_cast<T>(freedom), mean, fresh);
+      if (used >= least) deviation = fresh;
     }
+    args.next_mu[at] = mean;
+    args.next_sigma[at] = deviation;
   }
 }
 

@@ -1,11 +1,12 @@
 #pragma once
-/// The fused search: all rounds of a block of states without leaving cache. Compiled per instruction level; arguments
-/// are valid and contiguous.
+/// The fused search: all rounds of a block of states without leaving cache; and its refit alone. Compiled per
+/// instruction level; arguments are valid and contiguous.
 
 #include <omar/cem/options.h>
 
 #include <cstdint>
 
+#include "cem/refit_kernels.h"
 #include "core/draws_kernels.h"
 #include "nn/critic_kernels.h"
 
@@ -38,7 +39,18 @@ template <class T>
 struct SearchKernels {
   std::int64_t (*memory_size)(const nn::CriticShape& shape, std::int64_t elites);
   void (*search)(const SearchPass<T>& pass, const SearchStates<T>& states);
+  std::int64_t (*refit_memory_size)(std::int64_t samples, std::int64_t actions);
+  /// The softmax refit of states [first, first + count), count <= kSearchStates, outside the fused search.
+  void (*refit_softmax)(const RefitArgs<T>& args, std::int64_t first, std::int64_t count, T* memory);
 };
+
+/// Those of the running CPU.
+template <class T>
+SearchKernels<T> chosen_search_kernels();
+template <>
+SearchKernels<float> chosen_search_kernels();
+template <>
+SearchKernels<double> chosen_search_kernels();
 
 namespace base {
 SearchKernels<float> search_kernels_float();

@@ -37,7 +37,8 @@ struct WordLanes {
   friend OMAR_INLINE rng::Product<WordLanes> product(std::uint32_t factor, WordLanes word) {
     typedef std::uint64_t Wide __attribute__((vector_size(kVectorBytes)));
 #if defined(__AVX512F__)
-    const auto multiply = [](Wide a, Wide b) { return (Wide)_mm512_mul_epu32((__m512i)a, (__m512i)b); };
+    // _mm512_mul_epu32 without GCC 12's false warning of an uninitialised operand; the same instruction.
+    const auto multiply = [](Wide a, Wide b) { return (Wide)_mm512_maskz_mul_epu32(0xFF, (__m512i)a, (__m512i)b); };
 #elif defined(__AVX2__)
     const auto multiply = [](Wide a, Wide b) { return (Wide)_mm256_mul_epu32((__m256i)a, (__m256i)b); };
 #elif defined(__SSE2__)

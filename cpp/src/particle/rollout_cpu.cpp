@@ -1,8 +1,8 @@
 /// Many steps of a block of worlds with its policies: the worlds stay in cache from the first step to the last.
 /// Compiled once per instruction level.
 
+#include "core/draws_lanes.h"
 #include "core/vector_bytes.h"
-#include "core/word_lanes.h"
 #include "particle/rollout_kernels.h"
 #include "particle/scenarios/scenarios.h"
 #include "particle/step_world.h"
@@ -15,46 +15,20 @@ constexpr int W = kVectorBytes / 4;
 constexpr int G = kBlockWorlds / W;  ///< vectors per block
 using V = Pack<float, W>;
 
-/// Four random words per world of a block.
-struct Words {
-  std::uint32_t w[4][kBlockWorlds];
+/// Four numbers of each world of a block, for two agents' actions: number k of world i is v[k][i].
+struct Drawn {
+  static_assert(2 * kActionSize == counter::kPerBlock);
 
-  OMAR_INLINE Words(std::uint64_t seed, Stream stream, std::uint32_t world, std::uint32_t step, std::uint32_t draw) {
-    for (int i = 0; i < kBlockWorlds; i += WordLanes::width) {
-      const rng::BlockOf<WordLanes> counter{WordLanes(draw), WordLanes(step),
-                                            WordLanes::from(world + static_cast<std::uint32_t>(i)),
-                                            WordLanes(static_cast<std::uint32_t>(stream))};
-      const rng::BlockOf<WordLanes> b = rng::philox(counter, seed);
-      b.x0.store(w[0] + i);
-      b.x1.store(w[1] + i);
-      b.x2.store(w[2] + i);
-      b.x3.store(w[3] + i);
-    }
+  float v[counter::kPerBlock][kBlockWorlds];
+
+  template <draws::Distribution distribution>
+  void fill(std::uint64_t seed, Stream stream, std::uint32_t world, std::uint32_t step, std::uint32_t draw) {
+    using Words = draws::OMAR_LEVEL::BlockWords<kBlockWorlds>;
+    using draws::OMAR_LEVEL::Along;
+    const Counter<std::uint32_t> first{draw, step, world, static_cast<std::uint32_t>(stream)};
+    draws::OMAR_LEVEL::numbers<distribution>(Words::template at<Along::index>(seed, first), v);
   }
 };
-
-/// Actions of two agents: number k of world i is at [k * kBlockWorlds + i].
-struct Actions {
-  float v[2 * kActionSize * kBlockWorlds];
-};
-
-/// Uniform in [-1, 1) from words 0..3.
-void uniform_actions(const Words& words, Actions& out) {
-  for (int k = 0; k < 4; ++k) {
-    for (int i = 0; i < kBlockWorlds; ++i) out.v[k * kBlockWorlds + i] = rng::uniform(words.w[k][i], -1.0f, 1.0f);
-  }
-}
-
-/// Standard normals from words 0..3.
-void normal_actions(const Words& words, Actions& out) {
-  for (int k = 0; k < 4; k += 2) {
-    for (int i = 0; i < kBlockWorlds; ++i) {
-      const rng::NormalPair z = rng::normal_pair(words.w[k][i], words.w[k + 1][i]);
-      out.v[k * kBlockWorlds + i] = z.z0;
-      out.v[(k + 1) * kBlockWorlds + i] = z.z1;
-    }
-  }
-}
 
 /// One block of kBlockWorlds worlds on its way through the steps.
 template <class S>
@@ -129,18 +103,19 @@ struct Run {
         uniform |= rollout.policies[a].count == 0;
         noisy |= rollout.policies[a].count > 0 && rollout.policies[a].noise > 0.0f;
       }
-      Actions drawn;
-      Actions noise;
-      if (uniform) uniform_actions(Words(rollout.seed, Stream::uniform_actions, world, step, draw), drawn);
-      if (noisy) normal_actions(Words(rollout.seed, Stream::exploration, world, step, draw), noise);
+      Drawn actions;
+      Drawn noise;
+      if (uniform) {
+        actions.fill<draws::Distribution::uniform>(rollout.seed, Stream::uniform_actions, world, step, draw);
+      }
+      if (noisy) noise.fill<draws::Distribution::normal>(rollout.seed, Stream::exploration, world, step, draw);
       for (int half = 0; half < agents; ++half) {
-        const int offset = half * kActionSize * kBlockWorlds;
-        act_one(2 * pair + half, drawn.v + offset, noise.v + offset);
+        act_one(2 * pair + half, actions.v + half * kActionSize, noise.v + half * kActionSize);
       }
     }
   }
 
-  OMAR_INLINE void act_one(int agent, const float* drawn, const float* noise) {
+  OMAR_INLINE void act_one(int agent, const float (*drawn)[kBlockWorlds], const float (*noise)[kBlockWorlds]) {
     const Policy& policy = rollout.policies[agent];
     if (policy.count > 0) {
       rollout.forward({policy, reinterpret_cast<const float*>(&seen[0][agent * S::max_obs]), row * W,
@@ -149,11 +124,10 @@ struct Run {
     for (int g = 0; g < G; ++g) {
       for (int k = 0; k < kActionSize; ++k) {
         V& action = u[g][2 * agent + k];
-        const int at = k * kBlockWorlds + g * W;
         if (policy.count == 0) {
-          action = V::load(drawn + at);
+          action = V::load(drawn[k] + g * W);
         } else if (policy.noise > 0.0f) {
-          action = min_(max_(action + V(policy.noise) * V::load(noise + at), V(-1.0f)), V(1.0f));
+          action = min_(max_(action + V(policy.noise) * V::load(noise[k] + g * W), V(-1.0f)), V(1.0f));
         }
       }
     }

@@ -1,4 +1,4 @@
-"""What ships with the package: policies of two qualities per task, the prey of PP and W, and a card."""
+"""What ships with the package for each task: policies of two qualities, a recording, a prey, and a card."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..errors import OmarError
 from ..runs.files import read_json
 from ..tasks import get_task
 from .policy_file import load_policy
+from .recording import Recording, load_recording
 
 if TYPE_CHECKING:
     from .policy import Policy
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 CARD = "card.json"
 PREY = "prey"
+RECORDING = "replay.safetensors"
 BEHAVIORS = ("medium", "expert")  # qualities that a policy ships for
 
 
@@ -42,6 +44,17 @@ def load_prey(task: str) -> Policy:
     if not get_task(task).has_prey:
         raise OmarError(f"{task} has no prey")
     return load_policy(FOLDER / task / f"{PREY}.safetensors")
+
+
+@cache
+def recording(task: str) -> Recording:
+    """What acted in the shipped training until the medium level; its dataset adds the card's noise.
+
+    Raises:
+        OmarError: Unknown task, or a damaged file.
+    """
+    prey = load_prey(task) if get_task(task).has_prey else None
+    return load_recording(FOLDER / get_task(task).name / RECORDING, prey)
 
 
 @cache

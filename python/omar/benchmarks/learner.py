@@ -1,4 +1,7 @@
-"""A whole OMAR update per agent, minibatch sampling included, in the settings of both kinds of task."""
+"""A whole OMAR update per agent, minibatch sampling included, in the settings of both kinds of task.
+
+The particle tasks' twice: with batch normalisation, as the presets have it, and with fixed statistics.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ class Case:
 
 
 PARTICLE = Case("particle", 3, 18, 2, Backbone(), OmarSettings(alpha=0.5, tau=0.9))
+FIXED = replace(PARTICLE, name="particle with fixed statistics", backbone=Backbone(input_norm="dataset"))
 CHEETAH = Case(
     "HalfCheetah",
     2,
@@ -101,7 +105,7 @@ class Learner:
 
 def run(setup: Setup) -> Iterator[Record]:
     """Yields the time of an update per agent, for one seed and for five seeds stacked."""
-    for case in (PARTICLE, CHEETAH):
+    for case in (PARTICLE, FIXED, CHEETAH):
         for seeds, precision in product((1, 5), get_args(Precision)):
             members = seeds * case.agents
             learner = Learner(case, members, setup.device, precision)

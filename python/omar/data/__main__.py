@@ -14,7 +14,15 @@ from ..behaviors.find import choose_prey
 from ..errors import DatasetError
 from ..runs.files import expand_user
 from ..tasks import QualityName, TaskName, get_task
-from ..terminal.cli import DataSeed, run_one_of, say
+from ..terminal.cli import (
+    DataSeed,
+    OptionalFile,
+    OptionalFolder,
+    OptionalInt,
+    OptionalName,
+    run_one_of,
+    say,
+)
 from .cache import cached_dataset, ensure_dataset
 from .card import Card, card_table, make_card, plot_card
 from .dataset import Dataset
@@ -33,9 +41,10 @@ class Choice:
     task: TaskName = "simple_spread"  # the task to act in
     quality: QualityName = "random"  # how well the behaviour policies act
     seed: DataSeed = 0  # data seed
-    steps: int | None = None  # transitions; the published size by default
-    prey: Path | None = None  # file of the prey (a policy file, or the authors' pretrained_adv_model.pt)
-    folder: Path | None = None  # a dataset's folder instead of task, quality, seed, steps and prey
+    steps: OptionalInt = None  # transitions (default: the published size)
+    prey: OptionalFile = None
+    """file of the prey: a policy file, or the authors' pretrained_adv_model.pt (default: the shipped one)"""
+    folder: OptionalFolder = None  # a dataset's folder instead of task, quality, seed, steps and prey
 
     def find(self, *, make: bool) -> Dataset:
         """Opens the dataset; one of the cache that is not there yet is generated if `make` says so."""
@@ -50,11 +59,11 @@ class Choice:
 class Info(Choice):
     """Prints and plots a dataset's returns and actions.
 
-    One that is named by task and quality is generated first where the cache does not have it.
+    A dataset named by task and quality is generated first if it is not in the cache.
     """
 
     json: bool = False  # print the figures as JSON and draw nothing
-    plot: Path | None = None  # where the picture goes; card.png in the dataset's folder by default
+    plot: OptionalFile = None  # where the picture goes (default: card.png in the dataset's folder)
 
     def __call__(self) -> int:
         """Runs the command."""
@@ -83,7 +92,7 @@ class Info(Choice):
 class Verify(Choice):
     """Reads a whole dataset: checksums, finite values, flags, and steps that follow one another.
 
-    It generates none.
+    It never generates one.
     """
 
     def __call__(self) -> int:
@@ -101,8 +110,8 @@ class Import:
     format: str  # authors, minari or vault
     source: Path  # the folder to read
     out: Path  # the dataset's folder to write; give it to --dataset of omar.train
-    task: str | None = None  # name of its task; what its metadata says by default, or else simple_spread
-    quality: str | None = None  # what to call it, one of the paper's qualities or a name of your own
+    task: OptionalName = None  # its task (default: what its metadata says, or else simple_spread)
+    quality: OptionalName = None  # one of the paper's qualities, or a name of your own (default: as --task)
     time_limits: TimeLimits = "auto"
     """Dones at the time limit: truncations (truncate), terminations (keep), or truncations if all limits and
     no other step are dones (auto)."""
@@ -127,7 +136,7 @@ class Import:
 class Export(Choice):
     """Writes a dataset in a foreign format: authors, minari or vault.
 
-    One that is named by task and quality is generated first where the cache does not have it.
+    A dataset named by task and quality is generated first if it is not in the cache.
     """
 
     format: str  # authors, minari or vault

@@ -72,7 +72,7 @@ def cached_dataset(
 
     Raises:
         DatasetError: It was not generated yet, or it is damaged.
-        ValueError: Unknown task or quality.
+        OmarError: Unknown task or quality.
     """
     plan = make_plan(task, quality, data_seed, steps=steps, prey=prey)
     path = dataset_folder(plan)
@@ -101,8 +101,8 @@ def resolve_datasets(
 
     Raises:
         DatasetError: No dataset there, a damaged one, one of another task, neither one nor S of them, or
-                sets with different preys or references.
-        ValueError: Unknown task.
+            sets with different preys or references.
+        OmarError: Unknown task.
     """
     given = [dataset] if isinstance(dataset, str | Path) else list(dataset)
     if len(given) not in (1, len(data_seeds)):

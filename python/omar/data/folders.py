@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import DatasetError
+from ..runs.files import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,12 +122,3 @@ def sync_tree(folder: Path) -> None:
     """Syncs a folder and everything in it to disk."""
     for entry in (*folder.rglob("*"), folder):
         sync(entry)
-
-
-def sync(path: Path) -> None:
-    """Syncs a file or a folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

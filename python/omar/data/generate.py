@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import itertools
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,8 @@ import numpy as np
 import torch
 
 from ..behaviors.policy import Policy
-from ..behaviors.shipped import BEHAVIORS, load, load_prey
+from ..behaviors.recording import Recording
+from ..behaviors.shipped import BEHAVIORS, load, load_prey, recording
 from ..envs import ParticleEnv, Transitions, rollout_into
 from ..errors import DatasetError
 from ..tasks import Task, get_quality, get_task
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
     from .dataset import Dataset
     from .foreign import Columns
 
-GENERATOR_VERSION = 3  # raised whenever the same recipe would give other bytes
-TRAINING_VERSION = 2  # the same for sets that an online training makes
+GENERATOR_VERSION = 4  # raised whenever the same recipe would give other bytes
 BEHAVIOR_NOISE = 0.1  # standard deviation of the noise on a trained behaviour's actions
 WORLDS = 2_000  # worlds stepped together: 50,000 transitions, 24 MB, between two writes
 
@@ -44,10 +42,11 @@ class Plan:
     seed: int
     steps: int
     prey: Policy | None  # None where the task has no prey
-    behavior: Policy | None = None  # of the learners; None for uniform actions and for an online training
+    behavior: Policy | None = None  # of the learners, where one policy acts throughout
+    recording: Recording | None = None  # of an online training, where its policies act in turn
 
     def recipe(self) -> dict[str, Any]:
-        """What decides the dataset's bytes, on one machine and with one set of versions."""
+        """What decides the dataset's bytes, with one set of versions."""
         recipe: dict[str, Any] = {
             "generator": GENERATOR_VERSION,
             "task": self.task.name,
@@ -61,17 +60,17 @@ class Plan:
         return recipe
 
     def _behaviour(self) -> dict[str, Any]:
-        if self.behavior is not None:
-            return {**self.behavior.recipe(), "noise": BEHAVIOR_NOISE}
-        if self.quality == "random":
+        source = self.behavior or self.recording
+        if source is None:
             return {"source": "uniform", "noise": 0.0}
-        from ..online.recorded import replay_recipe
+        return {**source.recipe(), "noise": BEHAVIOR_NOISE}
 
-        return {
-            "source": "training",
-            "version": TRAINING_VERSION,
-            **dataclasses.asdict(replay_recipe(self.task.name)),
-        }
+    def parts(self) -> list[tuple[Policy | None, int]]:
+        """Who acts for how many episodes, in order; None: uniform actions."""
+        episodes = self.steps // self.task.episode_length
+        if self.recording is not None:
+            return self.recording.parts(episodes)
+        return [(self.behavior, episodes)]
 
     def key(self, purpose: str) -> int:
         """Seed in [0, 2^63) of one of the plan's random streams: not that of training or of another set."""
@@ -86,8 +85,7 @@ def make_plan(
 
     Raises:
         ValueError: Unknown task or quality.
-        DatasetError: Steps that are not whole episodes, a negative seed, a prey for a task without one, or a
-            quality that cannot be generated.
+        DatasetError: Steps that are not whole episodes, a negative seed, or a prey for a task without one.
     """
     found = get_task(task)
     row = get_quality(found, quality)
@@ -100,13 +98,17 @@ def make_plan(
         raise DatasetError(f"the seed must not be negative, got {seed}")
     if prey is not None and not found.has_prey:
         raise DatasetError(f"{task} has no prey, but one was given")
-    if quality == "medium-replay" and steps > row.transitions:
-        raise DatasetError(
-            f"the online training of {task} has {row.transitions:,} transitions, got steps = {steps:,}"
-        )
     if found.has_prey and prey is None:
         prey = load_prey(task)
-    return Plan(found, quality, seed, steps, prey, load(task, quality) if quality in BEHAVIORS else None)
+    return Plan(
+        found,
+        quality,
+        seed,
+        steps,
+        prey,
+        behavior=load(task, quality) if quality in BEHAVIORS else None,
+        recording=recording(task) if quality == "medium-replay" else None,
+    )
 
 
 def build(plan: Plan, path: Path, *, replace: bool = False, progress: bool = True) -> Dataset:
@@ -129,30 +131,10 @@ def build(plan: Plan, path: Path, *, replace: bool = False, progress: bool = Tru
         DatasetWriter(path, spec, replace=replace) as writer,
         progress_bar(title, plan.steps, enabled=progress) as advance,
     ):
-        for chunk in _chunks(plan):
+        for chunk in acting(plan):
             writer.append(chunk)
             advance(len(chunk["rewards"]))
         return writer.finish()
-
-
-def _chunks(plan: Plan) -> Iterator[Columns]:
-    """Whole episodes as columns [rows, ...]; the next chunk may overwrite them."""
-    return _training(plan) if plan.quality == "medium-replay" else acting(plan)
-
-
-def _training(plan: Plan) -> Iterator[Columns]:
-    """What the recorded online training collects, episode after episode."""
-    from ..online.recorded import medium_replay
-
-    task = plan.task
-    for block in medium_replay(task, plan.steps, seed=plan.key("training"), prey=plan.prey):
-        columns = _allocate(task, len(block["rewards"]))
-        for name, prey_name in zip(FLOAT_COLUMNS, PREY_COLUMNS, strict=True):
-            values = block[name].numpy()  # [E, 25, A, ...]
-            columns[name][:] = values[:, :, : task.num_learners]
-            if task.has_prey:
-                columns[prey_name][:] = values[:, :, -1][..., : columns[prey_name].shape[-1]]
-        yield _flat(columns)
 
 
 def acting(plan: Plan) -> Iterator[Columns]:
@@ -161,29 +143,32 @@ def acting(plan: Plan) -> Iterator[Columns]:
     Yields:
         Columns [rows, ...], at most an episode of WORLDS worlds; the next chunk overwrites them.
     """
+    for number, (policy, episodes) in enumerate(plan.parts()):
+        yield from _part(plan, number, policy, episodes)
+
+
+def _part(plan: Plan, number: int, policy: Policy | None, episodes: int) -> Iterator[Columns]:
+    """The episodes of one policy, in worlds of their own."""
     task = plan.task
-    worlds = min(WORLDS, plan.steps // task.episode_length)
-    env = ParticleEnv(task.environment, num_envs=worlds, seed=plan.key("worlds"))
+    worlds = min(WORLDS, episodes)
+    env = ParticleEnv(task.environment, num_envs=worlds, seed=plan.key(f"worlds {number}"))
     columns = _allocate(task, worlds)
     out = _transitions(columns, FLOAT_COLUMNS)
     prey_out = _transitions(columns, PREY_COLUMNS) if task.has_prey else None
-    key = plan.key("actions")
-    for episode in itertools.count():
-        left = plan.steps - episode * worlds * task.episode_length
-        if left <= 0:
-            return
+    for first in range(0, episodes, worlds):
         rollout_into(
             env,
             out,
             task.episode_length,
-            plan.behavior,
+            policy,
             plan.prey,
             noise=BEHAVIOR_NOISE,
-            seed=key,
-            first_step=episode * task.episode_length,
+            seed=plan.key(f"actions {number}"),
+            first_step=first // worlds * task.episode_length,
             prey_out=prey_out,
         )
-        yield {name: column[:left] for name, column in _flat(columns).items()}
+        rows = min(worlds, episodes - first) * task.episode_length
+        yield {name: column[:rows] for name, column in _flat(columns).items()}
 
 
 def _transitions(columns: Columns, names: tuple[str, ...]) -> Transitions:

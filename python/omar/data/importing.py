@@ -55,7 +55,7 @@ def import_dataset(
 
     Raises:
         DatasetError: Anything about the source that is missing or malformed.
-        ValueError: Unknown task.
+        OmarError: Unknown task.
     """
     chosen = get_format(name)
     if not source.exists():
@@ -132,8 +132,8 @@ def _name(source: _Source, quality: str | None) -> tuple[str, tuple[str, ...]]:
     if called in source.task.qualities:
         return called, ()
     return called, (
-        f"{called!r} is no quality of the paper: training takes the settings of {QUALITIES[0]!r} unless told "
-        "otherwise",
+        f"{called!r} is not one of the paper's qualities: training takes the settings of {QUALITIES[0]!r} "
+        "unless told otherwise",
     )
 
 
@@ -169,7 +169,7 @@ def columns_sha256(columns: Columns) -> str:
 def _check_rows(columns: Columns, source: Path) -> None:
     rows = len(columns["terminated"])
     if not rows:
-        raise DatasetError(f"{source} has no transition")
+        raise DatasetError(f"{source} has no transitions")
     for name, column in columns.items():
         if len(column) != rows:
             raise DatasetError(f"{source} is malformed: {name} has {len(column)} rows, the dones have {rows}")
@@ -177,7 +177,7 @@ def _check_rows(columns: Columns, source: Path) -> None:
 
 def _check(columns: Columns, spec: DatasetSpec, source: Path) -> None:
     if not spec.transitions:
-        raise DatasetError(f"{source} has no transition")
+        raise DatasetError(f"{source} has no transitions")
     for name, shape in spec.shapes().items():
         if columns[name].shape != shape:
             raise DatasetError(

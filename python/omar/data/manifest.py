@@ -81,7 +81,7 @@ class Manifest:
         """
         for name in ("task", "quality"):
             if not is_name(getattr(self, name)):
-                raise SettingError(name, f"is not a name, got {getattr(self, name)!r}")
+                raise SettingError(name, f"is not a valid name, got {getattr(self, name)!r}")
         for name in ("transitions", "episodes", "episode_length"):
             if getattr(self, name) < 1:
                 raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
@@ -202,7 +202,7 @@ def parse_manifest(raw: Mapping[str, Any], where: str) -> Manifest:
     if not _is_shallow(raw, DEEPEST):
         raise DatasetError(f"{where} is damaged: its entries are nested more than {DEEPEST} levels deep")
     if seal(raw)["checksum"] != raw.get("checksum"):
-        raise DatasetError(f"{where} is damaged: its checksum does not belong to its entries")
+        raise DatasetError(f"{where} is damaged: its checksum does not match its entries")
     entries = {name: value for name, value in raw.items() if name != "checksum"}
     try:
         return decode(Manifest, entries, f"{where} is damaged")

@@ -57,7 +57,8 @@ def find_agents(
 
 def natural(name: str) -> list[Any]:
     """A key that puts agent_2 before agent_10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def _stated(metadata: Mapping[str, Any], names: set[str]) -> tuple[str, ...] | None:

@@ -13,9 +13,10 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..errors import DatasetError
+from ..runs.files import sync
 from .checks import CHUNK_ROWS, check_finite
 from .dataset import Dataset, episode_returns
-from .folders import move_into_place, refuse_existing, sweep, sync, temporary_folder
+from .folders import move_into_place, refuse_existing, sweep, temporary_folder
 from .manifest import FLAG_COLUMNS, MANIFEST, ColumnInfo, Manifest, Returns, current_versions, whole_sha256
 from .npy import header
 

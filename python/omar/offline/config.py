@@ -60,7 +60,7 @@ class TrainConfig:
     init_from: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Start from the networks of the run in this folder instead of random ones."""
     seed: int = 0
-    """Base seed of all random numbers; another one gives other runs for every training seed."""
+    """Base seed of all random numbers; a different one changes every training seed."""
     eval_every: int = 250
     """Updates between two evaluations; the first and the last policies are always evaluated."""
     eval_episodes: int = 1000
@@ -72,6 +72,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Raises SettingError where a value has the wrong type, is out of range or names nothing known."""
+        object.__setattr__(self, "dataset", _as_text(self.dataset))
         check_types(self)
         ranges.at_least(self, 1, "seeds", "eval_every", "eval_episodes", "checkpoint_every")
         ranges.between(self, 0, MOST_UPDATES, "updates")
@@ -91,6 +92,13 @@ class TrainConfig:
     def dataset_name(self) -> str:
         """What the data is called in titles: a quality, or the last part of the first folder."""
         return Path(self.datasets[0]).name
+
+
+def _as_text(dataset: Any) -> Any:
+    """The same with every path as text."""
+    if isinstance(dataset, list | tuple):
+        return tuple(map(_as_text, dataset))
+    return str(dataset) if isinstance(dataset, Path) else dataset
 
 
 @dataclass(frozen=True, slots=True)

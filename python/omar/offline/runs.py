@@ -93,7 +93,7 @@ def train(
 
 
 def resume(
-    path: Path,
+    path: Path | str,
     *,
     dataset: str | Sequence[str] | None = None,
     updates: int | None = None,
@@ -113,7 +113,7 @@ def resume(
         OmarError: No run there, a damaged one, one that another process works on, or other data.
         OSError: The disk refused.
     """
-    tells = reporter or Silent()
+    tells, path = reporter or Silent(), Path(path)
     if not (path / CONFIG).is_file():
         raise OmarError(f"{path} is not the folder of a run: it has no {CONFIG}")
     with RunFolder(path, KIND) as folder:
@@ -122,16 +122,14 @@ def resume(
         identities = _identities_of(entries, path)
         options = config.options
         if updates is not None and updates < config.updates:
-            raise OmarError(
-                f"--updates {updates} is less than the {config.updates} updates that {path} is to have"
-            )
+            raise OmarError(f"--updates {updates} is less than the {config.updates} updates of {path}")
         if dataset is not None:
             options = replace(options, dataset=dataset if isinstance(dataset, str) else tuple(dataset))
         config = replace(config, options=replace(options, updates=updates or config.updates))
         prey = _own_prey(path, config)
         datasets = find_datasets(config.options, prey)
         if [found.manifest.sha256 for found in datasets] != [known.sha256 for known in identities]:
-            raise OmarError(f"the dataset of {path} has another checksum than the one the run began with")
+            raise OmarError(f"the dataset of {path} is not the one the run began with: its checksum differs")
         training = _build(config, datasets, prey, tells)
         if training.restore(folder, tells):
             training.save_policies(folder)  # a kill, or a damaged checkpoint, may have left others

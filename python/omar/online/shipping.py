@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..behaviors.policy_file import load_policy, save_policies
-from ..behaviors.shipped import CARD, PREY
+from ..behaviors.recording import save_recording
+from ..behaviors.shipped import BEHAVIORS, CARD, PREY, RECORDING
 from ..errors import OmarError
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..random import mix
 from ..runs import ranges
 from ..runs.decode import check_types
-from ..runs.files import to_json, write_atomically
+from ..runs.files import read_json, to_json, write_atomically
 from ..runs.folder import versions
 from ..runs.memory import check_worlds
-from ..tasks import References, Task, get_task
+from ..tasks import Task, get_task, normalized_score
 from .folder import POLICIES, OnlineFolder, policy_file
+from .imitation import REPORT
 from .measures import Measured, measure
-from .recorded import replay_recipe
+from .recording import choose_recording
 from .runs import COTRAINED, FROZEN, SHIPPED, read_config, recorded
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ class ShipOptions:
     """Folder of a training by `python -m omar.collect train`, against the frozen prey where there is one."""
     out: Path
     """Folder of the task: its files are replaced."""
-    prey_run: Path | None = None
-    """Folder of the training that the prey comes from."""
+    imitation: Path | None = None
+    """Folder of `python -m omar.collect imitate` that the prey comes from."""
     noise: float = 0.1
     """Standard deviation of the noise that the datasets' actions get."""
     episodes: int = 10_000
     """Episodes of every reported return."""
-    candidates: int = 6
+    candidates: int = 24
     """Policies of the training that are measured with noise before one is chosen."""
 
     def check(self) -> None:
@@ -72,42 +73,38 @@ def ship(options: ShipOptions) -> dict[str, Any]:
     task, prey = source.task, source.prey
     check_worlds(sum(task.obs_sizes), options.episodes, "--episodes")
     selection = PolicySelection(options, source)
-    names = {"expert": selection.best()}
-    random = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
-    returns = {"expert": selection.report(names["expert"])}
-    references = make_references(task, random, returns["expert"])
-    span = references["expert"]["mean"] - references["random"]["mean"]
-    aim = references["random"]["mean"] + span * task.qualities["medium"].normalized / 100
-    names["medium"] = selection.nearest(aim)
-    returns["medium"] = selection.report(names["medium"])
-    entry = {
+    names = {quality: selection.nearest(task.qualities[quality].returns.mean) for quality in BEHAVIORS}
+    scale = task.references if prey is None else prey.scale
+    uniform = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
+    entry: dict[str, Any] = {
         "task": task.name,
         "noise": options.noise,
-        "references": references,
-        "uniform": dataclasses.asdict(random),
+        "references": dataclasses.asdict(scale),
+        "uniform": dataclasses.asdict(uniform),
         "command": source.command(),
         "training": source.settings,
-        "medium_replay": dataclasses.asdict(replay_recipe(task.name)),
     }
-    scale = to_references(references) if task.has_prey else None  # None: the paper's
-    shipped_prey = None if prey is None else replace(prey, references=scale)
     options.out.mkdir(parents=True, exist_ok=True)
-    for quality in ("medium", "expert"):
-        policy = source.policy(names[quality])
-        origin = {**policy.source, "quality": quality}
-        whole = replace(policy, references=scale, prey=shipped_prey, source=origin)
+    for quality, name in names.items():
+        policy = source.policy(name)
+        whole = replace(policy, source={**policy.source, "quality": quality})
         save_policies(options.out / f"{quality}.safetensors", [whole])
+        found = selection.report(name)
         noiseless = measure(policy, task, prey, options.episodes, REPORTING)
         entry[quality] = {
             "sha256": policy.sha256,
-            "update": source.update(names[quality]),
-            "return": dataclasses.asdict(returns[quality]),
+            "update": source.update(name),
+            "return": dataclasses.asdict(found),
             "return_without_noise": dataclasses.asdict(noiseless),
-            "normalized": 100 * (returns[quality].mean - references["random"]["mean"]) / span,
+            "normalized": normalized_score(task, found.mean, scale),
         }
-    if shipped_prey is not None:
-        save_policies(options.out / f"{PREY}.safetensors", [shipped_prey])
-        entry["prey"] = {"sha256": shipped_prey.sha256} | prey_origin(shipped_prey, options.prey_run)
+    recording, entry["medium_replay"] = choose_recording(
+        *source.until(names["medium"]), task, noise=options.noise, episodes=options.episodes
+    )
+    save_recording(options.out / RECORDING, recording)
+    if prey is not None:
+        save_policies(options.out / f"{PREY}.safetensors", [prey])
+        entry["prey"] = {"sha256": prey.sha256} | prey_origin(prey, options.imitation)
     entry["versions"] = versions()
     write_atomically(options.out / CARD, to_json(entry))
     return entry
@@ -158,6 +155,14 @@ class Source:
         """The policy of that file."""
         return load_policy(self.folder / POLICIES / name)
 
+    def until(self, name: str) -> tuple[list[Policy], list[int]]:
+        """The policies of the same seed that were evaluated up to that file's, and their updates."""
+        seed, last = name.split("-update-", maxsplit=1)[0], self.update(name)
+        names = [other for other in self.evaluations() if other.startswith(f"{seed}-update-")]
+        updates = sorted(update for update in map(self.update, names) if update <= last)
+        number = int(seed.removeprefix("seed-"))
+        return [self.policy(policy_file(number, update)) for update in updates], updates
+
     @staticmethod
     def update(name: str) -> int:
         """The update that a policy's file is of."""
@@ -170,12 +175,6 @@ class PolicySelection:
 
     options: ShipOptions
     source: Source
-
-    def best(self) -> str:
-        """The policy with the highest return among the highest of the training's evaluations."""
-        returns = self.source.evaluations()
-        names = sorted(returns, key=lambda name: -returns[name])[: self.options.candidates]
-        return max(names, key=lambda name: self._return(name, CHOOSING).mean)
 
     def nearest(self, aim: float) -> str:
         """The policy with the return nearest to `aim` among the nearest of the training's evaluations."""
@@ -202,43 +201,15 @@ def training_command(settings: Mapping[str, Any]) -> str:
     return " ".join(["python -m omar.collect train", *options, *prey])
 
 
-def prey_origin(prey: Policy, run: Path | None) -> dict[str, Any]:
-    """Which training the prey comes from, and from which of its updates.
+def prey_origin(prey: Policy, imitation: Path | None) -> dict[str, Any]:
+    """Who the prey is, and how alike it is to the one that it imitates.
 
     Raises:
-        OmarError: The training has no such prey.
+        OmarError: The folder has no such prey.
     """
-    if run is None:
-        return {}
-    for path in sorted((run / POLICIES).glob("*-prey-*.safetensors")):
-        if load_policy(path).sha256 == prey.sha256:
-            settings = recorded(read_config(run))
-            command = training_command(settings)
-            return {"command": command, "training": settings, "update": Source.update(path.name)}
-    raise OmarError(f"{run / POLICIES} does not hold this prey")
-
-
-def to_references(entry: Mapping[str, Any]) -> References:
-    """A card's `references` as a policy has them."""
-    return References(entry["random"]["mean"], entry["expert"]["mean"], entry["source"])
-
-
-def make_references(task: Task, random: Measured, expert: Measured) -> dict[str, Any]:
-    """Returns that score 0 and 100.
-
-    Without a prey: the paper's. With our prey: uniform actions count as 0, and 100 is set where the expert
-    dataset gets the normalized mean that the published expert set has against its own prey.
-    """
-    if not task.has_prey:
-        r = task.references
-        return {"random": {"mean": r.random}, "expert": {"mean": r.expert}, "source": r.source}
-    level = task.qualities["expert"].normalized / 100
-    return {
-        "random": {"mean": random.mean, "stderr": random.stderr},
-        "expert": {
-            "mean": random.mean + (expert.mean - random.mean) / level,
-            "stderr": math.hypot(expert.stderr / level, random.stderr * (1 - 1 / level)),
-        },
-        "source": f"this project, with its own prey; the expert set's normalized mean is {100 * level:.0f}, "
-        f"the published one's",
-    }
+    origin: dict[str, Any] = {"source": dict(prey.source)}
+    if imitation is None:
+        return origin
+    if load_policy(imitation / f"{PREY}.safetensors").sha256 != prey.sha256:
+        raise OmarError(f"{imitation} does not hold the prey of this training")
+    return origin | {"imitation": read_json(imitation / REPORT)}

@@ -140,7 +140,7 @@ def _read(path: Path) -> Checkpoint:
         file = _part(path.parent, description.update, part)
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != checksum:
-            raise OmarError(f"{file} is damaged: it has another checksum than {path.name} says")
+            raise OmarError(f"{file} is damaged: its checksum is not the one in {path.name}")
         try:
             parts[part] = safetensors.torch.load(data)
         except safetensors.SafetensorError as error:

@@ -21,7 +21,7 @@ from ..errors import OmarError, SettingError
 T = TypeVar("T")
 
 SHOWN = 40  # characters of a wrong value that a message repeats
-_SCALARS = {bool: "true or false", int: "an integer", float: "a finite number", str: "a text"}
+_SCALARS = {bool: "true or false", int: "an integer", float: "a finite number", str: "a string"}
 
 
 def decode(cls: type[T], raw: object, where: str, *, at: str = "", defaults: bool = False) -> T:

@@ -56,7 +56,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 temporary.unlink()
             raise
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def check_writable(path: Path) -> None:
@@ -102,9 +102,9 @@ def append_line(path: Path, line: str) -> None:
         os.fsync(file.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """Waits until the disk has the names of a folder's files."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Waits until the disk has a file, or the names of a folder's files."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -169,7 +169,7 @@ def unseal(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
     """
     rest = {name: value for name, value in entries.items() if name != SEAL}
     if entries.get(SEAL) != digest(rest):
-        raise OmarError(f"{where} is damaged or was edited: its checksum does not belong to its contents")
+        raise OmarError(f"{where} is damaged or was edited: its checksum does not match its contents")
     return rest
 
 

@@ -77,10 +77,12 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         """Closes the events and gives the folder back."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
-        self._held.close()
+        events, self._events = self._events, None
+        try:
+            if events is not None:
+                events.close()
+        finally:  # a full disk must not keep the folder owned
+            self._held.close()
 
     def create(self, config: Mapping[str, Any]) -> None:
         """Writes the config of a new run.

@@ -88,7 +88,7 @@ def _parse(line: bytes, where: str) -> Evaluation:
     entries = parse_json(line, where)
     check = entries.pop(CHECK, None)
     if not line.endswith(b"\n") or check != _check(entries):
-        raise OmarError(f"{where} is damaged: its checksum does not belong to its contents")
+        raise OmarError(f"{where} is damaged: its checksum does not match its contents")
     names = [f.name for f in fields(Evaluation)]
     found = decode(Evaluation, {name: entries[name] for name in names if name in entries}, where)
     if not found.scores or len(found.scores) != len(found.returns):
