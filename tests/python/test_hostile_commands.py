@@ -28,7 +28,7 @@ from omar.terminal import cli
 
 train_main = sys.modules["omar.train"].main
 
-FEW = ["--episodes", "1", "--candidates", "1"]
+FEW = ["--episodes", "2", "--candidates", "1"]
 ONLINE = ["--updates", "0", "--eval-episodes", "1", "--warmup", "250", "--worlds", "10", "--batch-size", "16"]
 SMALL = ["--batch-size", "8", "--hidden", "2", "--updates", "0", "--eval-episodes", "1", "--seeds", "1"]
 

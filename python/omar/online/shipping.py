@@ -55,7 +55,8 @@ class ShipOptions:
         """Raises SettingError where an option has the wrong type or is out of range."""
         check_types(self)
         ranges.at_least(self, 0, "noise")
-        ranges.at_least(self, 1, "episodes", "candidates")
+        ranges.at_least(self, 1, "candidates")
+        ranges.at_least(self, 2, "episodes")  # one has no standard error
 
 
 def ship(options: ShipOptions) -> dict[str, Any]:
