@@ -201,13 +201,13 @@ SLOW_BUILD = """
 import sys, time
 import omar.data.generate as generate
 from omar.data import ensure_dataset
-chunks = generate._chunks
+chunks = generate.acting
 def slow(plan):
     for chunk in chunks(plan):
         print("chunk", flush=True)
         time.sleep(float(sys.argv[1]))
         yield chunk
-generate._chunks = slow
+generate.acting = slow
 ensure_dataset("simple_spread", "random", steps=100_000)
 print("built", flush=True)
 """

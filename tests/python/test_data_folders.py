@@ -39,7 +39,7 @@ def test_a_failed_rebuild_leaves_the_old_set(monkeypatch, omar_home):
         yield from ()
         raise RuntimeError("no more")
 
-    monkeypatch.setattr(generate, "_chunks", fail)
+    monkeypatch.setattr(generate, "acting", fail)
     with pytest.raises(RuntimeError, match="no more"):
         build(rebuild=True)
     build().verify()
