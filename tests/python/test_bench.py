@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 import torch
 
 from omar import _bounds, bench
-from omar.algorithms import Backbone
 from omar.benchmarks import dataset, learner, particle, peers, replay, rollout
 from omar.benchmarks.cem import CASES, Case
 from omar.benchmarks.measure import Record, Setup, Spread
@@ -32,12 +32,10 @@ def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr(replay, "BATCH", 32)
     monkeypatch.setattr(replay, "DRAWS", 20)
     monkeypatch.setattr(learner, "ROWS", 100)
-    small = Backbone(batch_size=8, hidden=16)
-    for name in ("PARTICLE", "CHEETAH"):
+    for name in ("PARTICLE", "FIXED", "CHEETAH"):
         case = getattr(learner, name)
-        monkeypatch.setattr(
-            learner, name, learner.Case(case.name, 2, 6, case.action_size, small, case.settings)
-        )
+        small = replace(case.backbone, batch_size=8, hidden=16)
+        monkeypatch.setattr(learner, name, replace(case, agents=2, obs_size=6, backbone=small))
     monkeypatch.setattr(
         "omar.benchmarks.cem.CASES", tuple(Case(c.name, 8, 6, c.action_size, 16, c.options) for c in CASES)
     )
@@ -50,7 +48,7 @@ def records_of(name, setup=TINY):
     return list(importlib.import_module(f"omar.benchmarks.{name}").run(setup))
 
 
-COUNTS = {"particle": 6, "rollout": 3, "dataset": 1, "replay": 2, "cem": 6, "learner": 8}
+COUNTS = {"particle": 6, "rollout": 3, "dataset": 1, "replay": 2, "cem": 6, "learner": 12}
 
 
 @pytest.mark.parametrize("name", bench.NAMES)
@@ -207,10 +205,10 @@ def test_a_file_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "records.json"
     path.write_text("old")
 
-    def replace(self, target):
+    def replace_file(self, target):
         raise OSError("no")
 
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "replace", replace_file)
     with pytest.raises(OSError, match="no"):
         bench.save([], path)
     assert path.read_text() == "old"
