@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 import shutil
 import sys
@@ -77,7 +76,7 @@ NUMBERS = [
 TEXTS = [
     "", " ", "=", "-", "None", "True", "[]", "{}", "a\nb", "é\udcff", "x" * 300, "x/" * 3000,
     "~nosuchuser/x", "~", "..", "../..", ".", "/", "/proc/self/mem", "/proc/self/nothing", "/dev/zero",
-    "/dev/full", "empty", "noise", "list.json", "pipe", "loop", "set", "run", "foreign", "prey.pt",
+    "/dev/full", "empty", "noise", "list.json", "loop", "set", "run", "foreign", "prey.pt",
     "policy.safetensors", "medium", "simple_tag", "cuda:9", "cpu:1", "meta", "mps",
 ]  # fmt: skip
 
@@ -99,7 +98,6 @@ def place(tmp_path_factory):
         (folder / "empty").mkdir()
         (folder / "noise").write_bytes(random.Random(0).randbytes(500))
         (folder / "list.json").write_text("[]")
-        os.mkfifo(folder / "pipe")
         (folder / "loop").symlink_to(folder / "loop")
         yield folder
 

@@ -17,6 +17,7 @@ from ..runs import ranges
 from ..runs.decode import check_types, decode, encode
 from ..tasks import TaskName
 
+MOST_SEEDS = 2**16
 MOST_UPDATES = 2**32 - 1  # the counter of random numbers ends there
 
 Source: TypeAlias = Annotated[str | tuple[str, ...], tyro.conf.arg(metavar="QUALITY|FOLDER [FOLDER ...]")]
@@ -75,6 +76,7 @@ class TrainConfig:
         object.__setattr__(self, "dataset", _as_text(self.dataset))
         check_types(self)
         ranges.at_least(self, 1, "seeds", "eval_every", "eval_episodes", "checkpoint_every")
+        ranges.between(self, 1, MOST_SEEDS, "seeds")
         ranges.between(self, 0, MOST_UPDATES, "updates")
         ranges.between(self, 0, 2**64 - 1, "seed", "data_seed")
         if isinstance(self.dataset, tuple) and len(self.dataset) not in (1, self.seeds):
