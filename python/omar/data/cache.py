@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,9 +57,10 @@ def ensure_dataset(
     plan = make_plan(task, quality, data_seed, steps=steps, prey=prey)
     path = dataset_folder(plan)
     if not rebuild and path.exists():
-        return _open_cached(path, plan)
+        with suppress(DatasetError):  # damaged, or being replaced just now: a look under the lock tells
+            return Dataset.open(path)
     with _locked(path):
-        if path.exists() and not rebuild:  # another process was faster
+        if path.exists() and not rebuild:
             return _open_cached(path, plan)
         remove_partial(path)
         return build(plan, path, replace=rebuild, progress=progress)
