@@ -57,7 +57,7 @@ def ensure_dataset(
     plan = make_plan(task, quality, data_seed, steps=steps, prey=prey)
     path = dataset_folder(plan)
     if not rebuild and path.exists():
-        with suppress(DatasetError):  # damaged, or being replaced just now: a look under the lock tells
+        with suppress(DatasetError, OSError):  # damaged, or being replaced: a look under the lock tells
             return Dataset.open(path)
     with _locked(path):
         if path.exists() and not rebuild:
