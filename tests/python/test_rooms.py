@@ -26,7 +26,7 @@ FLOORS = (
     ("behaviors",),
     ("algorithms",),
     ("nets", "cem", "replay", "random", "envs", "tasks"),
-    ("terminal",),
+    ("terminal", "pictures"),
     ("runs",),
     ("errors", "arguments", "threads", "_versions", "_build"),
     ("_core", "_bounds"),

@@ -24,9 +24,9 @@ import omar
 from data_cases import make_dataset, save_authors_prey
 from hostile import JSON_VALUES
 from omar.algorithms import ALGORITHMS
-from omar.behaviors.find import load_prey
+from omar.behaviors.find import read_prey
 from omar.behaviors.policy_file import load_policies
-from omar.behaviors.shipped import load_prey as load_shipped_prey
+from omar.behaviors.shipped import shipped_prey
 from omar.data import Dataset, ensure_dataset
 from omar.errors import OmarError
 from omar.evaluate import main as evaluate
@@ -734,7 +734,7 @@ def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_th
     assert said.count("warning: ") == 1
     assert f"warning: {silent} does not say which prey moved in it" in said
     policies = load_policies(tmp_path / "run" / "policy.safetensors")
-    shipped = load_shipped_prey("simple_tag")
+    shipped = shipped_prey("simple_tag")
     assert [policy.scale for policy in policies] == [shipped.scale] * 2
     assert [policy.prey.sha256 for policy in policies] == [shipped.sha256] * 2
     file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
@@ -773,7 +773,7 @@ def test_a_prey_of_the_authors_is_chased_and_scored_with_the_papers_references(t
     monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
     file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
     task = get_task("simple_tag")
-    own = ensure_dataset(task.name, "random", steps=1000, prey=load_prey(file, task)).path
+    own = ensure_dataset(task.name, "random", steps=1000, prey=read_prey(file, task)).path
     chase = ("--task", task.name, "--prey", file, "--updates", 2)
     assert train(own, tmp_path / "run", *chase) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())

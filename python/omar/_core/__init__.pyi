@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import torch
 import typing
-__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['Bodies', 'CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
 class Draw:
     """
     Counter of random numbers.
@@ -169,6 +169,25 @@ class ParticleEnvOptions:
     @seed.setter
     def seed(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
+class Bodies:
+    """
+    The discs of a world, as one draws them.
+    """
+    @property
+    def agents(self) -> list[float]:
+        """
+        Radii [A].
+        """
+    @property
+    def landmarks(self) -> list[float]:
+        """
+        Radii [L]; 0: a point.
+        """
+    @property
+    def obstacles(self) -> int:
+        """
+        Landmarks that agents collide with; they come first.
+        """
 class ParticleEnv:
     """
     E worlds of one scenario, stepped together.
@@ -209,6 +228,11 @@ class ParticleEnv:
     def action_size(self) -> int:
         """
         Numbers in an agent's action.
+        """
+    @property
+    def bodies(self) -> Bodies:
+        """
+        The discs of a world.
         """
     @property
     def episode_length(self) -> int:

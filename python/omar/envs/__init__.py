@@ -1,5 +1,6 @@
 """Batched environments: E worlds are stepped together."""
 
+from .others import joint_env, parallel_env, vector_env
 from .particle import ParticleEnv, State, Step, scenario_names
 from .rollout import Transitions, make_transitions, rollout, rollout_into
 
@@ -8,8 +9,11 @@ __all__ = [
     "State",
     "Step",
     "Transitions",
+    "joint_env",
     "make_transitions",
+    "parallel_env",
     "rollout",
     "rollout_into",
     "scenario_names",
+    "vector_env",
 ]
