@@ -1,4 +1,4 @@
-"""Views of the tasks for PettingZoo and Gymnasium, checked by these libraries' own tests, and the pictures."""
+"""Views of the tasks for PettingZoo and Gymnasium, checked by the tests of these libraries, and pictures."""
 
 from __future__ import annotations
 
