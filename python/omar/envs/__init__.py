@@ -1,10 +1,12 @@
 """Batched environments: E worlds are stepped together."""
 
+from .half_cheetah import HalfCheetahEnv
 from .others import joint_env, parallel_env, vector_env
 from .particle import ParticleEnv, State, Step, scenario_names
 from .rollout import Transitions, make_transitions, rollout, rollout_into
 
 __all__ = [
+    "HalfCheetahEnv",
     "ParticleEnv",
     "State",
     "Step",
