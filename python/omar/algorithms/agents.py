@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from ..nets import StackedMlp, candidate_values
 from .optimizer import StackedOptimizer
@@ -44,6 +45,18 @@ class Batch:
     rewards: Tensor  # [M, B]
     next_observations: Tensor  # [M, B, O]
     terminated: Tensor | None = None  # [M, B], 1 where the episode ended; None where the data has no such row
+    next_actions: Tensor | None = None  # [M, B, A] of the data; None unless the algorithm needs them
+    next_mask: Tensor | None = None  # [M, B], 0 where the episode has no next action
+
+    def following(self) -> tuple[Tensor, Tensor]:
+        """The data's next actions and their mask.
+
+        Raises:
+            ValueError: The minibatch was drawn without them.
+        """
+        if self.next_actions is None or self.next_mask is None:
+            raise ValueError("[algorithms] this minibatch has no next actions, which its algorithm needs")
+        return self.next_actions, self.next_mask
 
 
 class Agents:
@@ -67,6 +80,7 @@ class Agents:
         action_size: int,
         learners: int = 1,
         critics: int = 2,
+        learned_deviation: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         observation_statistics: Statistics | None = None,
@@ -81,6 +95,7 @@ class Agents:
             action_size: A.
             learners: N, agents of a seed; matters to centralised critics alone.
             critics: T, critics of each member.
+            learned_deviation: Whether the policies' state holds the numbers of `deviation`.
             observation_statistics: Of the data's observations, `[M, O]` each, with which actors and critics
                 normalise them where `input_norm` is "dataset"; None leaves them as they are.
             action_statistics: Of the data's actions, `[M, A]` each, with which critics normalise them where
@@ -105,6 +120,11 @@ class Agents:
             actor.normalize_batches()
         elif settings.input_norm == "dataset" and observation_statistics is not None:
             actor.standardize(*observation_statistics)
+        if learned_deviation:
+            shape = self.members, action_size
+            actor.register_parameter(
+                "deviation", nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
+            )
         self.actor = self._optimizer(actor)
         if critics == 0:
             return
@@ -175,6 +195,14 @@ class Agents:
         """`pi(o)` as updates see it, batch normalisation included: `[M, B, O]` to actions `[M, B, A]`."""
         return torch.tanh(self.actor.networks(observations, self.settings.path))
 
+    @property
+    def deviation(self) -> Tensor:
+        """`[M, A]`, at first 0: learned with the policies, for algorithms whose policies have a deviation.
+
+        What it means is the algorithm's affair. The target copy has one too; acting asks for none.
+        """
+        return self.actor.networks.get_parameter("deviation")
+
     def follow(self, observations: Tensor) -> None:
         """Lets the statistics that policies act with, where they have any, follow a minibatch `[M, B, O]`."""
         if self.actor.networks.batch_norm is not None:
@@ -196,7 +224,12 @@ class Agents:
         """
         next_actions = torch.tanh(self.actor.target(batch.next_observations, self.settings.path))
         context = self.context(batch.next_observations, next_actions)
-        return self._values(self.critic.target, context, next_actions)
+        return self.target_values(context, next_actions)
+
+    @torch.no_grad()
+    def target_values(self, context: Tensor, actions: Tensor) -> Tensor:
+        """The target critics' values of one action per state, `[T, M, B]`."""
+        return self._values(self.critic.target, context, actions)
 
     def _values(
         self, networks: StackedMlp, context: Tensor, actions: Tensor, critics: int | None = None

@@ -35,10 +35,14 @@ class Algorithm(ABC, Generic[S]):
     Attributes:
         Settings: A frozen dataclass; its fields are options of the command line.
         critics: Critics of each member (2: twins); 0 where the algorithm has none.
+        needs_next_actions: Whether minibatches must hold the data's next actions and their mask.
+        learned_deviation: Whether the policies have a deviation that is learned, `Agents.deviation`.
     """
 
     Settings: ClassVar[type[Any]]
     critics: ClassVar[int] = 2
+    needs_next_actions: ClassVar[bool] = False
+    learned_deviation: ClassVar[bool] = False
 
     def __init__(self, settings: S, agents: Agents) -> None:
         """Args: `agents` are the stacked networks that the losses are of."""

@@ -159,6 +159,14 @@ class Dataset:
             DatasetError: Any column differs from what the manifest states.
         """
         self._check_contents()
+        self.check_order()
+
+    def check_order(self) -> None:
+        """Makes sure that steps follow one another: for those who read the next row as the next step.
+
+        Raises:
+            DatasetError: Within an episode a transition does not start where the one before it ended.
+        """
         try:
             check_order(self.column("observations"), self.column("next_observations"), self.episode_ends())
         except DatasetError as error:

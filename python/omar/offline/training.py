@@ -72,6 +72,7 @@ class Training:
             obs_size=task.obs_size,
             action_size=task.action_size,
             critics=algorithm.critics,
+            learned_deviation=algorithm.learned_deviation,
             device=where,
             observation_statistics=statistics(datasets, "observations") if normal else None,
             action_statistics=statistics(datasets, "actions") if normal else None,
@@ -221,7 +222,8 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
         return True
     backbone = training.config.backbone
     joint = backbone.critic == "centralized"
-    minibatches = Minibatches(training.datasets, training.device, joint=joint)
+    following = training.algorithm.needs_next_actions
+    minibatches = Minibatches(training.datasets, training.device, joint=joint, next_actions=following)
     reporter.paused()
     while training.update < updates:
         step = training.update
