@@ -47,7 +47,7 @@ def make_agents(seeds=2, settings=SMALL, dtype=torch.float64, **more):
 def needs(name):
     """What the networks of an algorithm must have."""
     kind = get_algorithm(name)
-    return {"critics": kind.critics, "learned_deviation": kind.learned_deviation}
+    return {"has_critics": kind.has_critics, "learned_deviation": kind.learned_deviation}
 
 
 def make_algorithm(name, agents, **settings):
@@ -358,7 +358,7 @@ def test_a_centralized_critic_standardizes_every_action_with_its_own_agents_stat
 
 
 def test_behaviour_cloning_has_no_critic_and_imitates_each_agents_own_actions():
-    agents = make_agents(critics=0)
+    agents = make_agents(has_critics=False)
     assert all(name.startswith("actor.") for name in agents.tensors())
     before = [tensor.clone() for tensor in agents.actor.target.parameters()]
     batch = make_batch(2 * N)
@@ -424,12 +424,12 @@ def test_policies_find_the_action_that_each_state_rewards(name):
         o = torch.randn(N, 128, O, generator=g)
         a = torch.rand(N, 128, A, generator=g) * 2 - 1
         best = torch.sign(o[..., :A])
-        if not kind.critics:  # imitation finds it where the data has it
+        if not kind.has_critics:  # imitation finds it where the data has it
             a = best * torch.rand(N, 128, A, generator=g)
         mask = torch.ones(N, 128)
         update(algorithm, agents, Batch(o, a, (a * best).sum(dim=-1), o, None, a, mask), Draw(0, step))
     actions = agents.act(o).detach()
-    expected = best if kind.critics else best / 2
+    expected = best if kind.has_critics else best / 2
     assert float((actions - expected).abs().mean()) < 0.3
 
 

@@ -29,7 +29,7 @@ def make_agents(kind, algorithm, **settings):
         obs_size=O,
         action_size=A,
         dtype=torch.float64,
-        critics=algorithm.critics,
+        has_critics=algorithm.has_critics,
         learned_deviation=algorithm.learned_deviation,
     )
     one = Gaussian if algorithm.learned_deviation else Single

@@ -36,7 +36,10 @@ def test_released_figures(task, updates, alpha, tau):
             hidden=64,
             clip_norm=0.5,
             action_penalty=1e-3,
+            decay_updates=0,
             critic="independent",
+            num_critics=2,
+            reward_scale=1.0,
             input_norm="batch",
         )
     }

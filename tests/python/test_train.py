@@ -148,7 +148,7 @@ def test_every_algorithm_trains_with_both_kinds_of_critic(dataset, tmp_path, alg
     assert train(dataset, tmp_path / "one", *arguments, "--seeds", 1) == 0
     two, one = weights(tmp_path / "two"), weights(tmp_path / "one")
     assert all(torch.equal(two[name], tensor) for name, tensor in one.items())
-    if ALGORITHMS[algorithm].critics:
+    if ALGORITHMS[algorithm].has_critics:
         inputs = 18 + 2 if critic == "independent" else 3 * (18 + 2)
         assert one["critic.weights.0"].shape == (6, inputs, 8)
     else:

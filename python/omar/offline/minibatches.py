@@ -1,4 +1,4 @@
-"""From datasets to the minibatches of all members, and the statistics that networks normalise with."""
+"""From datasets to the minibatches of all members, and to what networks and losses know of the whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..algorithms import Batch
-from ..algorithms.statistics import Statistics
+from ..algorithms.statistics import Facts, Statistics
 from ..data import replay_buffer
 
 if TYPE_CHECKING:
@@ -28,6 +28,14 @@ def statistics(datasets: Sequence[Dataset], column: str) -> Statistics:
     found = {path: dataset.statistics(column) for path, dataset in distinct.items()}
     mean, std = (np.concatenate([found[dataset.path][i] for dataset in datasets]) for i in (0, 1))
     return Statistics.of(torch.from_numpy(mean), torch.from_numpy(std))
+
+
+def facts(datasets: Sequence[Dataset], reward_scale: float, device: torch.device) -> Facts:
+    """What losses may know of S datasets with N learners each."""
+    distinct = {dataset.path: dataset for dataset in datasets}
+    largest = {path: dataset.largest_returns() for path, dataset in distinct.items()}
+    by_member = np.concatenate([largest[dataset.path] for dataset in datasets]) * reward_scale
+    return Facts(torch.from_numpy(by_member).to(device, torch.float32))
 
 
 class Minibatches:
