@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import omar.train  # noqa: F401  (the module; the name `omar.train` can be called)
 from data_cases import make_dataset, save_authors_prey, some_policy
-from omar import bench, collect, evaluate, export
+from omar import bench, collect, evaluate, export, reproduce
 from omar.algorithms import ALGORITHMS, Backbone
 from omar.behaviors.policy_file import save_policies
 from omar.data.__main__ import Export, Import, Info, Verify
@@ -28,6 +28,7 @@ from omar.terminal import cli
 train_main = sys.modules["omar.train"].main
 
 FEW = ["--episodes", "2", "--candidates", "1"]
+BC = ["--only", "task=simple_spread,quality=medium-replay,algorithm=bc"]
 ONLINE = ["--updates", "0", "--eval-episodes", "1", "--warmup", "250", "--worlds", "10", "--batch-size", "16"]
 SMALL = ["--batch-size", "8", "--hidden", "2", "--updates", "0", "--eval-episodes", "1", "--seeds", "1"]
 
@@ -65,6 +66,11 @@ COMMANDS = {
         data_main,
         ["export", "--folder", "set", "--format", "authors", "--out", "new"],
         options(Export),
+    ),
+    "reproduce": (
+        reproduce.main,
+        ["--out", "new", "--dry-run", *BC, "--eval-episodes", "1"],
+        options(reproduce.ReproduceOptions),
     ),
     "bench": (bench.main, ["dataset", "--device", "sky"], options(bench.BenchConfig)),
 }

@@ -73,6 +73,18 @@ class Algorithm(ABC, Generic[S]):
         """Terms of the critics' loss on a minibatch; none where there are no critics."""
         return {}
 
+    def estimate(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """What Q^1 says actions are worth, in the data's units of reward: what evaluations log.
+
+        Args:
+            observations: `[M, B, O]`; the N members of a seed share their rows.
+            actions: `[M, B, A]` of all agents.
+
+        Returns:
+            `[M, B]`: discounted returns, as if there were no time limit.
+        """
+        return self.agents.first_values(self.agents.context(observations, actions), actions)
+
     @abstractmethod
     def actor_terms(self, batch: Batch, draw: Draw) -> LossTerms:
         """Terms of the actors' loss on the same minibatch, after the critics' step."""

@@ -22,6 +22,7 @@ from ..tasks import References, get_task, normalized_score
 from .config import RunConfig, device
 from .minibatches import Minibatches, facts, statistics
 from .seeds import join, split
+from .values import critic_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..runs.folder import RunFolder
     from ..runs.reporting import Reporter
+
+VALUES = 1  # sets the episodes that values are compared on apart from those that are scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +188,25 @@ class Training:
         options = self.config.options
         task = get_task(options.task)
         key = mix(options.seed, EVALUATION, self.update)
-        returns = episode_returns(self.policies(), task, episodes=options.eval_episodes, seed=key).mean(dim=1)
-        scores = normalized_score(task, returns, self.references())
-        return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), self.losses)
+        policies, episodes = self.policies(), options.eval_episodes
+        returns = episode_returns(policies, task, episodes=episodes, seed=key)
+        means = returns.mean(dim=1)
+        errors = None if episodes < 2 else (returns.std(dim=1) / episodes**0.5).tolist()
+        scores = normalized_score(task, means, self.references()).tolist()
+        found = critic_values(
+            self.algorithm, self.agents, policies, task, episodes=episodes, seed=mix(key, VALUES)
+        )
+        values, discounted = (None, None) if found is None else found
+        return Evaluation(
+            self.update,
+            round(seconds, 3),
+            means.tolist(),
+            scores,
+            self.losses,
+            errors=errors,
+            values=values,
+            discounted=discounted,
+        )
 
     def look(self, losses: LossTerms) -> None:
         """Reads the losses.
