@@ -83,7 +83,8 @@ class Algorithm(ABC, Generic[S]):
         Returns:
             `[M, B]`: discounted returns, as if there were no time limit.
         """
-        return self.agents.first_values(self.agents.context(observations, actions), actions)
+        values = self.agents.first_values(self.agents.context(observations, actions), actions)
+        return values / self.agents.settings.reward_scale
 
     @abstractmethod
     def actor_terms(self, batch: Batch, draw: Draw) -> LossTerms:
