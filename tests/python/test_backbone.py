@@ -159,14 +159,7 @@ def config_of(dataset, out, updates, **settings):
         checkpoint_every=100,
         eval_episodes=2,
         out=out,
-        settings={
-            **SHORT,
-            "decay_updates": 8,
-            "reward_scale": 0.1,
-            "num_critics": 3,
-            "critic_norm": "layer",
-            **settings,
-        },
+        settings={**SHORT, **OTHER_CRITICS, **settings},
     )
 
 
