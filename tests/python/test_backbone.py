@@ -18,7 +18,7 @@ from omar.offline.config import TrainConfig, resolve
 from omar.offline.minibatches import facts
 from omar.offline.training import Training
 from omar.random import Draw
-from test_algorithms import SMALL, A, N, make_agents, make_algorithm, make_batch, module, needs
+from test_algorithms import SMALL, A, N, first_members, make_agents, make_algorithm, make_batch, module, needs
 
 FALLING = replace(SMALL, decay_updates=4, final_learning_rate=0.002)
 
@@ -84,9 +84,7 @@ def test_any_number_of_critics_trains(name, critic, critics, norm):
     for step in range(3):
         batch = make_batch(2 * N, seed=step)
         update(make_algorithm(name, many), many, batch, Draw(0, step))
-        first = {n: getattr(batch, n) for n in batch.__dataclass_fields__}
-        first = type(batch)(**{n: None if c is None else c[:N] for n, c in first.items()})
-        update(make_algorithm(name, alone), alone, first, Draw(0, step))
+        update(make_algorithm(name, alone), alone, first_members(batch, N), Draw(0, step))
     single = alone.tensors()
     for tensor_name, tensor in many.tensors().items():
         picked = tensor.unflatten(0, (-1, 2 * N))[:, :N].flatten(0, 1)
@@ -109,11 +107,50 @@ def test_targets_take_the_least_of_three_critics():
         assert term[m].item() == pytest.approx(expected.item(), abs=1e-9)
 
 
-SHORT = {"batch_size": 16, "hidden": 8}
+@pytest.mark.parametrize("critic", ["independent", "centralized"])
+@pytest.mark.parametrize("norm", ["batch", "dataset"])
+@pytest.mark.parametrize("name", [name for name, kind in ALGORITHMS.items() if kind.has_critics])
+def test_critics_with_layer_norm_train_alike_alone_and_in_a_stack(name, norm, critic):
+    settings = replace(SMALL, critic=critic, critic_norm="layer", input_norm=norm)
+    many, alone = (make_agents(seeds, settings, **needs(name)) for seeds in (2, 1))
+    scale = many.critic.networks.norm_scales[1]
+    assert scale.shape == (2 * 2 * N, SMALL.hidden)
+    for step in range(3):
+        batch = make_batch(2 * N, seed=step)
+        update(make_algorithm(name, many), many, batch, Draw(0, step))
+        update(make_algorithm(name, alone), alone, first_members(batch, N), Draw(0, step))
+    assert bool((scale != 1).any())  # it is learned
+    assert not many.actor.networks.norm_scales
+    single = alone.tensors()
+    for tensor_name, tensor in many.tensors().items():
+        picked = tensor.unflatten(0, (-1, 2 * N))[:, :N].flatten(0, 1)
+        torch.testing.assert_close(picked, single[tensor_name], rtol=0, atol=1e-9)
 
 
-def run(dataset, out, updates, **settings):
-    config = TrainConfig(
+def test_layer_norm_stands_before_each_relu_of_the_critics():
+    agents = make_agents(settings=replace(SMALL, critic_norm="layer"))
+    networks, batch = agents.critic.networks, make_batch(2 * N)
+    with torch.no_grad():
+        for number, parameter in enumerate([*networks.norm_scales, *networks.norm_shifts]):
+            parameter.copy_(torch.linspace(0.5, 1.5, parameter.numel()).view(parameter.shape) + number)
+        values = agents.values(batch.observations, batch.actions)
+        for index in range(2 * 2 * N):
+            t, m = divmod(index, 2 * N)
+            x = torch.cat([batch.observations[m], batch.actions[m]], dim=1)
+            for layer in range(2):
+                x = x @ networks.weights[layer][index] + networks.biases[layer][index]
+                scale, shift = networks.norm_scales[layer][index], networks.norm_shifts[layer][index]
+                x = torch.relu(torch.nn.functional.layer_norm(x, (SMALL.hidden,), scale, shift))
+            expected = (x @ networks.weights[2][index] + networks.biases[2][index])[:, 0]
+            torch.testing.assert_close(values[t, m], expected, rtol=1e-9, atol=1e-9)
+
+
+SHORT = {"batch_size": 16, "hidden": 8, "decay_updates": 8, "reward_scale": 0.1}
+OTHER_CRITICS = {"num_critics": 3, "critic_norm": "layer"}
+
+
+def config_of(dataset, out, updates, **settings):
+    return TrainConfig(
         dataset=str(dataset.path),
         algorithm="td3bc",
         seeds=2,
@@ -122,9 +159,8 @@ def run(dataset, out, updates, **settings):
         checkpoint_every=100,
         eval_episodes=2,
         out=out,
-        settings={**SHORT, "decay_updates": 8, "reward_scale": 0.1, "num_critics": 3, **settings},
+        settings={**SHORT, **OTHER_CRITICS, **settings},
     )
-    return config
 
 
 def checkpoint(out, updates):
@@ -135,17 +171,17 @@ def checkpoint(out, updates):
 def test_a_falling_rate_goes_on_where_it_was(tmp_path):
     """Stopped within the fall, finished within it and extended, or never interrupted: the same bytes."""
     dataset = make_dataset(tmp_path / "set")
-    omar.train(run(dataset, tmp_path / "whole", 12))
+    omar.train(config_of(dataset, tmp_path / "whole", 12))
     polls = iter(range(100))
-    stopped = omar.train(run(dataset, tmp_path / "stopped", 12), stop=lambda: next(polls) == 4)
+    stopped = omar.train(config_of(dataset, tmp_path / "stopped", 12), stop=lambda: next(polls) == 4)
     assert (stopped.finished, stopped.update) == (False, 5)
     omar.resume(tmp_path / "stopped")
-    omar.train(run(dataset, tmp_path / "longer", 6))
+    omar.train(config_of(dataset, tmp_path / "longer", 6))
     omar.resume(tmp_path / "longer", updates=12)
     expected = checkpoint(tmp_path / "whole", 12)
     assert expected
     assert checkpoint(tmp_path / "stopped", 12) == checkpoint(tmp_path / "longer", 12) == expected
-    omar.train(run(dataset, tmp_path / "other", 12, decay_updates=0))
+    omar.train(config_of(dataset, tmp_path / "other", 12, decay_updates=0))
     assert checkpoint(tmp_path / "other", 12) != expected
     config = json.loads((tmp_path / "longer" / "config.json").read_text())
     assert config["backbone"]["decay_updates"] == 8
@@ -206,6 +242,7 @@ def test_agents_without_critics_have_none():
         (lambda: Backbone(decay_updates=-1), r"decay_updates must be in \[0, 4294967295\], got -1"),
         (lambda: Backbone(decay_updates=1.5), "decay_updates must be an integer, got 1.5"),
         (lambda: Backbone(final_learning_rate=-0.1), "final_learning_rate must be at least 0, got -0.1"),
+        (lambda: Backbone(critic_norm="batch"), "critic_norm must be 'none' or 'layer', got \"batch\""),
         (lambda: Backbone(reward_scale=0.0), "reward_scale must be greater than 0, got 0"),
     ],
 )

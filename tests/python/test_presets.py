@@ -39,6 +39,7 @@ def test_released_figures(task, updates, alpha, tau):
             decay_updates=0,
             critic="independent",
             num_critics=2,
+            critic_norm="none",
             reward_scale=1.0,
             input_norm="batch",
         )

@@ -139,6 +139,7 @@ class Agents:
             (self.context_size + action_size, h, h, 1),
             seeds=[*seeds] * critics,
             network=CRITIC,
+            layer_norm=settings.critic_norm == "layer",
             device=device,
             dtype=dtype,
         )

@@ -15,6 +15,7 @@ MOST_CRITICS = 64
 MOST_DECAY = 2**32 - 1  # no run is longer
 
 CriticKind: TypeAlias = Literal["independent", "centralized"]
+CriticNorm: TypeAlias = Literal["none", "layer"]
 InputNorm: TypeAlias = Literal["batch", "dataset", "none"]
 
 # Discount factor by preset: the released code runs 0.95 everywhere, the appendix says 0.99.
@@ -54,6 +55,8 @@ class Backbone:
     """What a critic sees: its own agent's observation and action, or those of all agents."""
     num_critics: int = 2
     """T: critics of each member. Targets take the least of their values; actors follow the first."""
+    critic_norm: CriticNorm = "none"
+    """layer: layer norm before each ReLU of the critics; none: as in the released code."""
     reward_scale: float = 1.0
     """Factor on the data's rewards."""
     input_norm: InputNorm = "batch"
