@@ -26,7 +26,7 @@ FLOORS = (
     ("evaluation",),
     ("behaviors",),
     ("algorithms",),
-    ("nets", "cem", "replay", "random", "envs", "tasks"),
+    ("nets", "cem", "replay", "random", "envs", "tasks", "theory"),
     ("terminal",),
     ("runs",),
     ("errors", "arguments", "threads", "_versions", "_build"),

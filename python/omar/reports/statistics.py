@@ -99,8 +99,8 @@ def stratified_interval(
 ) -> Interval:
     """An aggregate over data sets and its percentile interval, where each set's seeds are drawn again.
 
-    As rliable 1.2 does it, whose ends of an interval differ by less than 0.05 where 20,000 resamples are drawn
-    of 5 seeds and 12 sets; its dependency arch 7.2 cannot be imported beside pandas 3.
+    As rliable 1.2 does it, whose intervals end within 0.05 of these where 20,000 resamples are drawn of 5
+    seeds and 12 sets; its dependency arch 7.2 cannot be imported beside pandas 3.
 
     Args:
         scores: `[seeds, sets]`.
