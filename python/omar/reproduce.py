@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .algorithms import PresetName
+from .matrix.cluster import RayCluster
 from .matrix.crew import Processes
 from .matrix.estimate import makespan, rates
 from .matrix.folder import MatrixFolder
@@ -30,6 +31,7 @@ from .terminal.cli import INTERRUPTED, OptionalInt, run, say
 if TYPE_CHECKING:
     from .matrix.document import Document
     from .matrix.estimate import Rate
+    from .matrix.events import Crew
     from .matrix.plan import Entry, Plan
 
 MOST_WORKERS = 1024
@@ -68,6 +70,8 @@ class ReproduceOptions:
     """Threads of each of them."""
     device: str = "auto"
     """Where to train: auto, cpu, cuda or cuda:1."""
+    ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
+    """Work on a Ray cluster at this address, or on one of this machine: local. Needs the package ray."""
 
     def __call__(self) -> int:
         """Runs the command; returns the exit status.
@@ -86,8 +90,12 @@ class ReproduceOptions:
         if self.dry_run:
             dry_run(plan, folder, workers, console)
             return 0
-        crew = Processes(folder.work, workers=workers, threads=self.threads)
         with folder.owned(), Interrupts() as interrupts, Board(console) as board:
+            crew: Crew
+            if self.ray is None:
+                crew = Processes(folder.work, workers=workers, threads=self.threads)
+            else:
+                crew = RayCluster(folder.work, address=self.ray, threads=self.threads)
             outcome = reproduce(plan, folder, crew, _Narrator(board), lambda: interrupts.stop)
         done = outcome.cached + outcome.finished
         say(f"{done} of {len(unique(plan.selected))} cells are done, in {folder.path}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from ..runs.decode import decode, encode
-from .events import Event
+from .events import ENDS, Event
 from .worker import STOP
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from .cell import Cell
 
-ENDS = ("done", "stopped", "failed")
 BEAT = 0.25  # seconds between two looks at whether to stop
 
 

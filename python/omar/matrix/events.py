@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .cell import Cell
 
 Kind: TypeAlias = Literal["updated", "evaluated", "note", "done", "stopped", "failed"]
+ENDS: tuple[Kind, ...] = ("done", "stopped", "failed")  # after one of these nothing happens to a cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ..algorithms import AlgorithmName
 from ..behaviors.policy_file import POLICY
 from ..errors import OmarError
 from ..runs.decode import decode, encode
 from ..runs.files import expand_user, read_json, seal, to_json, unseal, write_atomically
 from ..runs.lock import owned
+from ..tasks import QualityName, TaskName
 from .cell import KEY
 from .document import Document
 from .plan import MATRIX
@@ -42,9 +44,9 @@ COLUMNS = ("task", "quality", "algorithm", "seed", "return", "score", "episodes"
 class Listed:
     """A cell of a plan, as its index names it."""
 
-    task: str
-    quality: str
-    algorithm: str
+    task: TaskName
+    quality: QualityName
+    algorithm: AlgorithmName
     variant: str
     key: str
     failure: str | None = None  # why it is not there, where it was tried

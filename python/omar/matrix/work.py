@@ -34,9 +34,9 @@ TELL_SECONDS = 0.5  # between two messages about updates
 class Relay:
     """A `runs.reporting.Reporter` that passes on what matters to a matrix."""
 
-    def __init__(self, tell: Tell) -> None:
-        """Args: `tell` passes a message on."""
-        self._tell = tell
+    def __init__(self, tell: Tell, paused: Callable[[], None] = lambda: None) -> None:
+        """Args: `tell` passes a message on; `paused` is called after evaluations and checkpoints."""
+        self._tell, self._paused = tell, paused
         self._told = 0.0
         self.began = False  # whether updates have begun
 
@@ -58,7 +58,8 @@ class Relay:
         self._tell("evaluated", update=evaluation.update, text=text)
 
     def paused(self) -> None:
-        """Says nothing."""
+        """Passes on that there may be a new checkpoint."""
+        self._paused()
 
     def note(self, text: str) -> None:
         """Passes a sentence on."""

@@ -50,7 +50,13 @@ class _Inbox:
         self.cells.put(None)
 
 
-def attempt(cell: Cell, root: Path, tell: Callable[[Event], None], stop: Callable[[], bool]) -> None:
+def attempt(
+    cell: Cell,
+    root: Path,
+    tell: Callable[[Event], None],
+    stop: Callable[[], bool],
+    paused: Callable[[], None] = lambda: None,
+) -> None:
     """Works on a cell, and tells how it ended, whatever happens.
 
     Args:
@@ -58,6 +64,7 @@ def attempt(cell: Cell, root: Path, tell: Callable[[Event], None], stop: Callabl
         root: Folder below which cells are trained.
         tell: Takes what happens.
         stop: Asked between two updates.
+        paused: Called after evaluations and checkpoints.
     """
     key = cell.key
 
@@ -65,7 +72,7 @@ def attempt(cell: Cell, root: Path, tell: Callable[[Event], None], stop: Callabl
         tell(Event(kind, key, update, text))
 
     try:
-        came_to = work(cell, training_folder(root, cell), Relay(pass_on), stop)
+        came_to = work(cell, training_folder(root, cell), Relay(pass_on, paused), stop)
     except (OmarError, OSError, MemoryError, torch.OutOfMemoryError) as error:
         pass_on("failed", text=in_one_line(sentence(error)))
     except Exception as error:  # a bug fails one cell, not the matrix
