@@ -13,13 +13,13 @@ std::pair<Tensors, Tensors> init(std::vector<int64_t> sizes, std::vector<std::ui
   return {std::move(mlp.weights), std::move(mlp.biases)};
 }
 
-at::Tensor forward(Tensors weights, Tensors biases, const at::Tensor& x, nn::Path path) {
-  return nn::forward({std::move(weights), std::move(biases)}, x, path);
-}
-
-at::Tensor candidate_values(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& actions,
-                            const nn::Scoring& scoring) {
-  return nn::candidate_values({std::move(weights), std::move(biases)}, obs, actions, scoring);
+nn::StackedMlp stack(Tensors weights, Tensors biases, Tensors norm_scales, Tensors norm_shifts) {
+  const bool normed = !norm_scales.empty() || !norm_shifts.empty();
+  return {std::move(weights),
+          std::move(biases),
+          {normed ? nn::Activation::layer_norm_relu : nn::Activation::relu},
+          std::move(norm_scales),
+          std::move(norm_shifts)};
 }
 
 using CandidatePair = std::pair<at::Tensor, at::Tensor>;
@@ -37,8 +37,8 @@ CandidatePair normal_candidates(const at::Tensor& mean, double sigma, int64_t sa
   return to_pair(nn::normal_candidates(mean, sigma, samples, draw, set));
 }
 
-std::optional<std::string> fused_obstacle(Tensors weights, Tensors biases, const Tensors& constants) {
-  return nn::fused_obstacle({std::move(weights), std::move(biases)}, constants);
+std::optional<std::string> fused_obstacle(const nn::StackedMlp& mlp, const Tensors& constants) {
+  return nn::fused_obstacle(mlp, constants);
 }
 
 }  // namespace
@@ -54,15 +54,19 @@ void bind_nn(py::module_& m) {
       .value("fused", nn::Path::fused);
   py::class_<nn::Scoring>(m, "Scoring", "How candidates are scored.")
       .def(py::init<nn::Path, nn::Precision>(), py::arg("path"), py::arg("precision"), "Path and precision.");
+  py::class_<nn::StackedMlp>(m, "StackedMlp", "The parameters of M stacked networks.")
+      .def(py::init(&stack), py::arg("weights"), py::arg("biases"), py::arg("norm_scales") = Tensors(),
+           py::arg("norm_shifts") = Tensors(),
+           "Per layer weights [M, in, out] and biases [M, out]; per hidden layer scales and shifts [M, out] of layer "
+           "norm, or none.");
   m.def("nn_init", &init, py::arg("sizes"), py::arg("seeds"), py::arg("network"), py::arg("last_layer_scale"),
         py::arg("dtype"), unlocked, "First weights and biases of a stack: lists of [M, in, out] and [M, out].");
-  m.def("nn_fused_obstacle", &fused_obstacle, py::arg("weights"), py::arg("biases"), py::arg("constants"), unlocked,
+  m.def("nn_fused_obstacle", &fused_obstacle, py::arg("mlp"), py::arg("constants"), unlocked,
         "Why the fused path cannot run, in one sentence; None where it can.");
-  m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"),
-        py::arg_v("path", nn::Path::automatic, "Path.auto"), unlocked,
-        "Outputs [M, B, out] of stacked networks on x [M, B, in].");
-  m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
-        py::arg("actions"), py::arg("scoring"), unlocked,
+  m.def("nn_forward", &nn::forward, py::arg("mlp"), py::arg("x"), py::arg_v("path", nn::Path::automatic, "Path.auto"),
+        unlocked, "Outputs [M, B, out] of stacked networks on x [M, B, in].");
+  m.def("nn_candidate_values", &nn::candidate_values, py::arg("critic"), py::arg("obs"), py::arg("actions"),
+        py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.");
   m.def("nn_draws_on_cuda", &draws::on_cuda, "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,

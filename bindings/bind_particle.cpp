@@ -11,10 +11,6 @@ void bind_rollout(py::module_& m) {
   using particle::Transitions;
   using Release = py::call_guard<py::gil_scoped_release>;
 
-  py::class_<nn::StackedMlp>(m, "Policy", "Stacked layers of policies with a tanh output.")
-      .def(py::init<std::vector<at::Tensor>, std::vector<at::Tensor>>(), py::arg("weights"), py::arg("biases"),
-           "Per layer weights [M, in, out] and biases [M, out].");
-
   py::class_<RolloutOptions>(m, "RolloutOptions", "Who acts in a rollout, and how.")
       .def(py::init<>(), "25 steps of uniform actions.")
       .def_readwrite("steps", &RolloutOptions::steps, "T.")

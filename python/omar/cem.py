@@ -158,7 +158,7 @@ def maximize(
         return maximize(scorer, obs, policy_actions, options, seed=seed, step=step)
     native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
-        return _core.cem_maximize(*critic.layers(), obs, policy_actions, native, counter, core_path(path))
+        return _core.cem_maximize(critic.core(), obs, policy_actions, native, counter, core_path(path))
     if path == "fused":
         raise ValueError("[cem.maximize] the fused path takes a StackedMlp critic, not a callable")
     return _core.cem_maximize_scorer(lambda actions: critic(obs, actions), policy_actions, native, counter)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from data_cases import make_dataset, save_authors_prey, some_policy, some_prey
+from matrix_cases import made_up_folder, plan_of, small_cell
 from omar import ReplayBuffer
 from omar.behaviors.find import read_prey
 from omar.behaviors.policy_file import load_policies, save_policies
@@ -25,6 +26,7 @@ from omar.data.card import make_card
 from omar.data.formats import export_dataset
 from omar.data.importing import import_dataset
 from omar.data.npy import open_npy
+from omar.matrix.folder import MatrixFolder
 from omar.offline.config import RunConfig, TrainConfig, resolve
 from omar.runs import checkpoint, files, metrics
 from omar.runs.folder import RunFolder
@@ -173,6 +175,15 @@ def seal_file(entries: dict[str, Any]) -> dict[str, Any]:
     return files.seal({name: value for name, value in entries.items() if name != files.SEAL})
 
 
+def make_matrix(folder: Path) -> None:
+    made_up_folder(folder, plan_of(small_cell("cql")))
+
+
+def read_cell(folder: Path) -> Any:
+    (file,) = (folder / "cells").iterdir()
+    return repr(MatrixFolder(folder).document(file.stem.rpartition("-")[2]))
+
+
 TARGETS = {
     "replay": Target(make_replay, "x.replay", read_replay, refusals=(ValueError,)),  # the core's own errors
     "manifest": Target(
@@ -211,6 +222,10 @@ TARGETS = {
     ),
     "authors-prey": Target(
         lambda folder: save_authors_prey(folder / "prey.pt") and None, "*", read_prey_file, checked=False
+    ),
+    "cell": Target(make_matrix, "cells/*.json", read_cell, seal=seal_file),
+    "index": Target(
+        make_matrix, "matrix.json", lambda folder: repr(MatrixFolder(folder).index()), seal=seal_file
     ),
     "config": Target(make_config, "config.json", read_config, seal=seal_file),
     "metrics": Target(make_metrics, "metrics.jsonl", read_metrics, means=fewer_lines, seal=seal_line),

@@ -17,6 +17,9 @@ def one_by_one(mlp, x):
         y = x[m]
         for i, (w, b) in enumerate(zip(mlp.weights, mlp.biases, strict=True)):
             y = y @ w[m] + b[m]
+            if i < len(mlp.norm_scales):
+                scale, shift = mlp.norm_scales[i][m], mlp.norm_shifts[i][m]
+                y = torch.nn.functional.layer_norm(y, scale.shape, scale, shift)
             y = torch.relu(y) if i + 1 < len(mlp.weights) else y
         outputs.append(y)
     return torch.stack(outputs)
@@ -27,6 +30,29 @@ def candidates_one_by_one(mlp, obs, actions):
     x = torch.cat([obs[:, :, None].expand(-1, -1, samples, -1), actions], -1)
     x = x.repeat(mlp.members // members, 1, 1, 1)
     return one_by_one(mlp, x)[..., 0].view(-1, *actions.shape[:3])
+
+
+class Candidate(torch.nn.Module):
+    """A function of the critic as a module, so that gradcheck can vary its parameters."""
+
+    def __init__(self, critic, function):
+        super().__init__()
+        self.critic, self.function = critic, function
+
+    def forward(self, *inputs):
+        return self.function(self.critic, *inputs)
+
+
+def gradcheck(critic, function, *inputs):
+    module = Candidate(critic, function)
+    names = [name for name, _ in module.named_parameters()]
+
+    def run(*arguments):
+        given = dict(zip(names, arguments[len(inputs) :], strict=True))
+        return torch.func.functional_call(module, given, arguments[: len(inputs)])
+
+    parameters = [p.detach().clone().requires_grad_() for p in module.parameters()]
+    return torch.autograd.gradcheck(run, (*inputs, *parameters))
 
 
 SHAPES = [  # sizes, samples, batch, action size: exact panels, ragged ones, several blocks, a single row
@@ -48,9 +74,18 @@ DEEP = [  # one, three and four hidden layers of different widths
 ]
 
 
-def case(shape, dtype=torch.float32):
+def normed(critic, seed=5):
+    """The same critic, but with layer norms that learned something."""
+    with torch.no_grad():
+        for i, (scale, shift) in enumerate(zip(critic.norm_scales, critic.norm_shifts, strict=True)):
+            scale.add_(0.3 * normal(*scale.shape, seed=seed + i, dtype=scale.dtype))
+            shift.add_(0.3 * normal(*shift.shape, seed=seed + 9 + i, dtype=shift.dtype))
+    return critic
+
+
+def case(shape, dtype=torch.float32, layer_norm=False):
     sizes, samples, batch, action_size = shape
-    critic = StackedMlp(4, sizes, seed=2, dtype=dtype)
+    critic = normed(StackedMlp(4, sizes, seed=2, dtype=dtype, layer_norm=layer_norm))
     obs = normal(2, batch, sizes[0] - action_size, dtype=dtype)
     actions = torch.tanh(normal(2, batch, samples, action_size, seed=1, dtype=dtype))
     return critic, obs, actions
@@ -84,7 +119,8 @@ def stack_of(critic, members, count):
     """The networks of the first `count` of `members` members, with the same weights."""
     twins = critic.members // members
     index = [t * members + m for t in range(twins) for m in range(count)]
-    part = StackedMlp(len(index), critic.sizes, dtype=critic.weights[0].dtype)
+    dtype, layer_norm = critic.weights[0].dtype, bool(critic.norm_scales)
+    part = StackedMlp(len(index), critic.sizes, dtype=dtype, layer_norm=layer_norm)
     with torch.no_grad():
         for ours, theirs in zip(part.parameters(), critic.parameters(), strict=True):
             ours.copy_(theirs[index])

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/baddbmm.h>
 #include <ATen/ops/bmm.h>
-#include <ATen/ops/relu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 
 #include "core/check.h"
 #include "nn/fused_critic.h"
+#include "nn/plain.h"
 #include "nn/validate.h"
 
 namespace omar::nn {
@@ -54,7 +54,7 @@ at::Tensor plain_values(const StackedMlp& critic, const at::Tensor& obs, const a
   for (size_t i = 1; i < layers; ++i) {
     // As in the kernels: bf16 concerns the products between hidden layers.
     const Precision here = i + 1 < layers ? precision : Precision::float32;
-    x = affine(at::relu(x), critic.weights[i], critic.biases[i], here);
+    x = affine(activate(critic, i - 1, x), critic.weights[i], critic.biases[i], here);
   }
   return x.view({twins, members, batch, samples});
 }
@@ -97,15 +97,20 @@ struct CandidateValues : torch::autograd::Function<CandidateValues> {
 std::vector<at::Tensor> to_list(const StackedMlp& mlp) {
   std::vector<at::Tensor> list;
   for (size_t i = 0; i < mlp.weights.size(); ++i) list.insert(list.end(), {mlp.weights[i], mlp.biases[i]});
+  for (size_t i = 0; i < mlp.norm_scales.size(); ++i) {
+    list.insert(list.end(), {mlp.norm_scales[i], mlp.norm_shifts[i]});
+  }
   return list;
 }
 
 StackedMlp from_list(at::TensorList list, ActivationSpec activation) {
   StackedMlp mlp;
   mlp.activation = activation;
+  // L layers have L - 1 layer norms.
+  const size_t layers = activation.kind == Activation::relu ? list.size() / 2 : (list.size() + 2) / 4;
   for (size_t i = 0; i < list.size(); i += 2) {
-    mlp.weights.push_back(list[i]);
-    mlp.biases.push_back(list[i + 1]);
+    (i < 2 * layers ? mlp.weights : mlp.norm_scales).push_back(list[i]);
+    (i < 2 * layers ? mlp.biases : mlp.norm_shifts).push_back(list[i + 1]);
   }
   return mlp;
 }
@@ -125,6 +130,7 @@ std::optional<std::string> fused_obstacle(const StackedMlp& mlp, at::TensorList 
   const at::Device device = mlp.weights.front().device();
   if (!device.is_cpu()) return "the tensors are on " + device.str() + ", and the kernels are the CPU's";
   if (mlp.weights.size() < 2) return "the network has no hidden layer";
+  if (mlp.activation.kind != Activation::relu) return "the network has layer norm";
   const auto wanted = [](const at::Tensor& x) { return x.requires_grad(); };
   if (at::GradMode::is_enabled() && std::any_of(constants.begin(), constants.end(), wanted)) {
     return "gradients of observations, actions or densities are wanted";

@@ -60,7 +60,8 @@ FusedGradients fused_gradients(const StackedMlp& critic, const at::Tensor& obs, 
 std::pair<at::Tensor, StackedMlp> fused_mean_logsumexp(const StackedMlp& critic, const at::Tensor& obs,
                                                        const Candidates& candidates, Precision precision);
 
-/// A network's parameters as one list, weight and bias of each layer in turn, and back.
+/// A network's parameters as one list, and back: weight and bias of each layer in turn, then scale and shift of each
+/// layer norm.
 std::vector<at::Tensor> to_list(const StackedMlp& mlp);
 StackedMlp from_list(at::TensorList list, ActivationSpec activation);
 

@@ -31,6 +31,18 @@ void validate(const StackedMlp& mlp) {
     check::shape(op, bias, mlp.biases[i], {front.size(0), in}, "[M, out]");
     check_like(op, bias, mlp.biases[i], front);
   }
+  const size_t norms = mlp.activation.kind == Activation::layer_norm_relu ? mlp.weights.size() - 1 : 0;
+  TORCH_CHECK_VALUE(mlp.norm_scales.size() == norms && mlp.norm_shifts.size() == norms, "[", op, "] needs ", norms,
+                    " scales and shifts of layer norm, got ", mlp.norm_scales.size(), " scales and ",
+                    mlp.norm_shifts.size(), " shifts");
+  for (size_t i = 0; i < norms; ++i) {
+    const auto check_norm = [&](const std::string& name, const at::Tensor& tensor) {
+      check::shape(op, name + "[" + std::to_string(i) + "]", tensor, mlp.biases[i].sizes(), "[M, out]");
+      check_like(op, name + "[" + std::to_string(i) + "]", tensor, front);
+    };
+    check_norm("norm_scales", mlp.norm_scales[i]);
+    check_norm("norm_shifts", mlp.norm_shifts[i]);
+  }
 }
 
 void check_work(std::string_view op, const StackedMlp& mlp, c10::IntArrayRef rows) {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..random import Draw
     from .agents import Agents, Batch
     from .base import LossTerms
+    from .statistics import Facts
 
 MOST_ROUNDS = 48
 
@@ -98,9 +99,9 @@ class Omar(Algorithm[OmarSettings]):
 
     Settings: ClassVar[type[OmarSettings]] = OmarSettings
 
-    def __init__(self, settings: OmarSettings, agents: Agents) -> None:
-        """Args: `agents` are the stacked networks that the losses are of."""
-        super().__init__(settings, agents)
+    def __init__(self, settings: OmarSettings, agents: Agents, facts: Facts | None = None) -> None:
+        """As `Algorithm`."""
+        super().__init__(settings, agents, facts)
         self.search = settings.search()
 
     @classmethod

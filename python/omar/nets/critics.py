@@ -32,7 +32,7 @@ def fused_obstacle(mlp: StackedMlp, constants: Sequence[torch.Tensor] = ()) -> s
         constants: inputs that the fused path takes as constants: of `mean_logsumexp` and `cql_penalty` the
             observations, actions and densities. None of them may require gradients.
     """
-    return _core.nn_fused_obstacle(*mlp.layers(), list(constants))
+    return _core.nn_fused_obstacle(mlp.core(), list(constants))
 
 
 def _first_networks(critic: StackedMlp, critics: int, members: int) -> int:
@@ -55,8 +55,8 @@ def candidate_values(
     """Q of K candidate actions per state under T * M stacked critics on (o, a).
 
     Network t * M + m belongs to member m (T = 2: twin critics). The observation's part of the first layer is
-    computed once per state. Differentiable with respect to weights, observations and actions (the fused path
-    once).
+    computed once per state. Differentiable with respect to all parameters, observations and actions (the
+    fused path once).
 
     Args:
         critic: T * M networks with O + A inputs and one output.
@@ -71,8 +71,8 @@ def candidate_values(
         Values [T, M, B, K].
     """
     networks = None if critics is None else _first_networks(critic, critics, int(obs.shape[0]))
-    layers = critic.layers(networks, [obs, actions])
-    return _core.nn_candidate_values(*layers, obs, actions, scoring(path, precision))
+    core = critic.core(networks, [obs, actions])
+    return _core.nn_candidate_values(core, obs, actions, scoring(path, precision))
 
 
 def uniform_candidates(
@@ -130,8 +130,8 @@ def mean_logsumexp(
         path: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
-    layers = critic.layers(inputs=[obs, candidates.actions])
-    return _core.cql_mean_logsumexp(*layers, obs, *candidates, scoring(path, precision))
+    core = critic.core(inputs=[obs, candidates.actions])
+    return _core.cql_mean_logsumexp(core, obs, *candidates, scoring(path, precision))
 
 
 def cql_penalty(
@@ -172,7 +172,7 @@ def cql_penalty(
         return value - q_data.mean(dim=-1)
     options = _core.CqlPenaltyOptions(samples, draw("nets.cql_penalty", seed, step), scoring(path, precision))
     pairs = [(c.actions, c.log_density) for c in others]
-    return _core.cql_penalty(*critic.layers(), obs, q_data, options, pairs)
+    return _core.cql_penalty(critic.core(), obs, q_data, options, pairs)
 
 
 def _logsumexp_of_kinds(

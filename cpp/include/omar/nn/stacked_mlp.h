@@ -21,6 +21,8 @@ struct StackedMlp {
   std::vector<at::Tensor> weights;  ///< per layer [M, in, out]
   std::vector<at::Tensor> biases;   ///< per layer [M, out]
   ActivationSpec activation = {};
+  /// Learned factors and summands of layer norm: per hidden layer [M, out]. None where the activation has none.
+  std::vector<at::Tensor> norm_scales = {}, norm_shifts = {};
 
   int64_t members() const { return weights.empty() ? 0 : weights.front().size(0); }
   int64_t in_features() const { return weights.empty() ? 0 : weights.front().size(1); }
@@ -44,7 +46,8 @@ struct InitOptions {
   at::ScalarType dtype = at::kFloat;
 };
 
-/// Shapes, dtypes and devices of all layers agree, and all sizes are at least 1. \throws c10::ValueError or
+/// Shapes, dtypes and devices of all layers agree, and all sizes are at least 1; layer norm has a scale and a shift for
+/// every hidden layer. \throws c10::ValueError or
 /// c10::TypeError
 OMAR_API void validate(const StackedMlp& mlp);
 
