@@ -2,6 +2,7 @@
 
 from .particle import ParticleEnv, State, Step, scenario_names
 from .rollout import Transitions, make_transitions, rollout, rollout_into
+from .worlds import task_env
 
 __all__ = [
     "ParticleEnv",
@@ -12,4 +13,5 @@ __all__ = [
     "rollout",
     "rollout_into",
     "scenario_names",
+    "task_env",
 ]
