@@ -72,7 +72,7 @@ def normalized(seeds, learners, twins, sizes):
         return torch.stack([torch.randn(shape, generator=g) for g in columns[:members]])
 
     inputs = [draw(1000, sizes[0] - actions), draw(1000, 7, actions)]
-    weights, biases = networks.layers(inputs=inputs)
+    weights, biases, _ = networks.layers_for(inputs)
     loss = torch.cat([t.sin().flatten(1) for t in (*weights, *biases)], dim=1).sum(dim=1)
     networks.batch_norm.follow(draw(1000, sizes[0]))
     optimizer.step(loss.view(twins, -1).sum(dim=0))

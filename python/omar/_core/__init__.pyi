@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import torch
 import typing
-__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_normalized', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_attach_moments', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_fold', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_moments', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
 class Draw:
     """
     Counter of random numbers.
@@ -664,6 +664,10 @@ def cem_maximize(weights: collections.abc.Sequence[torch.Tensor], biases: collec
     """
     The whole search for a stacked critic.
     """
+def cem_maximize_normalized(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], scale: torch.Tensor, shift: torch.Tensor, obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    The whole search for a stacked critic behind batch normalisation, whose scale and shift are [M, in].
+    """
 def cem_maximize_scorer(scorer: collections.abc.Callable[[torch.Tensor], torch.Tensor], policy_actions: torch.Tensor, options: CemOptions, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
     """
     The whole search for a callable scorer.
@@ -700,6 +704,10 @@ def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.Suppor
     """
     Columns for rollout_into.
     """
+def nn_attach_moments(x: torch.Tensor, moments: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """
+    x itself; gradients to it include those through its moments.
+    """
 def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
     Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.
@@ -707,6 +715,10 @@ def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases:
 def nn_draws_on_cuda() -> bool:
     """
     Are candidates for CUDA devices drawn there, by this build's kernels?
+    """
+def nn_fold(weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, parts: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    A first layer behind batch normalisation as a function of raw inputs with these moments.
     """
 def nn_forward(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], x: torch.Tensor, path: Path = ...) -> torch.Tensor:
     """
@@ -719,6 +731,10 @@ def nn_fused_obstacle(weights: collections.abc.Sequence[torch.Tensor], biases: c
 def nn_init(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], seeds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], network: typing.SupportsInt | typing.SupportsIndex, last_layer_scale: typing.SupportsFloat | typing.SupportsIndex, dtype: torch.dtype) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """
     First weights and biases of a stack: lists of [M, in, out] and [M, out].
+    """
+def nn_moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Mean and biased variance [M, columns] of the rows of x [M, ..., columns]; not differentiable.
     """
 def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, draw: Draw, set: typing.SupportsInt | typing.SupportsIndex) -> tuple[torch.Tensor, torch.Tensor]:
     """

@@ -71,8 +71,8 @@ def candidate_values(
         Values [T, M, B, K].
     """
     networks = None if critics is None else _first_networks(critic, critics, int(obs.shape[0]))
-    layers = critic.layers(networks, [obs, actions])
-    return _core.nn_candidate_values(*layers, obs, actions, scoring(path, precision))
+    weights, biases, (o, a) = critic.layers_for([obs, actions], networks, path=path)
+    return _core.nn_candidate_values(weights, biases, o, a, scoring(path, precision))
 
 
 def uniform_candidates(
@@ -130,8 +130,9 @@ def mean_logsumexp(
         path: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
-    layers = critic.layers(inputs=[obs, candidates.actions])
-    return _core.cql_mean_logsumexp(*layers, obs, *candidates, scoring(path, precision))
+    weights, biases, (o, a) = critic.layers_for([obs, candidates.actions], path=path)
+    density = candidates.log_density
+    return _core.cql_mean_logsumexp(weights, biases, o, a, density, scoring(path, precision))
 
 
 def cql_penalty(
