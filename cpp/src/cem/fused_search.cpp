@@ -28,29 +28,6 @@ SearchKernels<double> chosen_search_kernels() {
 
 namespace {
 
-/// Of all candidates of a member: `moments` [ranges, A] of its ranges with `counts` candidates.
-template <class T>
-void combine(const CandidateMoments* moments, const std::vector<int64_t>& counts, int64_t size, T* mean, T* variance) {
-  double total = 0.0;
-  for (const int64_t count : counts) total += static_cast<double>(count);
-  for (int64_t d = 0; d < size; ++d) {
-    double sum = 0.0, squares = 0.0;
-    const CandidateMoments* each = moments + d;
-    for (const int64_t count : counts) {
-      sum += static_cast<double>(count) * each->mean;
-      each += size;
-    }
-    each = moments + d;
-    for (const int64_t count : counts) {
-      const double distance = each->mean - sum / total;
-      squares += each->squares + static_cast<double>(count) * distance * distance;
-      each += size;
-    }
-    mean[d] = static_cast<T>(sum / total);
-    variance[d] = static_cast<T>(squares / total);
-  }
-}
-
 /// One search over whole tensors, cut into ranges of states of one member.
 template <class T>
 class Search {
@@ -85,7 +62,7 @@ class Search {
     cut(1);  // by the batch alone: sums do not depend on the members around
     const nn::Moments observed = nn::moments(obs_), acted = nn::moments(policy_);
     const at::Tensor kept = at::empty({members_ * chunks_, kept_size_}, obs_.options());
-    std::vector<CandidateMoments> drawn(static_cast<size_t>(members_ * chunks_ * shape_.actions));
+    std::vector<CandidateSums> drawn(static_cast<size_t>(members_ * chunks_ * shape_.actions));
     for (int64_t step = 0; step <= options_.rounds + 1; ++step) {
       if (step > 0) normalize(norm, {observed, step > options_.rounds ? acted : combined(drawn)});
       for_ranges([&](SearchPass<T>& pass, const SearchStates<T>& states, int64_t range) {
@@ -140,17 +117,21 @@ class Search {
     });
   }
 
-  nn::Moments combined(const std::vector<CandidateMoments>& drawn) const {
-    const nn::Moments result{at::empty({members_, shape_.actions}, obs_.options()),
-                             at::empty({members_, shape_.actions}, obs_.options())};
-    std::vector<int64_t> counts;
-    for (int64_t first = 0; first < batch_; first += states_) {
-      counts.push_back(std::min(states_, batch_ - first) * shape_.samples);
-    }
-    for (int64_t m = 0; m < members_; ++m) {
-      combine(drawn.data() + m * chunks_ * shape_.actions, counts, shape_.actions,
-              result.mean.mutable_data_ptr<T>() + m * shape_.actions,
-              result.variance.mutable_data_ptr<T>() + m * shape_.actions);
+  /// Of all candidates of each member, from the sums [ranges, A].
+  nn::Moments combined(const std::vector<CandidateSums>& drawn) const {
+    const int64_t size = shape_.actions;
+    const double count = static_cast<double>(batch_ * shape_.samples);
+    const nn::Moments result{at::empty({members_, size}, obs_.options()), at::empty({members_, size}, obs_.options())};
+    for (int64_t i = 0; i < members_ * size; ++i) {
+      CandidateSums total{0.0, 0.0};
+      for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
+        const CandidateSums& part = drawn[static_cast<size_t>((i / size * chunks_ + chunk) * size + i % size)];
+        total.numbers += part.numbers;
+        total.squares += part.squares;
+      }
+      const double mean = total.numbers / count;
+      result.mean.mutable_data_ptr<T>()[i] = static_cast<T>(mean);
+      result.variance.mutable_data_ptr<T>()[i] = static_cast<T>(std::max(0.0, total.squares / count - mean * mean));
     }
     return result;
   }

@@ -37,9 +37,8 @@ struct SearchPass {
 };
 
 /// Of one number of the action, over the candidates of a range of states.
-struct CandidateMoments {
-  double mean;
-  double squares;  ///< sum of squared distances to the mean
+struct CandidateSums {
+  double numbers, squares;
 };
 
 template <class T>
@@ -48,8 +47,8 @@ struct SearchKernels {
   std::int64_t (*kept_size)(const nn::CriticShape& shape, std::int64_t elites);
   void (*search)(const SearchPass<T>& pass, const SearchStates<T>& states);
   /// The same in steps 0 .. J + 1, between which the critic's first layer may change: step j scores the candidates of
-  /// round j - 1 and draws those of round j, of which it writes the moments [A]; the last one scores the policy's.
-  void (*step)(const SearchPass<T>& pass, const SearchStates<T>& states, std::int64_t step, CandidateMoments* moments);
+  /// round j - 1 and draws those of round j, of which it writes the sums [A]; the last one scores the policy's.
+  void (*step)(const SearchPass<T>& pass, const SearchStates<T>& states, std::int64_t step, CandidateSums* sums);
   std::int64_t (*refit_memory_size)(std::int64_t samples, std::int64_t actions);
   /// The softmax refit of states [first, first + count), count <= kSearchStates, outside the fused search.
   void (*refit_softmax)(const RefitArgs<T>& args, std::int64_t first, std::int64_t count, T* memory);
