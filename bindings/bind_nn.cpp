@@ -1,3 +1,4 @@
+#include <omar/nn/batch_norm.h>
 #include <omar/nn/stacked_mlp.h>
 
 #include "bindings.h"
@@ -46,6 +47,24 @@ std::optional<std::string> fused_obstacle(const nn::StackedMlp& mlp, const Tenso
   return nn::fused_obstacle(mlp, constants);
 }
 
+using TensorPair = std::pair<at::Tensor, at::Tensor>;
+
+TensorPair moments(const at::Tensor& x) {
+  nn::Moments found = nn::moments(x);
+  return {std::move(found.mean), std::move(found.variance)};
+}
+
+TensorPair fold(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& scale, const at::Tensor& shift,
+                const std::vector<TensorPair>& parts) {
+  std::vector<nn::Moments> inputs;
+  for (const auto& [mean, variance] : parts) inputs.push_back({mean, variance});
+  return nn::fold(weight, bias, {scale, shift}, inputs);
+}
+
+at::Tensor attach_moments(const at::Tensor& x, const TensorPair& moments) {
+  return nn::attach_moments(x, {moments.first, moments.second});
+}
+
 }  // namespace
 
 void bind_nn(py::module_& m) {
@@ -73,6 +92,12 @@ void bind_nn(py::module_& m) {
   m.def("nn_candidate_values", &candidate_values, py::arg("critic"), py::arg("obs"), py::arg("actions"),
         py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O], in parts, under T * M stacked critics.");
+  m.def("nn_moments", &moments, py::arg("x"), unlocked,
+        "Mean and biased variance [M, columns] of the rows of x [M, ..., columns]; not differentiable.");
+  m.def("nn_fold", &fold, py::arg("weight"), py::arg("bias"), py::arg("scale"), py::arg("shift"), py::arg("parts"),
+        unlocked, "A first layer behind batch normalisation as a function of raw inputs with these moments.");
+  m.def("nn_attach_moments", &attach_moments, py::arg("x"), py::arg("moments"), unlocked,
+        "x itself; gradients to it include those through its moments.");
   m.def("nn_draws_on_cuda", &draws::on_cuda, "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");
