@@ -1,3 +1,4 @@
+#include <omar/nn/policy.h>
 #include <omar/nn/stacked_mlp.h>
 
 #include "bindings.h"
@@ -41,6 +42,29 @@ std::optional<std::string> fused_obstacle(Tensors weights, Tensors biases, const
   return nn::fused_obstacle({std::move(weights), std::move(biases)}, constants);
 }
 
+at::Tensor act(Tensors weights, Tensors biases, const at::Tensor& observations) {
+  return nn::act(nn::StackedMlp{std::move(weights), std::move(biases)}, observations);
+}
+
+using ReferenceEntry = std::tuple<double, double, std::string>;
+using PolicyEntry = std::tuple<Tensors, Tensors, std::optional<ReferenceEntry>, std::map<std::string, std::string>>;
+
+PolicyEntry to_entry(const nn::Policy& policy) {
+  std::optional<ReferenceEntry> references;
+  if (const auto& r = policy.references) references = {r->random, r->expert, r->source};
+  return {policy.networks.weights, policy.networks.biases, references, policy.source};
+}
+
+std::tuple<std::string, std::vector<PolicyEntry>, std::optional<PolicyEntry>> parse_policies(const py::bytes& contents,
+                                                                                             const std::string& name) {
+  const std::vector<nn::Policy> policies = nn::parse_policies(std::string_view(contents), name);
+  std::vector<PolicyEntry> seeds;
+  for (const nn::Policy& policy : policies) seeds.push_back(to_entry(policy));
+  std::optional<PolicyEntry> prey;
+  if (policies.front().prey) prey = to_entry(*policies.front().prey);
+  return {policies.front().task, std::move(seeds), std::move(prey)};
+}
+
 }  // namespace
 
 void bind_nn(py::module_& m) {
@@ -61,6 +85,11 @@ void bind_nn(py::module_& m) {
   m.def("nn_forward", &forward, py::arg("weights"), py::arg("biases"), py::arg("x"),
         py::arg_v("path", nn::Path::automatic, "Path.auto"), unlocked,
         "Outputs [M, B, out] of stacked networks on x [M, B, in].");
+  m.def("nn_act", &act, py::arg("weights"), py::arg("biases"), py::arg("observations"), unlocked,
+        "Actions [..., M, A] of stacked policies for observations [..., M, O]; no gradient is recorded.");
+  m.attr("MOST_POLICY_BYTES") = nn::kMostPolicyBytes;
+  m.def("parse_policies", &parse_policies, py::arg("contents"), py::arg("name"),
+        "Task, (weights, biases, references, source) of every seed, and those of the prey, from a file's contents.");
   m.def("nn_candidate_values", &candidate_values, py::arg("weights"), py::arg("biases"), py::arg("obs"),
         py::arg("actions"), py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.");

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import torch
 import typing
-__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'MOST_POLICY_BYTES', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_act', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'parse_policies', 'rollout_into', 'scenario_names']
 class Draw:
     """
     Counter of random numbers.
@@ -700,6 +700,10 @@ def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.Suppor
     """
     Columns for rollout_into.
     """
+def nn_act(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], observations: torch.Tensor) -> torch.Tensor:
+    """
+    Actions [..., M, A] of stacked policies for observations [..., M, O]; no gradient is recorded.
+    """
 def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
     Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.
@@ -728,6 +732,10 @@ def nn_uniform_candidates(sizes: collections.abc.Sequence[typing.SupportsInt | t
     """
     Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.
     """
+def parse_policies(contents: bytes, name: str) -> tuple[str, list[tuple[list[torch.Tensor], list[torch.Tensor], tuple[float, float, str] | None, dict[str, str]]], tuple[list[torch.Tensor], list[torch.Tensor], tuple[float, float, str] | None, dict[str, str]] | None]:
+    """
+    Task, (weights, biases, references, source) of every seed, and those of the prey, from a file's contents.
+    """
 def rollout_into(env: ParticleEnv, options: RolloutOptions, out: Transitions, prey_out: Transitions | None = None) -> None:
     """
     Steps all worlds with policies, writing into the columns of out, the prey's into prey_out if it is given.
@@ -736,3 +744,4 @@ def scenario_names() -> list[str]:
     """
     Names of all particle scenarios.
     """
+MOST_POLICY_BYTES: int = 268435456
