@@ -7,6 +7,7 @@
 #include <omar/core/rng.h>
 #include <omar/cql/penalty.h>
 #include <omar/nn/batch_norm.h>
+#include <omar/nn/policy.h>
 #include <omar/nn/stacked_mlp.h>
 #include <omar/particle/particle_env.h>
 #include <omar/particle/rollout.h>
