@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .algorithms import PresetName
+from .matrix.ablations import ABLATIONS, AblationName, ablation
 from .matrix.cluster import RayCluster
 from .matrix.crew import Processes
 from .matrix.estimate import makespan, rates
@@ -54,6 +55,10 @@ class ReproduceOptions:
     """Print what there is to do and how long it takes, and train nothing but a probe."""
     only: Annotated[str, tyro.conf.arg(metavar="NAME=VALUE,...", help_behavior_hint="")] = ""
     """Cells to work on, such as task=simple_tag,quality=expert; values of one name are alternatives."""
+    ablation: Annotated[
+        AblationName | None, tyro.conf.arg(metavar=f"{{{','.join(ABLATIONS)}}}", help_behavior_hint="")
+    ] = None
+    """Work on an ablation of the paper instead of its matrix; --only takes variant=... there too."""
     seeds: int = 5
     """Seeds of every cell, each with a data set of its own."""
     updates: OptionalInt = None
@@ -83,7 +88,10 @@ class ReproduceOptions:
         lengths = Lengths(
             self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, self.device
         )
-        plan = matrix(lengths, self.only)
+        if self.ablation is None:
+            plan = matrix(lengths, self.only)
+        else:
+            plan = ablation(self.ablation, lengths, self.only)
         folder = MatrixFolder(self.out)
         workers = self.workers or os.cpu_count() or 1
         console = Console()

@@ -1,7 +1,9 @@
 """MA-TD3+BC and MA-ICQ against plain torch agents, one at a time, as their papers write them."""
 
 import copy
+import importlib.util
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from omar.tasks import get_task
 from test_batch_norm import GAMMA, HIDDEN, A, B, N, O, Single, check_same, contexts, make_batch, normal
 
 MEMBERS = 2 * N
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_agents(kind, algorithm, **settings):
@@ -236,7 +239,7 @@ def test_cutting_rows_leaves_no_trace_of_what_they_hold():
         (lambda: IcqSettings(beta=0.0), "beta must be greater than 0, got 0"),
         (lambda: IcqSettings(beta_q=-1.0), "beta_q must be greater than 0, got -1"),
         (lambda: IcqSettings(largest_weight=0.0), "largest_weight must be greater than 0, got 0"),
-        (lambda: IcqSettings(advantage="mc"), "advantage must be 'td' or 'policy', got \"mc\""),
+        (lambda: IcqSettings(advantage="mc"), "advantage must be 'policy' or 'td', got \"mc\""),
     ],
 )
 def test_messages(build, message):
@@ -248,3 +251,16 @@ def test_icq_needs_next_actions():
     agents, _ = make_agents("independent", Icq)
     with pytest.raises(ValueError, match="has no next actions, which its algorithm needs"):
         update(Icq(IcqSettings(), agents), agents, make_batch(MEMBERS, 0), Draw(0, 0))
+
+
+def tune():
+    spec = importlib.util.spec_from_file_location("tune", ROOT / "benchmarks" / "tune.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_about_tuning_shows_every_try():
+    page = tune().PAGE.read_text(encoding="utf-8")
+    assert tune().filled(page) == page
+    assert page.count("\n| simple_") == len(tune().tried()) > 0

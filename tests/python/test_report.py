@@ -15,6 +15,7 @@ from matrix_cases import made_up_folder, plan_of, small_cell
 from omar.matrix.folder import MatrixFolder
 from omar.matrix.plan import Entry, Plan
 from omar.report import main
+from omar.reports.background import ablation
 from omar.reports.comparison import overview
 from omar.reports.curves import PRINT, picture, vector
 from omar.reports.published import best, published
@@ -158,6 +159,19 @@ class TestReport:
         assert float(rows[0]["difference"]) == pytest.approx(0.5 - 37.9)
         assert float(rows[0]["overestimation"]) == pytest.approx(10.0)
         assert rows[2]["overestimation"] == rows[2]["paper_mean"] == ""
+
+    def test_numbers_of_agents_are_rows_of_one_column(self, tmp_path):
+        pairs = [(n, a) for n in (1, 2) for a in ("omar", "cql")]
+        entries = tuple(
+            Entry(small_cell(a, task=f"simple_spread_{n}", quality="random"), f"{n} agents") for n, a in pairs
+        )
+        folder = made_up_folder(tmp_path, Plan("ablation-agents", entries, entries))
+        sheet = ablation(read_results(folder, "ablation-agents"))
+        assert sheet.columns == ("variant", "random, omar", "random, cql")
+        assert [[each.text for each in row] for row in sheet.rows] == [
+            ["1 agents", "0.5 ± 0.7", "10.5 ± 0.7"],
+            ["2 agents", "20.5 ± 0.7", "30.5 ± 0.7"],
+        ]
 
     def test_the_same_results_give_the_same_page(self, folder, tmp_path):
         for name in ("a", "b"):

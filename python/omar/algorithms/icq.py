@@ -30,15 +30,18 @@ LOWEST_LOG_DEVIATION = -6.0  # of the policies; the highest is 0, the first half
 
 @dataclass(frozen=True, slots=True)
 class IcqSettings:
-    """Settings of MA-ICQ. Its authors published a multi-agent code, for games, and a single-agent one."""
+    """Settings of MA-ICQ. Its authors published a multi-agent code, for games, and a single-agent one.
 
-    beta: float = 0.1
+    Beta is tuned for the particle tasks (docs/results/tuning.md).
+    """
+
+    beta: float = 1.0
     """Temperature of the actor's weights: 0.1 in the multi-agent code, 100 in the single-agent one."""
     beta_q: float = 1000.0
     """Temperature of the targets' weights: 1000 in the multi-agent code, 10 in the single-agent one."""
-    advantage: Literal["td", "policy"] = "td"
-    """What the actor's weights grow with. td: r + gamma Q(o', a') - Q(o, a), as in the single-agent code;
-    policy: Q(o, a) - Q(o, pi(o)), as in the multi-agent one."""
+    advantage: Literal["policy", "td"] = "policy"
+    """What the actor's weights grow with. policy: Q(o, a) - Q(o, pi(o)), as in the multi-agent code;
+    td: r + gamma Q(o', a') - Q(o, a), as in the single-agent one."""
     largest_weight: float = 1.0
     """The targets' weights are clamped to it; their mean is 1 before."""
 
@@ -54,7 +57,7 @@ class Icq(Algorithm[IcqSettings]):
         v = min_k Qbar^k(o', a')
         y = r + gamma v min(1, B softmax_batch(v / beta_q))
         critics: descend  sum_k MSE(Q^k(o, a), y)
-        advantage = r + gamma Q^1(o', a') - Q^1(o, a)
+        advantage = Q^1(o, a) - Q^1(o, pi(o))
         actor: descend  -mean B softmax_batch(advantage / beta) log pi(a | o)
         targets: follow the critics
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..runs import ranges
@@ -45,8 +45,10 @@ class Td3Bc(Algorithm[Td3BcSettings]):
 
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[Td3BcSettings]:
-        """The authors' alpha on the shared backbone."""
-        return Preset(Backbone.preset(task, name), Td3BcSettings(), preset_updates(task, quality))
+        """The authors' alpha. Inputs are normalised by the data's statistics, as the authors do."""
+        # Batch normalisation of the own action leaves the value's gradient too little to go by (tuning.md).
+        backbone = replace(Backbone.preset(task, name), input_norm="dataset")
+        return Preset(backbone, Td3BcSettings(), preset_updates(task, quality))
 
     def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
         """The TD error."""

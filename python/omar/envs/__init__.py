@@ -4,6 +4,7 @@ from .half_cheetah import HalfCheetahEnv
 from .others import joint_env, parallel_env, vector_env
 from .particle import ParticleEnv, State, Step, scenario_names
 from .rollout import Transitions, make_transitions, rollout, rollout_into
+from .worlds import task_env
 
 __all__ = [
     "HalfCheetahEnv",
@@ -17,5 +18,6 @@ __all__ = [
     "rollout",
     "rollout_into",
     "scenario_names",
+    "task_env",
     "vector_env",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..behaviors.policy import Policy
-from ..envs import ParticleEnv
+from ..envs import task_env
 from ..errors import OmarError
 from .policies import stack
 
@@ -64,7 +64,7 @@ def play(
             raise OmarError(f"{task.name} has a prey: say which one moves it")
         actor, seeds = policies, seeds or 1
         own = [] if prey is None else [prey] * seeds
-    env = ParticleEnv(task.environment, num_envs=seeds * worlds, seed=seed)
+    env = task_env(task, num_envs=seeds * worlds, seed=seed)
     prey_actor = stack(own) if own else None
     observations = env.reset()
     actions = observations.new_zeros(seeds, worlds, task.num_agents, task.action_size)

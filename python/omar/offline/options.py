@@ -17,7 +17,7 @@ from ..algorithms import ALGORITHMS, PRESETS, Backbone
 from ..data.manifest import read_manifest
 from ..errors import OmarError
 from ..runs.files import expand_user
-from ..tasks import QUALITIES, TASKS
+from ..tasks import ALL_TASKS, QUALITIES
 from ..terminal.cli import spelled
 from .config import TrainConfig
 
@@ -114,7 +114,7 @@ def _first_choices(words: list[str]) -> TrainConfig:
     What is wrong is found again, and said, when the whole line is parsed.
     """
     choices: dict[str, tuple[str, ...]] = {
-        "task": tuple(TASKS),
+        "task": tuple(ALL_TASKS),
         "algorithm": tuple(ALGORITHMS),
         "preset": PRESETS,
     }

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..tasks import TASKS
+from ..tasks import TASKS, VARIANTS
 from .comparison import INTERVALS, own_score, plus_minus
 from .results import short
 from .sheet import Field, Sheet
 from .statistics import Interval, number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from .results import Results
+    from .results import Found, Results
 
 
 def data_cards(results: Results) -> Sheet:
@@ -132,33 +131,28 @@ def cells(results: Results, base: Path) -> list[tuple[str, Sheet]]:
 
 
 def ablation(results: Results) -> Sheet:
-    """The variants of an ablation."""
+    """The variants of an ablation: a row for each, a column for each data set and algorithm."""
+    columns = list(dict.fromkeys(_column(cell) for cell in results.cells))
     sheet = Sheet(
         results.name.replace("-", ": ", 1).capitalize(),
         f"Mean ± standard deviation of the final normalized scores over the seeds. {INTERVALS} (Student).",
-        ("variant", *(f"{short(t, q)}, {a}" for t, q, a in _columns(results))),
+        ("variant", *columns),
         anchor=results.name,
     )
-    for variant in dict.fromkeys(c.listed.variant for c in results.cells):
+    for variant in dict.fromkeys(cell.listed.variant for cell in results.cells):
+        found = {_column(cell): cell for cell in results.cells if cell.listed.variant == variant}
         row = [Field(variant)]
-        for column in _columns(results):
-            cell = next(
-                (
-                    c
-                    for c in results.cells
-                    if (c.listed.task, c.listed.quality, c.listed.algorithm) == column
-                    and c.listed.variant == variant
-                ),
-                None,
-            )
-            if cell is None:
+        for column in columns:
+            if column not in found:
                 row.append(Field("not run"))
-            else:
-                text, interval = own_score(cell)
-                row.append(Field(text, interval.text, f"#{cell.anchor}"))
+                continue
+            text, interval = own_score(found[column])
+            row.append(Field(text, interval.text, f"#{found[column].anchor}"))
         sheet.add(*row)
     return sheet
 
 
-def _columns(results: Results) -> Sequence[tuple[str, str, str]]:
-    return list(dict.fromkeys((c.listed.task, c.listed.quality, c.listed.algorithm) for c in results.cells))
+def _column(cell: Found) -> str:
+    """A data set and an algorithm; tasks that are variants of one share a column."""
+    task, quality, algorithm = cell.listed.task, cell.listed.quality, cell.listed.algorithm
+    return f"{quality if task in VARIANTS else short(task, quality)}, {algorithm}"

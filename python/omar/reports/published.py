@@ -36,8 +36,9 @@ def published(task: str, quality: str) -> tuple[Published, ...]:
     """All figures of a data set, the highest first."""
     listed = decode(_File, read_json(FILE), str(FILE), defaults=True).scores
     own = TASKS[task].qualities[quality].best
-    first = Published(own.source, "best decentralised", task, quality, own.mean)
-    found = [first, *(p for p in listed if (p.task, p.quality) == (task, quality))]
+    found = [p for p in listed if (p.task, p.quality) == (task, quality)]
+    if own is not None:
+        found.append(Published(own.source, "best decentralised", task, quality, own.mean))
     return tuple(sorted(found, key=lambda p: -p.mean))
 
 
