@@ -19,7 +19,8 @@ PAGES = {
     "CONTRIBUTING.md": "docs/guide/extending.md",
     "benchmarks/README.md": "docs/guide/benchmarks.md",
 }
-LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s:#]+\.\w+)\)")
+HEADER = re.compile(r"cpp/include/omar/(\w+)/.*")  # is on the page of its folder
+LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s:#]+)\)")
 
 
 def mended(text: str, *, written_in: str, shown_in: str) -> str:
@@ -34,9 +35,9 @@ def mended(text: str, *, written_in: str, shown_in: str) -> str:
     def replace(match: re.Match[str]) -> str:
         label, target = match.groups()
         path = posixpath.normpath(posixpath.join(written_in, target))
-        path = PAGES.get(path, path)
+        path = HEADER.sub(r"docs/reference/cpp/\1.md", PAGES.get(path, path))
         if not path.startswith("docs/"):
-            return f"{label} (`{path}`)"
+            return label if label.strip("`") == path else f"{label} (`{path}`)"
         return f"[{label}]({posixpath.relpath(path, shown_in)})"
 
     return LINK.sub(replace, text)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import omar
 from omar.algorithms import ALGORITHMS, Backbone
-from omar.tasks import QUALITIES, TASKS
+from omar.tasks import BASELINES, QUALITIES, TASKS
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -103,7 +103,7 @@ def tasks(_: str) -> str:
 
 def published(_: str) -> str:
     """The paper's scores of every dataset."""
-    lines, names = [], {"icq": "MA-ICQ", "td3_bc": "MA-TD3+BC", "cql": "MA-CQL", "omar": "OMAR"}
+    lines, names = [], dict(zip(BASELINES, ("MA-ICQ", "MA-TD3+BC", "MA-CQL", "OMAR"), strict=True))
     for task in TASKS.values():
         for quality, figures in task.qualities.items():
             scores = (figures.scores[name] for name in names)

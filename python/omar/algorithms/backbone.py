@@ -50,7 +50,7 @@ class Backbone:
     clip_norm: float = 0.5
     """Largest gradient norm of an actor, and of a member's critics together."""
     action_penalty: float = 1e-3
-    """Weight of mean(pi(o)^2) in the actor's loss; bc has no such term."""
+    """Weight of mean(pi(o)^2) in the actor's loss; bc and icq have no such term."""
     critic: CriticKind = "independent"
     """What a critic sees: its own agent's observation and action, or those of all agents."""
     num_critics: int = 2
