@@ -37,6 +37,11 @@ CandidatePair normal_candidates(const at::Tensor& mean, double sigma, int64_t sa
   return to_pair(nn::normal_candidates(mean, sigma, samples, draw, set));
 }
 
+at::Tensor candidate_values(const nn::StackedMlp& critic, const Tensors& obs, const at::Tensor& actions,
+                            const nn::Scoring& scoring) {
+  return nn::candidate_values(critic, obs, actions, scoring);
+}
+
 std::optional<std::string> fused_obstacle(const nn::StackedMlp& mlp, const Tensors& constants) {
   return nn::fused_obstacle(mlp, constants);
 }
@@ -65,9 +70,9 @@ void bind_nn(py::module_& m) {
         "Why the fused path cannot run, in one sentence; None where it can.");
   m.def("nn_forward", &nn::forward, py::arg("mlp"), py::arg("x"), py::arg_v("path", nn::Path::automatic, "Path.auto"),
         unlocked, "Outputs [M, B, out] of stacked networks on x [M, B, in].");
-  m.def("nn_candidate_values", &nn::candidate_values, py::arg("critic"), py::arg("obs"), py::arg("actions"),
+  m.def("nn_candidate_values", &candidate_values, py::arg("critic"), py::arg("obs"), py::arg("actions"),
         py::arg("scoring"), unlocked,
-        "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.");
+        "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O], in parts, under T * M stacked critics.");
   m.def("nn_draws_on_cuda", &draws::on_cuda, "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");

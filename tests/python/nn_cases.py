@@ -141,13 +141,27 @@ def hangs_on_the_last_bit(x, error):
     return ((x != 0) & ((x - bfloat16(x)).abs() >= step / 2 - error)).any(-1)
 
 
+def centred(x):
+    return x - x.mean(-1, keepdim=True)
+
+
 class RoundedCritic:
-    """One network in float64 whose hidden products round their operands to bfloat16; gradients by hand."""
+    """One network in float64 whose hidden products round their operands to bfloat16; gradients by hand.
+
+    With layer norm, weights and biases lose their mean over the units first; what is left to do is to divide
+    by the root mean square of the sums.
+    """
 
     def __init__(self, critic, network):
         self.weights = [w[network].detach().double() for w in critic.weights]
         self.biases = [b[network].detach().double() for b in critic.biases]
+        self.scales = [p[network].detach().double() for p in critic.norm_scales]
+        self.shifts = [p[network].detach().double() for p in critic.norm_shifts]
         self.last = len(self.weights) - 2  # hidden layer
+        if self.scales:
+            hidden = slice(0, self.last + 1)
+            self.weights[hidden] = [centred(w.float()).double() for w in self.weights[hidden]]
+            self.biases[hidden] = [centred(b.float()).double() for b in self.biases[hidden]]
 
     def forward(self, x):
         """Values [rows] of inputs [rows, in]; keeps what backward needs.
@@ -155,13 +169,19 @@ class RoundedCritic:
         `sensitive`: rows in which a float32 sum in another order may round an operand the other way, or
         put a hidden unit on the other side of zero.
         """
-        self.x, self.hidden = x.double(), []
+        self.x, self.hidden, self.normed, self.inverse = x.double(), [], [], []
         y = self.x
         self.sensitive = torch.zeros(len(x), dtype=torch.bool)
         for i in range(self.last + 1):
             a, b = (y, self.weights[i]) if i == 0 else (bfloat16(y), bfloat16(self.weights[i]))
             z = a @ b + self.biases[i]
             error = ERROR * (a.abs() @ b.abs() + self.biases[i].abs())
+            if self.scales:
+                inverse = (z.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
+                self.normed.append(z * inverse)
+                self.inverse.append(inverse)
+                z = self.normed[i] * self.scales[i] + self.shifts[i]
+                error = error * inverse * self.scales[i].abs() + ERROR * z.abs()
             self.sensitive |= (z.abs() < error).any(-1)
             y = torch.relu(z)
             if i < self.last:
@@ -170,18 +190,33 @@ class RoundedCritic:
         return (y @ self.weights[-1] + self.biases[-1])[:, 0]
 
     def backward(self, dq):
-        """Gradients of inputs, and of weights and biases of each layer, under upstream gradients [rows]."""
+        """Gradients of inputs and, layer by layer, of weights, biases, scales and shifts.
+
+        Args:
+            dq: upstream gradients [rows].
+        """
         dq = dq.double()[:, None]
-        weights, biases = [self.hidden[-1].T @ dq], [dq.sum(0)]
-        dz = (dq @ self.weights[-1].T) * (self.hidden[-1] > 0)
-        error = ERROR * dz.abs()
-        for i in range(self.last, 0, -1):
+        weights, biases, scales, shifts = [self.hidden[-1].T @ dq], [dq.sum(0)], [], []
+        dy = dq @ self.weights[-1].T
+        error = ERROR * dy.abs()
+        for i in range(self.last, -1, -1):
+            dz = dy * (self.hidden[i] > 0)
+            if self.scales:
+                normed, inverse = self.normed[i], self.inverse[i]
+                scales.insert(0, (dz * normed).sum(0))
+                shifts.insert(0, dz.sum(0))
+                g = dz * self.scales[i]
+                dz = inverse * (g - normed * (g * normed).mean(-1, keepdim=True))
+                error = error * inverse * self.scales[i].abs() + ERROR * dz.abs()
+            biases.insert(0, dz.sum(0))
+            if i == 0:
+                weights.insert(0, self.x.T @ dz)
+                break
             self.sensitive |= hangs_on_the_last_bit(dz, error)
             x, d, weight = bfloat16(self.hidden[i - 1]), bfloat16(dz), bfloat16(self.weights[i])
             weights.insert(0, x.T @ d)
-            biases.insert(0, dz.sum(0))
-            dz = (d @ weight.T) * (x > 0)
+            dy = d @ weight.T
             error = ERROR * (d.abs() @ weight.T.abs())
-        weights.insert(0, self.x.T @ dz)
-        biases.insert(0, dz.sum(0))
-        return dz @ self.weights[0].T, weights, biases
+        if self.scales:
+            weights[:-1], biases[:-1] = map(centred, weights[:-1]), map(centred, biases[:-1])
+        return dz @ self.weights[0].T, [*weights, *biases, *scales, *shifts]

@@ -43,7 +43,7 @@ def module_of(mlp, network):
     return nn.Sequential(*layers)
 
 
-@pytest.mark.parametrize("path", ["plain", "auto"])
+@pytest.mark.parametrize("path", ["plain", "fused"])
 def test_forward_and_gradients_are_those_of_torch_modules(path):
     mlp, x = stack(3), normal(3, 33, 7)
     values = mlp(x, path)
@@ -75,7 +75,7 @@ def test_it_starts_as_torch_does():
     assert "layer_norm=True" in repr(mlp)
 
 
-@pytest.mark.parametrize("path", ["plain", "auto"])
+@pytest.mark.parametrize("path", ["plain", "fused"])
 @pytest.mark.parametrize("sizes", [(7, 1, 1), (7, 16, 1), SIZES])
 def test_candidate_values_are_forward_on_the_pairs(sizes, path):
     critic, obs, actions = stack(4, sizes), normal(2, 4, 5), normal(2, 4, 6, 2, seed=1)
@@ -85,7 +85,7 @@ def test_candidate_values_are_forward_on_the_pairs(sizes, path):
     torch.testing.assert_close(first, got[:1])
 
 
-@pytest.mark.parametrize("path", ["plain", "auto"])
+@pytest.mark.parametrize("path", ["plain", "fused"])
 @pytest.mark.parametrize("samples", [1, 3])
 def test_candidate_gradients(path, samples):
     critic = stack(4, (5, 6, 9, 1))
@@ -93,14 +93,14 @@ def test_candidate_gradients(path, samples):
     assert gradcheck(critic, lambda c, o, a: candidate_values(c, o, a, path=path), obs, actions)
 
 
-@pytest.mark.parametrize("path", ["plain", "auto"])
+@pytest.mark.parametrize("path", ["plain", "fused"])
 def test_penalty_gradients(path):
     critic = stack(4, (5, 6, 9, 1))
     obs, q = normal(2, 4, 3), normal(2, 2, 4, seed=1).requires_grad_()
     assert gradcheck(critic, lambda c, q: cql_penalty(c, obs, q, seed=1, step=1, samples=4, path=path), q)
 
 
-@pytest.mark.parametrize("path", ["plain", "auto"])
+@pytest.mark.parametrize("path", ["plain", "fused"])
 def test_mean_logsumexp_is_its_formula(path):
     critic, obs, actions = stack(4, (7, 16, 12, 1)), normal(2, 30, 5), normal(2, 30, 6, 2, seed=1)
     density = normal(2, 30, 6, seed=2)
@@ -122,7 +122,7 @@ def test_the_search_is_that_of_a_scorer(refit, reduction):
         return q[0] if reduction == "first" else q.mean(0) if reduction == "mean" else q.amin(0)
 
     wanted = cem.maximize(score, obs, policy, by_hand, seed=3, step=4)
-    for path in ("plain", "auto"):
+    for path in ("plain", "fused"):
         got = cem.maximize(critic, obs, policy, options, seed=3, step=4, path=path)
         for ours, theirs in zip(got, wanted, strict=True):
             torch.testing.assert_close(ours, theirs)

@@ -265,7 +265,7 @@ def test_sizes_are_at_least_one(path, sizes, inputs, message):
     obs, actions = torch.zeros(members, batch, obs_size), torch.zeros(members, batch, samples, action_size)
     scoring = _core.Scoring(path, _core.Precision.float32)
     with pytest.raises(ValueError, match=message):
-        _core.nn_candidate_values(_core.StackedMlp(weights, biases), obs, actions, scoring)
+        _core.nn_candidate_values(_core.StackedMlp(weights, biases), [obs], actions, scoring)
     with pytest.raises(ValueError, match=message):
         _core.cql_mean_logsumexp(_core.StackedMlp(weights, biases), obs, actions, actions.sum(-1), scoring)
     if "weights" in message:
@@ -303,7 +303,7 @@ def test_products_of_sizes_that_overflow(path):
     biases = [torch.zeros(1).expand(1, 2**53), torch.zeros(1, 1)]
     with pytest.raises(ValueError, match=r"the bytes of a layer's weights " + message):
         mlp = _core.StackedMlp(weights, biases)
-        _core.nn_candidate_values(mlp, torch.zeros(1, 1, 2), torch.zeros(1, 1, 1, 1), scoring)
+        _core.nn_candidate_values(mlp, [torch.zeros(1, 1, 2)], torch.zeros(1, 1, 1, 1), scoring)
     with pytest.raises(ValueError, match=r"\[nn::init\] a layer must have at most 2\^34 weights, got"):
         StackedMlp(1, (2**20, 2**20, 1))
     with pytest.raises(ValueError, match=r"\[nn::init\] the weights of a layer " + message):

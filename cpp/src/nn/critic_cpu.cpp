@@ -15,7 +15,7 @@ std::int64_t packed_size(const CriticShape& shape) {
 template <class T>
 std::int64_t scratch_size(const CriticShape& shape) {
   const std::int64_t block = states_per_block(shape);
-  return Scratch<T>(shape, block, block, nullptr).size;
+  return Scratch<T>(flattened(shape), block, block, nullptr).size;
 }
 
 template <class T>
@@ -30,9 +30,19 @@ void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed
   constexpr std::int64_t panel = kPanel<T>;
   std::memset(packed, 0, static_cast<std::size_t>(layout.packed_size()) * sizeof(T));
   const auto elements = [&](std::int64_t offset) { return reinterpret_cast<Element*>(packed + offset); };
+  const bool normed = s.activation.has_layer_norm();
   for (std::int64_t l = 0; l < s.layers; ++l) {
     const std::int64_t in = l == 0 ? s.obs + s.actions : s.hidden[l - 1], out = s.hidden[l];
-    const T* weight = from.weights[l];
+    const T *weight = from.weights[l], *bias = from.biases[l];
+    if (normed) {
+      T* const centred = packed + layout.centred();
+      centre_rows(weight, in, out, centred);
+      centre_rows(bias, 1, out, centred + in * out);
+      weight = centred;
+      bias = centred + in * out;
+      for (std::int64_t j = 0; j < out; ++j) packed[layout.norm_scale(l) + j] = from.norm_scales[l][j];
+      for (std::int64_t j = 0; j < out; ++j) packed[layout.norm_shift(l) + j] = from.norm_shifts[l][j];
+    }
     if (l == 0) {
       T* to = packed + layout.weight(0);
       for (std::int64_t i = 0; i < in; ++i) {
@@ -42,7 +52,7 @@ void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed
       Ops::pack({weight, out, 1, in, out}, elements(layout.weight(l)), layout.inputs(l) / panel);
       Ops::pack({weight, 1, out, out, in}, elements(layout.transposed(l)), layout.width(l) / panel);
     }
-    for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(l) + j] = from.biases[l][j];
+    for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(l) + j] = bias[j];
   }
   const std::int64_t in = s.hidden[s.layers - 1], width = layout.width(s.layers - 1);
   for (std::int64_t o = 0; o < s.outputs; ++o) {
@@ -62,10 +72,12 @@ void pack(const CriticShape& shape, const CriticWeights<const T>& from, Precisio
 template <class Block, class T, class Body>
 void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const Body& body) {
   const std::int64_t size = states_per_block(pass.shape);
-  Block block(pass, size, size);
+  CriticPass<T> flat = pass;
+  flat.shape = flattened(pass.shape);
+  Block block(flat, size, size);
   for (std::int64_t first = 0; first < states.count; first += size) {
     const std::int64_t count = states.count - first < size ? states.count - first : size;
-    block.observe(states.obs + first * pass.shape.obs, count);
+    block.observe(states, first, count);
     body(block, first, count);
   }
 }
@@ -158,6 +170,13 @@ void reduce_gradients(const CriticShape& s, const T* sums, std::int64_t chunks, 
     const std::int64_t in = l == 0 ? s.obs + s.actions : s.hidden[l - 1];
     add(to.weights[l], layout.weight(l), in, s.hidden[l], layout.width(l));
     add(to.biases[l], layout.bias(l), 1, s.hidden[l], 0);
+    if (s.activation.has_layer_norm()) {
+      const std::int64_t scale = layout.bias(l) + layout.width(l);
+      add(to.norm_scales[l], scale, 1, s.hidden[l], 0);
+      add(to.norm_shifts[l], scale + layout.width(l), 1, s.hidden[l], 0);
+      centre_rows(to.weights[l], in, s.hidden[l], to.weights[l]);
+      centre_rows(to.biases[l], 1, s.hidden[l], to.biases[l]);
+    }
   }
   add(to.biases[s.layers], layout.output_bias(), 1, s.outputs, 0);
   const std::int64_t in = s.hidden[s.layers - 1], width = layout.width(s.layers - 1);

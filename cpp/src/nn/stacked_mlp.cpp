@@ -116,7 +116,7 @@ StackedMlp first(const StackedMlp& mlp, int64_t count) {
 }
 
 at::Tensor activate(const StackedMlp& mlp, size_t layer, const at::Tensor& sums) {
-  if (mlp.activation.kind == Activation::relu) return at::relu(sums);
+  if (!mlp.activation.has_layer_norm()) return at::relu(sums);
   const at::Tensor normed = at::layer_norm(sums, {sums.size(2)}, {}, {}, kLayerNormEpsilon);
   return at::relu(at::addcmul(mlp.norm_shifts[layer].unsqueeze(1), normed, mlp.norm_scales[layer].unsqueeze(1)));
 }

@@ -700,9 +700,9 @@ def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.Suppor
     """
     Columns for rollout_into.
     """
-def nn_candidate_values(critic: StackedMlp, obs: torch.Tensor, actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+def nn_candidate_values(critic: StackedMlp, obs: collections.abc.Sequence[torch.Tensor], actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
-    Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.
+    Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O], in parts, under T * M stacked critics.
     """
 def nn_draws_on_cuda() -> bool:
     """

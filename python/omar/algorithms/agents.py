@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ..nets import StackedMlp, candidate_values
+from ..nets import StackedMlp, candidate_values, joined
 from .optimizer import StackedOptimizer
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..nets import Step
+    from ..nets import Observations, Step
     from .backbone import Backbone
     from .statistics import Statistics
 
@@ -157,7 +157,7 @@ class Agents:
         o = observed or _no_statistics(self.members, self.obs_size, device)
         a = acted or _no_statistics(self.members, self.action_size, device)
         pairs = ((x[:, None], y[:, None]) for x, y in zip(o, a, strict=True))
-        inputs = [torch.cat([self.context(x, y), y], dim=2)[:, 0] for x, y in pairs]
+        inputs = [torch.cat([joined(self.context(x, y), y), y], dim=2)[:, 0] for x, y in pairs]
         critic.standardize(*(x.repeat(critic.members // self.members, 1) for x in inputs))
 
     def _optimizer(self, networks: StackedMlp) -> StackedOptimizer:
@@ -176,7 +176,7 @@ class Agents:
             return self.obs_size
         return self.learners * (self.obs_size + self.action_size) - self.action_size
 
-    def context(self, observations: Tensor, actions: Tensor) -> Tensor:
+    def context(self, observations: Tensor, actions: Tensor) -> Observations:
         """What the critics see beside their own agent's action.
 
         Args:
@@ -185,18 +185,17 @@ class Agents:
 
         Returns:
             `[M, B, C]`. Independent: the observations. Centralised: the observations of all agents, then the
-            actions of the others, both in the order of the agents.
+            actions of the others, both in the order of the agents; the observations as parts `[S, B, O]` that
+            the members of a seed share, except for batch normalisation, which wants the whole.
         """
-        if self.settings.critic == "independent":
+        n = self.learners
+        if self.settings.critic == "independent" or n == 1:
             return observations
-        n, batch = self.learners, observations.shape[1]
         others = [[j for j in range(n) if j != i] for i in range(n)]
-        by_seed = observations.view(-1, n, *observations.shape[1:])  # [S, N, B, O]
-        joint = by_seed.transpose(1, 2).flatten(2)[:, None].expand(-1, n, -1, -1)
-        rest = (
-            actions.view(-1, n, *actions.shape[1:])[:, others].transpose(2, 3).flatten(3)
-        )  # [S, N, B, (N - 1) A]
-        return torch.cat([joint, rest], dim=3).view(self.members, batch, self.context_size)
+        by_seed = actions.view(-1, n, *actions.shape[1:])[:, others]  # [S, N, N - 1, B, A]
+        rest = by_seed.transpose(2, 3).reshape(self.members, actions.shape[1], -1)
+        parts = [*observations.view(-1, n, *observations.shape[1:]).unbind(1), rest]
+        return joined(parts, actions) if self.settings.input_norm == "batch" else parts
 
     def begin(self, update: Step) -> None:
         """Sets the learning rate for the update of that number."""
@@ -221,11 +220,11 @@ class Agents:
         if self.actor.networks.batch_norm is not None:
             self.actor.networks.batch_norm.follow(observations)
 
-    def values(self, context: Tensor, actions: Tensor) -> Tensor:
+    def values(self, context: Observations, actions: Tensor) -> Tensor:
         """All critics' values of one action per state, `[T, M, B]`."""
         return self._values(self.critic.networks, context, actions)
 
-    def first_values(self, context: Tensor, actions: Tensor) -> Tensor:
+    def first_values(self, context: Observations, actions: Tensor) -> Tensor:
         """Q^1 of one action per state, `[M, B]`."""
         return self._values(self.critic.networks, context, actions, critics=1)[0]
 
@@ -240,12 +239,12 @@ class Agents:
         return self.target_values(context, next_actions)
 
     @torch.no_grad()
-    def target_values(self, context: Tensor, actions: Tensor) -> Tensor:
+    def target_values(self, context: Observations, actions: Tensor) -> Tensor:
         """The target critics' values of one action per state, `[T, M, B]`."""
         return self._values(self.critic.target, context, actions)
 
     def _values(
-        self, networks: StackedMlp, context: Tensor, actions: Tensor, critics: int | None = None
+        self, networks: StackedMlp, context: Observations, actions: Tensor, critics: int | None = None
     ) -> Tensor:
         candidates = actions[:, :, None]
         path = self.settings.path

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from .. import _core
+from .observations import Observations, joined, parts_of
 from .options import Path, Precision, Step, draw, scoring
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _first_networks(critic: StackedMlp, critics: int, members: int) -> int:
 
 def candidate_values(
     critic: StackedMlp,
-    obs: torch.Tensor,
+    obs: Observations,
     actions: torch.Tensor,
     *,
     critics: int | None = None,
@@ -60,7 +61,7 @@ def candidate_values(
 
     Args:
         critic: T * M networks with O + A inputs and one output.
-        obs: [M, B, O].
+        obs: [M, B, O], or parts of it that members may share.
         actions: [M, B, K, A].
         critics: how many of the T critics score, 1 for Q^1 alone; None: all.
         path: "fused": CPU kernels; "plain": LibTorch ops; "auto": plain only where
@@ -70,9 +71,12 @@ def candidate_values(
     Returns:
         Values [T, M, B, K].
     """
-    networks = None if critics is None else _first_networks(critic, critics, int(obs.shape[0]))
-    core = critic.core(networks, [obs, actions])
-    return _core.nn_candidate_values(core, obs, actions, scoring(path, precision))
+    networks = None if critics is None else _first_networks(critic, critics, int(actions.shape[0]))
+    if critic.batch_norm is not None:
+        obs = joined(obs, actions)  # the statistics are those of whole rows
+    parts = parts_of(obs)
+    core = critic.core(networks, [*parts, actions])
+    return _core.nn_candidate_values(core, parts, actions, scoring(path, precision))
 
 
 def uniform_candidates(
@@ -112,7 +116,7 @@ def normal_candidates(
 
 def mean_logsumexp(
     critic: StackedMlp,
-    obs: torch.Tensor,
+    obs: Observations,
     candidates: Candidates,
     *,
     path: Path = "auto",
@@ -125,18 +129,19 @@ def mean_logsumexp(
 
     Args:
         critic: T * M networks with O + A inputs and one output.
-        obs: [M, B, O].
+        obs: [M, B, O], or parts of it, as in `candidate_values`.
         candidates: K actions per state with their log density.
         path: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
+    obs = joined(obs, candidates.actions)
     core = critic.core(inputs=[obs, candidates.actions])
     return _core.cql_mean_logsumexp(core, obs, *candidates, scoring(path, precision))
 
 
 def cql_penalty(
     critic: StackedMlp,
-    obs: torch.Tensor,
+    obs: Observations,
     q_data: torch.Tensor,
     *,
     seed: int,
@@ -153,7 +158,7 @@ def cql_penalty(
 
     Args:
         critic: T * M networks with O + A inputs and one output.
-        obs: [M, B, O].
+        obs: [M, B, O], or parts of it, as in `candidate_values`.
         q_data: values of the data's actions, [T, M, B].
         seed: of the uniform candidates.
         step: update number.
@@ -165,6 +170,7 @@ def cql_penalty(
     Returns:
         Penalty [T, M]; multiply by alpha.
     """
+    obs = joined(obs, q_data, dim=1)
     if critic.batch_norm is not None:
         own = (int(obs.shape[0]), int(obs.shape[1]), samples, critic.sizes[0] - int(obs.shape[2]))
         kinds = [uniform_candidates(*own, seed=seed, step=step, like=obs), *others]

@@ -14,6 +14,8 @@ inline constexpr double kLayerNormEpsilon = 1e-5;
 /// The same for every hidden layer of a network.
 struct ActivationSpec {
   Activation kind = Activation::relu;
+
+  bool has_layer_norm() const { return kind == Activation::layer_norm_relu; }
 };
 
 }  // namespace omar::nn

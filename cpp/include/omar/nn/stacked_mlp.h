@@ -69,11 +69,13 @@ OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path pat
 
 /// Q of K candidate actions per state: obs [M, B, O], actions [M, B, K, A] -> [T, M, B, K], where the critic holds
 /// T * M networks on (o, a) with one output each; network t * M + m belongs to member m (T = 2: twin critics).
-/// M, O, K, A >= 1, B >= 0. The observation's part of the first layer is computed once per state. Differentiable: the
-/// fused path once, and it recomputes in its backward pass instead of storing; LibTorch ops always. A network's values
-/// and gradients on the fused path depend on neither the stack around it nor the number of threads.
+/// M, O, K, A >= 1, B >= 0. The observation's part of the first layer is computed once per state. `obs` may come in
+/// parts, side by side, each [M, B, columns] or [S, B, columns], whose row s serves members s M / S to (s + 1) M / S -
+/// 1: the fused path copies none of them. Differentiable: the fused path once, and it recomputes in its backward pass
+/// instead of storing; LibTorch ops always. A network's values and gradients on the fused path depend on neither the
+/// stack around it nor the number of threads.
 /// \throws c10::ValueError wrong rank or size, or a path that cannot run; c10::TypeError wrong dtype
-OMAR_API at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+OMAR_API at::Tensor candidate_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                      Scoring scoring = {});
 
 /// Candidates of the CQL penalty.
