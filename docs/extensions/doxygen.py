@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 HEADERS = Path(__file__).parents[2] / "cpp" / "include"
 MARK = re.compile(r"^<!-- headers: (\w+) -->$", re.MULTILINE)
 
+# What doxygen reads of a header is edited first, line by line.
+EDITS = (
+    r"1,/^[^#/]/s/^\/\/\/.*//",  # `introduction` shows what a header says of itself
+    r"s/^\( *\/\/\/\)   /\1       /",  # lines of code in comments
+    # The namespace of an instruction level is inline: users never write its name.
+    r"s/::inline OMAR_LEVEL//",
+    's/inline namespace OMAR_LEVEL/extern "C++"/',
+)
+
 MEMBERS = (":members:", ":undoc-members:")
 
 SETTINGS = {
@@ -30,8 +39,7 @@ SETTINGS = {
     "EXCLUDE_PATTERNS": "*/detail/*",
     "STRIP_FROM_PATH": HEADERS,
     "STRIP_FROM_INC_PATH": HEADERS,
-    # The namespace of an instruction level is inline: users never write its name.
-    "INPUT_FILTER": '"sed -e \'s/inline namespace OMAR_LEVEL/extern \\"C++\\"/\'"',
+    "INPUT_FILTER": '"sed ' + " ".join(f"-e '{edit}'" for edit in EDITS).replace('"', r"\"") + '"',
     "GENERATE_HTML": "NO",
     "GENERATE_LATEX": "NO",
     "GENERATE_XML": "YES",
