@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from matrix_cases import SMALL, made_up, made_up_folder, plan_of, small_cell
 from omar.algorithms import ALGORITHMS
@@ -26,6 +31,7 @@ from omar.reproduce import main
 from omar.runs.decode import encode
 from omar.runs.files import seal
 from omar.tasks import QUALITIES, TASKS
+from omar.terminal.board import Board, hours
 
 FEW = ["--only", "task=simple_spread,quality=medium-replay,algorithm=bc"]
 QUICK = ["--updates", "2", "--seeds", "1", "--eval-episodes", "2", "--workers", "1"]
@@ -295,6 +301,20 @@ class TestCommand:
         assert "failed: --batch-size 1000000 is more than" in said
         assert "1 failed: the same command tries them again" in said
 
+    def test_ctrl_c_leaves_cells_to_take_up(self, tmp_path):
+        long = ["--updates", "100000", "--seeds", "1", "--eval-episodes", "2", "--workers", "1"]
+        command = [sys.executable, "-m", "omar.reproduce", "--out", str(tmp_path), *FEW, *long]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not list(tmp_path.glob("work/*/checkpoint/*.json")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 130, err
+        assert "1 are left: the same command goes on with them" in out
+        assert list(tmp_path.glob("work/*/checkpoint/update-????????.json"))
+        assert not list(tmp_path.glob("cells/*"))
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -320,3 +340,40 @@ def test_the_listener_of_a_training_hears_its_notes():
     relay.note("careful")
     relay.paused()
     assert told == [("note", {"text": "careful"})]
+
+
+class TestBoard:
+    def shown(self, **updates):
+        """What a board that is no terminal prints of two trainings of 100 updates."""
+        text = io.StringIO()
+        board = Board(Console(file=text, width=200))
+        with board:
+            board.begin("two to train", {"a": 100, "b": 100})
+            for title, update in updates.items():
+                board.update(title, update)
+            yield board
+        yield text.getvalue()
+
+    def test_it_prints_a_line_for_every_end(self):
+        steps = self.shown(a=0, b=0)
+        board = next(steps)
+        board.end("a", "score 1.0")
+        board.end("b", "failed: no", failed=True)
+        lines = next(steps).splitlines()
+        assert lines[0] == "two to train"
+        assert lines[1].startswith("[1/2] a: score 1.0  (")
+        assert lines[2] == "[2/2] b: failed: no"
+
+    def test_the_time_left_counts_only_what_was_done_here(self):
+        board = next(self.shown(a=50, b=0))
+        assert board.left() is None  # a was taken up at 50
+        board.update("a", 75)
+        left = board.left()
+        assert left is not None
+        assert 0 < left < 60
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min")]
+    )
+    def test_times(self, seconds, text):
+        assert hours(seconds) == text

@@ -115,11 +115,11 @@ class Board:
     def _panel(self) -> RenderableType:
         total = sum(self._sizes.values())
         grid = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(total, 1), completed=self._done(), width=40)
+        bar = ProgressBar(total=max(total, 1), completed=self._done(), width=24)
         counts = f"{len(self._ended)}/{len(self._sizes)} cells"
         failed = f", {self._failed} failed" if self._failed else ""
         grid.add_row(bar, f"{100 * self._done() / max(total, 1):.0f}%", counts + failed + self._left_text())
         for row in self._rows.values():
-            small = ProgressBar(total=max(row.total, 1), completed=row.update, width=40)
+            small = ProgressBar(total=max(row.total, 1), completed=row.update, width=24)
             grid.add_row(small, f"{row.update}/{row.total}", f"{row.title}  {row.score}")
         return Group(Text("matrix", style="bold"), grid)
