@@ -26,6 +26,7 @@ MARK = re.compile(r"^<!-- headers: (\w+) -->$", re.MULTILINE)
 EDITS = (
     r"1,/^[^#/]/s/^\/\/\/.*//",  # `introduction` shows what a header says of itself
     r"s/^\( *\/\/\/\)   /\1       /",  # lines of code in comments
+    r"s/\(\\throws [A-Za-z0-9_:]*\),/\1 or/",  # breathe shows one name of an exception
     # The namespace of an instruction level is inline: users never write its name.
     r"s/::inline OMAR_LEVEL//",
     's/inline namespace OMAR_LEVEL/extern "C++"/',
@@ -52,7 +53,7 @@ SETTINGS = {
     "MACRO_EXPANSION": "YES",
     "EXPAND_ONLY_PREDEF": "YES",
     # Marks of compilers and linkers are no part of a declaration.
-    "PREDEFINED": "OMAR_API= OMAR_HD= OMAR_INLINE=inline",
+    "PREDEFINED": 'OMAR_API= OMAR_HD= OMAR_INLINE=inline "__attribute__(x)="',
 }
 
 
