@@ -254,8 +254,9 @@ def test_the_search_normalises_every_round(refit, reduction, path, batch):
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("refit", ["softmax", "elite"])
-def test_the_search_in_float32_is_that_of_torch_operations(refit, precision):
-    stack = StackedMlp(2 * N, (O + A, HIDDEN, HIDDEN, 1), seed=0)
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_search_in_float32_is_that_of_torch_operations(layer_norm, refit, precision):
+    stack = StackedMlp(2 * N, (O + A, HIDDEN, HIDDEN, 1), seed=0, layer_norm=layer_norm)
     stack.normalize_batches(N)
     obs, pi = normal(N, 301, O).float(), normal(N, 301, A, seed=1).tanh().float()
     options = cem.CemOptions(rounds=3, samples=K, refit=refit, elites=2, precision=precision)

@@ -239,7 +239,7 @@ class Agents:
         return self.target_values(context, next_actions)
 
     @torch.no_grad()
-    def target_values(self, context: Tensor, actions: Tensor) -> Tensor:
+    def target_values(self, context: Observations, actions: Tensor) -> Tensor:
         """The target critics' values of one action per state, `[T, M, B]`."""
         return self._values(self.critic.target, context, actions)
 

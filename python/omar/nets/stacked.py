@@ -166,7 +166,7 @@ class StackedMlp(nn.Module):
     def core_for(
         self, inputs: Sequence[torch.Tensor], members: int | None = None, *, path: Path = "auto"
     ) -> tuple[_core.StackedMlp, list[torch.Tensor]]:
-        """All parameters in the core's form for a pass over inputs, as `layers_for` has them, and the inputs."""
+        """All parameters in the core's form, and the inputs to give, for a pass as `layers_for` has it."""
         weights, biases, given = self.layers_for(inputs, members, path=path)
         return self._core_of(weights, biases), given
 
