@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 HEADERS = Path(__file__).parents[2] / "cpp" / "include"
 MARK = re.compile(r"^<!-- headers: (\w+) -->$", re.MULTILINE)
 
+# What doxygen reads of a header is edited first, line by line.
+EDITS = (
+    r"1,/^[^#/]/s/^\/\/\/.*//",  # `introduction` shows what a header says of itself
+    r"s/^\( *\/\/\/\)   /\1       /",  # lines of code in comments
+    r"s/\(\\throws [A-Za-z0-9_:]*\),/\1 or/",  # breathe shows one name of an exception
+    # The namespace of an instruction level is inline: users never write its name.
+    r"s/::inline OMAR_LEVEL//",
+    's/inline namespace OMAR_LEVEL/extern "C++"/',
+)
+
 MEMBERS = (":members:", ":undoc-members:")
 
 SETTINGS = {
@@ -30,8 +40,7 @@ SETTINGS = {
     "EXCLUDE_PATTERNS": "*/detail/*",
     "STRIP_FROM_PATH": HEADERS,
     "STRIP_FROM_INC_PATH": HEADERS,
-    # The namespace of an instruction level is inline: users never write its name.
-    "INPUT_FILTER": '"sed -e \'s/inline namespace OMAR_LEVEL/extern \\"C++\\"/\'"',
+    "INPUT_FILTER": '"sed ' + " ".join(f"-e '{edit}'" for edit in EDITS).replace('"', r"\"") + '"',
     "GENERATE_HTML": "NO",
     "GENERATE_LATEX": "NO",
     "GENERATE_XML": "YES",
@@ -44,7 +53,7 @@ SETTINGS = {
     "MACRO_EXPANSION": "YES",
     "EXPAND_ONLY_PREDEF": "YES",
     # Marks of compilers and linkers are no part of a declaration.
-    "PREDEFINED": "OMAR_API= OMAR_HD= OMAR_INLINE=inline",
+    "PREDEFINED": 'OMAR_API= OMAR_HD= OMAR_INLINE=inline "__attribute__(x)="',
 }
 
 

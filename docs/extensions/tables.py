@@ -76,9 +76,13 @@ def presets(name: str) -> str:
         key: {"updates": p.updates} | dataclasses.asdict(p.backbone) | dataclasses.asdict(p.settings)
         for key, p in found.items()
     }
-    names = [n for n in next(iter(flat.values())) if len({str(values[n]) for values in flat.values()}) > 1]
+    first, *others = flat.values()
+    names = [n for n in first if any(values[n] != first[n] for values in others)]
     lines = [row(f"{t} {q}", *(f"{values[n]:,}" for n in names)) for (t, q), values in flat.items()]
-    return head("dataset", *(f"`{n}`" for n in names)) + "".join(lines)
+    usual = dataclasses.asdict(Backbone()) | dataclasses.asdict(ALGORITHMS[name].Settings())
+    fixed = [n for n in usual if n not in names and first[n] != usual[n]]
+    same = ", ".join(f"`{n} = {first[n]}`" for n in fixed)
+    return head("dataset", *(f"`{n}`" for n in names)) + "".join(lines) + (same and f"\nFor all: {same}.\n")
 
 
 def tasks(_: str) -> str:
