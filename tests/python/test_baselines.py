@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from omar.algorithms import Agents, Backbone, Batch, update
+from omar.algorithms import Agents, Backbone, Batch, get_algorithm, update
 from omar.algorithms.icq import Icq, IcqSettings
 from omar.algorithms.td3bc import Td3Bc, Td3BcSettings
 from omar.behaviors.policy import Policy
 from omar.errors import OmarError
 from omar.random import Draw
-from omar.tasks import get_task
+from omar.runs.decode import encode
+from omar.tasks import TASKS, get_task
 from test_batch_norm import GAMMA, HIDDEN, A, B, N, O, Single, check_same, contexts, make_batch, normal
 
 MEMBERS = 2 * N
@@ -264,3 +265,21 @@ def test_the_page_about_tuning_shows_every_try():
     page = tune().PAGE.read_text(encoding="utf-8")
     assert tune().filled(page) == page
     assert page.count("\n| simple_") == len(tune().tried()) > 0
+
+
+SETS = [(task, quality) for task in TASKS for quality in get_task(task).qualities]
+
+
+@pytest.mark.parametrize("name", ["td3bc", "icq"])
+@pytest.mark.parametrize(("task", "quality"), SETS)
+def test_a_preset_was_tried_and_is_no_weaker_than_the_paper_by_more_than_five_points(name, task, quality):
+    preset = get_algorithm(name).preset(task, quality, "released")
+    ours = encode(preset.backbone) | encode(preset.settings)
+    last = [
+        list(one["scores"].values())[-1]
+        for one in tune().tried()
+        if (one["task"], one["quality"], one["algorithm"]) == (task, quality, name)
+        and all(ours[setting] == value for setting, value in one["settings"].items())
+    ]
+    assert last
+    assert last[-1] >= get_task(task).qualities[quality].scores[name].mean - 5
