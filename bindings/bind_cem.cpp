@@ -29,9 +29,15 @@ TensorPair maximize_scorer(const cem::Scorer& scorer, const at::Tensor& policy_a
   return cem::maximize(scorer, policy_actions, options, draw);
 }
 
-TensorPair maximize(std::vector<at::Tensor> weights, std::vector<at::Tensor> biases, const at::Tensor& obs,
-                    const at::Tensor& policy_actions, const cem::CemOptions& options, const Draw& draw, nn::Path path) {
-  return cem::maximize(nn::StackedMlp{std::move(weights), std::move(biases)}, obs, policy_actions, options, draw, path);
+TensorPair maximize(const nn::StackedMlp& critic, const at::Tensor& obs, const at::Tensor& policy_actions,
+                    const cem::CemOptions& options, const Draw& draw, nn::Path path) {
+  return cem::maximize(critic, obs, policy_actions, options, draw, path);
+}
+
+TensorPair maximize_normalized(const nn::StackedMlp& critic, const at::Tensor& scale, const at::Tensor& shift,
+                               const at::Tensor& obs, const at::Tensor& policy_actions, const cem::CemOptions& options,
+                               const Draw& draw) {
+  return cem::maximize(critic, nn::BatchNorm{scale, shift}, obs, policy_actions, options, draw);
 }
 
 }  // namespace
@@ -64,8 +70,11 @@ void bind_cem(py::module_& m) {
         "The best candidate [M, B, A] and its score [M, B].");
   m.def("cem_maximize_scorer", &maximize_scorer, py::arg("scorer"), py::arg("policy_actions"), py::arg("options"),
         py::arg("draw"), unlocked, "The whole search for a callable scorer.");
-  m.def("cem_maximize", &maximize, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("policy_actions"),
-        py::arg("options"), py::arg("draw"), py::arg("path"), unlocked, "The whole search for a stacked critic.");
+  m.def("cem_maximize", &maximize, py::arg("critic"), py::arg("obs"), py::arg("policy_actions"), py::arg("options"),
+        py::arg("draw"), py::arg("path"), unlocked, "The whole search for a stacked critic.");
+  m.def("cem_maximize_normalized", &maximize_normalized, py::arg("critic"), py::arg("scale"), py::arg("shift"),
+        py::arg("obs"), py::arg("policy_actions"), py::arg("options"), py::arg("draw"), unlocked,
+        "The whole search for a stacked critic behind batch normalisation, whose scale and shift are [M, in].");
 }
 
 }  // namespace omar::bindings

@@ -5,19 +5,18 @@
 namespace omar::bindings {
 namespace {
 
-using Tensors = std::vector<at::Tensor>;
 using CandidatePair = std::pair<at::Tensor, at::Tensor>;
 
-at::Tensor mean_logsumexp(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& actions,
+at::Tensor mean_logsumexp(const nn::StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
                           const at::Tensor& log_density, const nn::Scoring& scoring) {
-  return cql::mean_logsumexp({std::move(weights), std::move(biases)}, obs, {actions, log_density}, scoring);
+  return cql::mean_logsumexp(critic, obs, {actions, log_density}, scoring);
 }
 
-at::Tensor penalty(Tensors weights, Tensors biases, const at::Tensor& obs, const at::Tensor& q_data,
+at::Tensor penalty(const nn::StackedMlp& critic, const at::Tensor& obs, const at::Tensor& q_data,
                    const cql::PenaltyOptions& options, const std::vector<CandidatePair>& others) {
   std::vector<nn::Candidates> sets;
   for (const auto& [actions, log_density] : others) sets.push_back({actions, log_density});
-  return cql::penalty({std::move(weights), std::move(biases)}, obs, q_data, options, sets);
+  return cql::penalty(critic, obs, q_data, options, sets);
 }
 
 }  // namespace
@@ -27,11 +26,11 @@ void bind_cql(py::module_& m) {
   py::class_<cql::PenaltyOptions>(m, "CqlPenaltyOptions", "Sampling of the CQL penalty.")
       .def(py::init<int64_t, nn::Draw, nn::Scoring>(), py::arg("samples"), py::arg("draw"), py::arg("scoring"),
            "Uniform candidates per state, their counter, and how they are scored.");
-  m.def("cql_mean_logsumexp", &mean_logsumexp, py::arg("weights"), py::arg("biases"), py::arg("obs"),
-        py::arg("actions"), py::arg("log_density"), py::arg("scoring"), unlocked,
+  m.def("cql_mean_logsumexp", &mean_logsumexp, py::arg("critic"), py::arg("obs"), py::arg("actions"),
+        py::arg("log_density"), py::arg("scoring"), unlocked,
         "Mean over states of log sum exp(Q - log density): [T, M].");
-  m.def("cql_penalty", &penalty, py::arg("weights"), py::arg("biases"), py::arg("obs"), py::arg("q_data"),
-        py::arg("options"), py::arg("others"), unlocked, "The CQL penalty [T, M] with uniform and other candidates.");
+  m.def("cql_penalty", &penalty, py::arg("critic"), py::arg("obs"), py::arg("q_data"), py::arg("options"),
+        py::arg("others"), unlocked, "The CQL penalty [T, M] with uniform and other candidates.");
 }
 
 }  // namespace omar::bindings

@@ -6,9 +6,9 @@ PYBIND11_MODULE(_core, m) {
   pybind11::register_local_exception_translator(&omar::bindings::translate);
   omar::bindings::bind_core(m);
   omar::bindings::bind_draws(m);
+  omar::bindings::bind_nn(m);
   omar::bindings::bind_particle(m);
   omar::bindings::bind_replay(m);
-  omar::bindings::bind_nn(m);
   omar::bindings::bind_cql(m);
   omar::bindings::bind_cem(m);
 }

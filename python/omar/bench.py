@@ -23,9 +23,9 @@ from .errors import OmarError
 from .runs.files import check_writable, write_atomically
 from .terminal.cli import OptionalFile, run
 
-Name = Literal["particle", "rollout", "dataset", "replay", "cem", "learner"]
+Name = Literal["particle", "rollout", "dataset", "replay", "cem", "critics", "learner"]
 MOST_THREADS = 1024
-NAMES: tuple[Name, ...] = ("particle", "rollout", "dataset", "replay", "cem", "learner")
+NAMES: tuple[Name, ...] = ("particle", "rollout", "dataset", "replay", "cem", "critics", "learner")
 
 
 @dataclass(frozen=True, slots=True)

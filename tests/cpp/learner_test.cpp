@@ -28,6 +28,7 @@ struct Shape {
   int64_t obs;
   std::vector<int64_t> hidden;
   int64_t batch, samples;
+  nn::Activation activation = nn::Activation::relu;
 
   std::vector<int64_t> sizes() const {
     std::vector<int64_t> all{obs + kActions};
@@ -37,9 +38,17 @@ struct Shape {
   }
 };
 
-const std::vector<Shape> kShapes{{18, {64, 64}, 130, 10},     {5, {30, 19}, 13, 7},       {3, {8, 40}, 1, 1},
-                                 {6, {256, 256}, 9, 20},      {18, {64}, 130, 10},        {5, {19}, 13, 7},
-                                 {18, {64, 40, 72}, 130, 10}, {5, {30, 19, 5, 33}, 13, 7}};
+constexpr nn::Activation kLayerNorm = nn::Activation::layer_norm_relu;
+const std::vector<Shape> kShapes{{18, {64, 64}, 130, 10},
+                                 {5, {30, 19}, 13, 7},
+                                 {3, {8, 40}, 1, 1},
+                                 {6, {256, 256}, 9, 20},
+                                 {18, {64}, 130, 10},
+                                 {5, {19}, 13, 7},
+                                 {18, {64, 40, 72}, 130, 10},
+                                 {5, {30, 19, 5, 33}, 13, 7},
+                                 {58, {64, 64}, 130, 1, kLayerNorm},
+                                 {5, {30, 19, 9}, 13, 7, kLayerNorm}};
 
 /// Twin critics with their inputs.
 struct Case {
@@ -50,13 +59,28 @@ struct Case {
       : critic(nn::init({s.sizes(), {0, 1, 2, 3, 4, 5}})),
         obs(cem::normals({kMembers, s.batch, 1, s.obs}, {1, 0}, 0).squeeze(2)),
         actions(at::tanh(cem::normals({kMembers, s.batch, s.samples, kActions}, {1, 1}, 0))) {
-    for (at::Tensor& w : critic.weights) w.requires_grad_(true);
-    for (at::Tensor& b : critic.biases) b.requires_grad_(true);
+    critic.activation = {s.activation};
+    for (const int64_t size : s.hidden) {
+      if (!critic.activation.has_layer_norm()) continue;
+      const at::Tensor noise = cem::normals({critic.members(), size, 2, 1}, {1, 2}, 0).squeeze(3);
+      critic.norm_scales.push_back((1 + 0.3 * noise.select(2, 0)).contiguous());
+      critic.norm_shifts.push_back((0.3 * noise.select(2, 1)).contiguous());
+    }
+    for_parameters([](at::Tensor& tensor) { tensor.requires_grad_(true); });
+  }
+
+  template <class Body>
+  void for_parameters(const Body& body) {
+    for (auto* group : {&critic.weights, &critic.biases, &critic.norm_scales, &critic.norm_shifts}) {
+      for (at::Tensor& tensor : *group) body(tensor);
+    }
   }
 
   std::vector<at::Tensor> parameters() const {
-    std::vector<at::Tensor> all = critic.weights;
-    all.insert(all.end(), critic.biases.begin(), critic.biases.end());
+    std::vector<at::Tensor> all;
+    for (const auto* group : {&critic.weights, &critic.biases, &critic.norm_scales, &critic.norm_shifts}) {
+      all.insert(all.end(), group->begin(), group->end());
+    }
     return all;
   }
 };
@@ -108,8 +132,7 @@ std::vector<at::Tensor> of_first_member(const Case& whole, int64_t count, nn::Pr
     for (int64_t m = 0; m < count; ++m) networks.push_back(twin * kMembers + m);
   }
   const at::Tensor index = at::tensor(networks);
-  for (at::Tensor& w : c.critic.weights) w = w.detach().index_select(0, index).requires_grad_(true);
-  for (at::Tensor& b : c.critic.biases) b = b.detach().index_select(0, index).requires_grad_(true);
+  c.for_parameters([&](at::Tensor& x) { x = x.detach().index_select(0, index).requires_grad_(true); });
   c.obs = c.obs.narrow(0, 0, count);
   c.actions = c.actions.narrow(0, 0, count);
   const nn::Scoring fused{nn::Path::fused, precision};
@@ -125,7 +148,8 @@ std::vector<at::Tensor> of_first_member(const Case& whole, int64_t count, nn::Pr
 
 TEST_P(FusedLearner, AMemberDependsOnNeitherTheStackNorTheThreads) {
   const int threads = at::get_num_threads();
-  for (const Shape& shape : {Shape{18, {64, 64}, 1030, 10}, Shape{5, {19}, 700, 1}, Shape{5, {30, 40, 9}, 260, 3}}) {
+  for (const Shape& shape : {Shape{18, {64, 64}, 1030, 10}, Shape{5, {19}, 700, 1}, Shape{5, {30, 40, 9}, 260, 3},
+                             Shape{18, {64, 64}, 1030, 1, kLayerNorm}}) {
     const Case c(shape);
     std::vector<std::vector<at::Tensor>> results;
     for (const int64_t count : {int64_t{1}, kMembers}) {

@@ -18,7 +18,7 @@ import torch
 from data_cases import make_dataset, save_authors_prey, some_policy, some_prey
 from matrix_cases import made_up_folder, plan_of, small_cell
 from omar import ReplayBuffer
-from omar.behaviors.find import load_prey
+from omar.behaviors.find import read_prey
 from omar.behaviors.policy_file import load_policies, save_policies
 from omar.data import Dataset
 from omar.data import manifest as manifests
@@ -134,9 +134,9 @@ def read_policies(folder: Path) -> Any:
     return preys, [(policy.sha256, policy.task, policy.scale, dict(policy.source)) for policy in found]
 
 
-def read_prey(folder: Path) -> Any:
+def read_prey_file(folder: Path) -> Any:
     (file,) = folder.iterdir()
-    prey = load_prey(file, get_task("simple_tag"))
+    prey = read_prey(file, get_task("simple_tag"))
     prey(np.zeros((1, 14), np.float32))
     return prey.sha256, prey.references, dict(prey.source)
 
@@ -218,10 +218,10 @@ TARGETS = {
     ),
     "policy": Target(make_policies, "policy.safetensors", read_policies),
     "prey": Target(
-        lambda folder: save_policies(folder / "prey.safetensors", [some_prey(hidden=2)]), "*", read_prey
+        lambda folder: save_policies(folder / "prey.safetensors", [some_prey(hidden=2)]), "*", read_prey_file
     ),
     "authors-prey": Target(
-        lambda folder: save_authors_prey(folder / "prey.pt") and None, "*", read_prey, checked=False
+        lambda folder: save_authors_prey(folder / "prey.pt") and None, "*", read_prey_file, checked=False
     ),
     "cell": Target(make_matrix, "cells/*.json", read_cell, seal=seal_file),
     "index": Target(

@@ -17,6 +17,9 @@ def one_by_one(mlp, x):
         y = x[m]
         for i, (w, b) in enumerate(zip(mlp.weights, mlp.biases, strict=True)):
             y = y @ w[m] + b[m]
+            if i < len(mlp.norm_scales):
+                scale, shift = mlp.norm_scales[i][m], mlp.norm_shifts[i][m]
+                y = torch.nn.functional.layer_norm(y, scale.shape, scale, shift)
             y = torch.relu(y) if i + 1 < len(mlp.weights) else y
         outputs.append(y)
     return torch.stack(outputs)
@@ -27,6 +30,29 @@ def candidates_one_by_one(mlp, obs, actions):
     x = torch.cat([obs[:, :, None].expand(-1, -1, samples, -1), actions], -1)
     x = x.repeat(mlp.members // members, 1, 1, 1)
     return one_by_one(mlp, x)[..., 0].view(-1, *actions.shape[:3])
+
+
+class Candidate(torch.nn.Module):
+    """A function of the critic as a module, so that gradcheck can vary its parameters."""
+
+    def __init__(self, critic, function):
+        super().__init__()
+        self.critic, self.function = critic, function
+
+    def forward(self, *inputs):
+        return self.function(self.critic, *inputs)
+
+
+def gradcheck(critic, function, *inputs):
+    module = Candidate(critic, function)
+    names = [name for name, _ in module.named_parameters()]
+
+    def run(*arguments):
+        given = dict(zip(names, arguments[len(inputs) :], strict=True))
+        return torch.func.functional_call(module, given, arguments[: len(inputs)])
+
+    parameters = [p.detach().clone().requires_grad_() for p in module.parameters()]
+    return torch.autograd.gradcheck(run, (*inputs, *parameters))
 
 
 SHAPES = [  # sizes, samples, batch, action size: exact panels, ragged ones, several blocks, a single row
@@ -48,9 +74,18 @@ DEEP = [  # one, three and four hidden layers of different widths
 ]
 
 
-def case(shape, dtype=torch.float32):
+def normed(critic, seed=5):
+    """The same critic, but with layer norms that learned something."""
+    with torch.no_grad():
+        for i, (scale, shift) in enumerate(zip(critic.norm_scales, critic.norm_shifts, strict=True)):
+            scale.add_(0.3 * normal(*scale.shape, seed=seed + i, dtype=scale.dtype))
+            shift.add_(0.3 * normal(*shift.shape, seed=seed + 9 + i, dtype=shift.dtype))
+    return critic
+
+
+def case(shape, dtype=torch.float32, layer_norm=False):
     sizes, samples, batch, action_size = shape
-    critic = StackedMlp(4, sizes, seed=2, dtype=dtype)
+    critic = normed(StackedMlp(4, sizes, seed=2, dtype=dtype, layer_norm=layer_norm))
     obs = normal(2, batch, sizes[0] - action_size, dtype=dtype)
     actions = torch.tanh(normal(2, batch, samples, action_size, seed=1, dtype=dtype))
     return critic, obs, actions
@@ -84,7 +119,8 @@ def stack_of(critic, members, count):
     """The networks of the first `count` of `members` members, with the same weights."""
     twins = critic.members // members
     index = [t * members + m for t in range(twins) for m in range(count)]
-    part = StackedMlp(len(index), critic.sizes, dtype=critic.weights[0].dtype)
+    dtype, layer_norm = critic.weights[0].dtype, bool(critic.norm_scales)
+    part = StackedMlp(len(index), critic.sizes, dtype=dtype, layer_norm=layer_norm)
     with torch.no_grad():
         for ours, theirs in zip(part.parameters(), critic.parameters(), strict=True):
             ours.copy_(theirs[index])
@@ -105,13 +141,27 @@ def hangs_on_the_last_bit(x, error):
     return ((x != 0) & ((x - bfloat16(x)).abs() >= step / 2 - error)).any(-1)
 
 
+def centred(x):
+    return x - x.mean(-1, keepdim=True)
+
+
 class RoundedCritic:
-    """One network in float64 whose hidden products round their operands to bfloat16; gradients by hand."""
+    """One network in float64 whose hidden products round their operands to bfloat16; gradients by hand.
+
+    With layer norm, weights and biases lose their mean over the units first; what is left to do is to divide
+    by the root mean square of the sums.
+    """
 
     def __init__(self, critic, network):
         self.weights = [w[network].detach().double() for w in critic.weights]
         self.biases = [b[network].detach().double() for b in critic.biases]
+        self.scales = [p[network].detach().double() for p in critic.norm_scales]
+        self.shifts = [p[network].detach().double() for p in critic.norm_shifts]
         self.last = len(self.weights) - 2  # hidden layer
+        if self.scales:
+            hidden = slice(0, self.last + 1)
+            self.weights[hidden] = [centred(w.float()).double() for w in self.weights[hidden]]
+            self.biases[hidden] = [centred(b.float()).double() for b in self.biases[hidden]]
 
     def forward(self, x):
         """Values [rows] of inputs [rows, in]; keeps what backward needs.
@@ -119,13 +169,19 @@ class RoundedCritic:
         `sensitive`: rows in which a float32 sum in another order may round an operand the other way, or
         put a hidden unit on the other side of zero.
         """
-        self.x, self.hidden = x.double(), []
+        self.x, self.hidden, self.normed, self.inverse = x.double(), [], [], []
         y = self.x
         self.sensitive = torch.zeros(len(x), dtype=torch.bool)
         for i in range(self.last + 1):
             a, b = (y, self.weights[i]) if i == 0 else (bfloat16(y), bfloat16(self.weights[i]))
             z = a @ b + self.biases[i]
             error = ERROR * (a.abs() @ b.abs() + self.biases[i].abs())
+            if self.scales:
+                inverse = (z.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
+                self.normed.append(z * inverse)
+                self.inverse.append(inverse)
+                z = self.normed[i] * self.scales[i] + self.shifts[i]
+                error = error * inverse * self.scales[i].abs() + ERROR * z.abs()
             self.sensitive |= (z.abs() < error).any(-1)
             y = torch.relu(z)
             if i < self.last:
@@ -134,18 +190,33 @@ class RoundedCritic:
         return (y @ self.weights[-1] + self.biases[-1])[:, 0]
 
     def backward(self, dq):
-        """Gradients of inputs, and of weights and biases of each layer, under upstream gradients [rows]."""
+        """Gradients of inputs and, layer by layer, of weights, biases, scales and shifts.
+
+        Args:
+            dq: upstream gradients [rows].
+        """
         dq = dq.double()[:, None]
-        weights, biases = [self.hidden[-1].T @ dq], [dq.sum(0)]
-        dz = (dq @ self.weights[-1].T) * (self.hidden[-1] > 0)
-        error = ERROR * dz.abs()
-        for i in range(self.last, 0, -1):
+        weights, biases, scales, shifts = [self.hidden[-1].T @ dq], [dq.sum(0)], [], []
+        dy = dq @ self.weights[-1].T
+        error = ERROR * dy.abs()
+        for i in range(self.last, -1, -1):
+            dz = dy * (self.hidden[i] > 0)
+            if self.scales:
+                normed, inverse = self.normed[i], self.inverse[i]
+                scales.insert(0, (dz * normed).sum(0))
+                shifts.insert(0, dz.sum(0))
+                g = dz * self.scales[i]
+                dz = inverse * (g - normed * (g * normed).mean(-1, keepdim=True))
+                error = error * inverse * self.scales[i].abs() + ERROR * dz.abs()
+            biases.insert(0, dz.sum(0))
+            if i == 0:
+                weights.insert(0, self.x.T @ dz)
+                break
             self.sensitive |= hangs_on_the_last_bit(dz, error)
             x, d, weight = bfloat16(self.hidden[i - 1]), bfloat16(dz), bfloat16(self.weights[i])
             weights.insert(0, x.T @ d)
-            biases.insert(0, dz.sum(0))
-            dz = (d @ weight.T) * (x > 0)
+            dy = d @ weight.T
             error = ERROR * (d.abs() @ weight.T.abs())
-        weights.insert(0, self.x.T @ dz)
-        biases.insert(0, dz.sum(0))
-        return dz @ self.weights[0].T, weights, biases
+        if self.scales:
+            weights[:-1], biases[:-1] = map(centred, weights[:-1]), map(centred, biases[:-1])
+        return dz @ self.weights[0].T, [*weights, *biases, *scales, *shifts]

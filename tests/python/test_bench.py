@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from omar import _bounds, bench
-from omar.benchmarks import dataset, learner, particle, peers, replay, rollout
+from omar.benchmarks import critics, dataset, learner, particle, peers, replay, rollout
 from omar.benchmarks.cem import CASES, Case
 from omar.benchmarks.measure import Record, Setup, Spread
 from omar.data import generate
@@ -36,6 +36,7 @@ def tiny(monkeypatch, tmp_path):
         case = getattr(learner, name)
         small = replace(case.backbone, batch_size=8, hidden=16)
         monkeypatch.setattr(learner, name, replace(case, agents=2, obs_size=6, backbone=small))
+    monkeypatch.setattr(critics, "CASE", critics.Case(seeds=2, agents=2, obs_size=6, batch=8, hidden=16))
     monkeypatch.setattr(
         "omar.benchmarks.cem.CASES", tuple(Case(c.name, 8, 6, c.action_size, 16, c.options) for c in CASES)
     )
@@ -48,7 +49,7 @@ def records_of(name, setup=TINY):
     return list(importlib.import_module(f"omar.benchmarks.{name}").run(setup))
 
 
-COUNTS = {"particle": 6, "rollout": 3, "dataset": 1, "replay": 2, "cem": 6, "learner": 12}
+COUNTS = {"particle": 6, "rollout": 3, "dataset": 1, "replay": 2, "cem": 6, "critics": 6, "learner": 12}
 
 
 @pytest.mark.parametrize("name", bench.NAMES)
@@ -165,7 +166,7 @@ def test_a_share_of_time_is_the_bound_over_it():
 
 
 def test_the_bound_of_bf16_says_that_it_can_be_passed():
-    for name in ("cem", "learner"):
+    for name in ("cem", "critics", "learner"):
         for r in records_of(name):
             assert ("bf16" in r.name + r.setting) == ("bf16" in r.bound_is)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nn_cases import SHAPES, candidates_one_by_one, case, normal, one_by_one
+from nn_cases import SHAPES, candidates_one_by_one, case, gradcheck, normal, one_by_one
 from omar import _core, cem
 from omar.nets import (
     Candidates,
@@ -99,29 +99,6 @@ def test_candidate_values_are_forward_on_the_pairs(sizes, twins):
         got = candidate_values(critic, obs, actions, path=path)
         assert got.shape == (twins, 3, 4, 6)
         torch.testing.assert_close(got, candidates_one_by_one(critic, obs, actions))
-
-
-class Candidate(torch.nn.Module):
-    """A function of the critic as a module, so that gradcheck can vary its parameters."""
-
-    def __init__(self, critic, function):
-        super().__init__()
-        self.critic, self.function = critic, function
-
-    def forward(self, *inputs):
-        return self.function(self.critic, *inputs)
-
-
-def gradcheck(critic, function, *inputs):
-    module = Candidate(critic, function)
-    names = [name for name, _ in module.named_parameters()]
-
-    def run(*arguments):
-        given = dict(zip(names, arguments[len(inputs) :], strict=True))
-        return torch.func.functional_call(module, given, arguments[: len(inputs)])
-
-    parameters = [p.detach().clone().requires_grad_() for p in module.parameters()]
-    return torch.autograd.gradcheck(run, (*inputs, *parameters))
 
 
 @pytest.mark.parametrize("path", ["plain", "fused"])
@@ -288,14 +265,14 @@ def test_sizes_are_at_least_one(path, sizes, inputs, message):
     obs, actions = torch.zeros(members, batch, obs_size), torch.zeros(members, batch, samples, action_size)
     scoring = _core.Scoring(path, _core.Precision.float32)
     with pytest.raises(ValueError, match=message):
-        _core.nn_candidate_values(weights, biases, obs, actions, scoring)
+        _core.nn_candidate_values(_core.StackedMlp(weights, biases), [obs], actions, scoring)
     with pytest.raises(ValueError, match=message):
-        _core.cql_mean_logsumexp(weights, biases, obs, actions, actions.sum(-1), scoring)
+        _core.cql_mean_logsumexp(_core.StackedMlp(weights, biases), obs, actions, actions.sum(-1), scoring)
     if "weights" in message:
         with pytest.raises(ValueError, match=message):
-            _core.nn_forward(weights, biases, torch.zeros(networks, 3, 7), path)
+            _core.nn_forward(_core.StackedMlp(weights, biases), torch.zeros(networks, 3, 7), path)
         with pytest.raises(ValueError, match=message):
-            _core.nn_fused_obstacle(weights, biases, [])
+            _core.nn_fused_obstacle(_core.StackedMlp(weights, biases), [])
 
 
 @pytest.mark.parametrize("path", ["plain", "fused"])
@@ -325,7 +302,8 @@ def test_products_of_sizes_that_overflow(path):
     weights = [torch.zeros(1).expand(1, 3, 2**53), torch.zeros(1).expand(1, 2**53, 1)]
     biases = [torch.zeros(1).expand(1, 2**53), torch.zeros(1, 1)]
     with pytest.raises(ValueError, match=r"the bytes of a layer's weights " + message):
-        _core.nn_candidate_values(weights, biases, torch.zeros(1, 1, 2), torch.zeros(1, 1, 1, 1), scoring)
+        mlp = _core.StackedMlp(weights, biases)
+        _core.nn_candidate_values(mlp, [torch.zeros(1, 1, 2)], torch.zeros(1, 1, 1, 1), scoring)
     with pytest.raises(ValueError, match=r"\[nn::init\] a layer must have at most 2\^34 weights, got"):
         StackedMlp(1, (2**20, 2**20, 1))
     with pytest.raises(ValueError, match=r"\[nn::init\] the weights of a layer " + message):

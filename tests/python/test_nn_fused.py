@@ -1,5 +1,6 @@
 """The fused kernels of networks and critics against LibTorch ops: depth, levels, stacks, bfloat16."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -21,19 +22,21 @@ from omar.nets import (
 )
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("shape", SHAPES + DEEP, ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12)])
-def test_fused_is_plain(shape, dtype, tolerance):
-    arguments = case(shape, dtype)
+def test_fused_is_plain(shape, dtype, tolerance, layer_norm):
+    arguments = case(shape, dtype, layer_norm)
     pairs = zip(everything(*arguments, "fused"), everything(*arguments, "plain"), strict=True)
     for fused, plain in pairs:
         # By norm: in float32 a hidden unit within a rounding error of zero may fall on either side.
         assert (fused - plain).norm() <= tolerance * plain.norm()
 
 
-@pytest.mark.parametrize("shape", SHAPES[:3] + DEEP[::2], ids=str)
-def test_one_thread_is_two_threads_bit_for_bit(shape):
-    arguments = case(shape)
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("shape", SHAPES[:4] + DEEP[::2], ids=str)
+def test_one_thread_is_two_threads_bit_for_bit(shape, layer_norm):
+    arguments = case(shape, layer_norm=layer_norm)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -45,8 +48,9 @@ def test_one_thread_is_two_threads_bit_for_bit(shape):
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("level", ["base", "avx2", "avx512", "bf16", "amx"])
-def test_levels_agree(level, tmp_path):
+def test_levels_agree(level, layer_norm, tmp_path):
     if level not in _core.available_cpu_levels():
         pytest.skip(f"this CPU has no {level}")
     script = f"""
@@ -56,17 +60,17 @@ from safetensors.torch import save_file
 from nn_cases import DEEP, SHAPES, case, everything
 found = {{}}
 for precision in ("float32", "bf16"):
-    for number, shape in enumerate(SHAPES[:3] + DEEP):
-        tensors = everything(*case(shape), "fused", precision)
+    for number, shape in enumerate(SHAPES[:4] + DEEP):
+        tensors = everything(*case(shape, layer_norm={layer_norm}), "fused", precision)
         found |= {{f"{{precision}} {{number}} {{i}}": t.contiguous() for i, t in enumerate(tensors)}}
 save_file(found, {str(tmp_path / "out.safetensors")!r})
 """
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"OMAR_CPU_LEVEL": level})
     there = load_file(tmp_path / "out.safetensors")
-    for number, shape in enumerate(SHAPES[:3] + DEEP):
-        for i, here in enumerate(everything(*case(shape), "plain")):
+    for number, shape in enumerate(SHAPES[:4] + DEEP):
+        for i, here in enumerate(everything(*case(shape, layer_norm=layer_norm), "plain")):
             assert (there[f"float32 {number} {i}"] - here).norm() <= 1e-4 * here.norm()
-        for i, here in enumerate(everything(*case(shape), "fused", "bf16")):
+        for i, here in enumerate(everything(*case(shape, layer_norm=layer_norm), "fused", "bf16")):
             # The same operands, but a sum in another order rounds some of the next product's the other way.
             assert (there[f"bf16 {number} {i}"] - here).norm() < 5e-4 * here.norm()
 
@@ -114,21 +118,25 @@ def test_fused_keeps_nan():
         assert not penalty[:, 1].isnan().any()
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("shape", SHAPES[:3] + DEEP[2:], ids=str)
-def test_bf16_rounds_the_hidden_products(shape):
-    critic, obs, actions = case(shape)
+def test_bf16_rounds_the_hidden_products(shape, layer_norm):
+    critic, obs, actions = case(shape, layer_norm=layer_norm)
     exact = candidate_values(critic, obs, actions)
     plain = candidate_values(critic, obs, actions, path="plain", precision="bf16")
     fused = candidate_values(critic, obs, actions, path="fused", precision="bf16")
     scale = float(exact.detach().abs().max())
-    # A sum that rounds the other way moves an input by one bfloat16 step, so not to float32 accuracy.
-    torch.testing.assert_close(fused, plain, rtol=0, atol=1e-3 * scale)
+    if layer_norm:  # LibTorch's also takes off the mean that the rounding of weights left
+        assert (fused - plain).norm() < 0.5 * (fused - exact).norm()
+    else:  # a sum that rounds the other way moves an input by one bfloat16 step, so not to float32 accuracy
+        torch.testing.assert_close(fused, plain, rtol=0, atol=1e-3 * scale)
     assert 1e-5 * scale < (fused - exact).abs().max() < 2e-2 * scale
 
 
-@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2], *DEEP], ids=str)
-def test_bf16_gradients_are_those_of_rounded_operands(shape):
-    critic, obs, actions = case(shape)
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2], SHAPES[3], *DEEP], ids=str)
+def test_bf16_gradients_are_those_of_rounded_operands(shape, layer_norm):
+    critic, obs, actions = case(shape, layer_norm=layer_norm)
     critic = stack_of(critic, 2, 1)
     obs, actions = obs[:1].clone().requires_grad_(), actions[:1].clone().requires_grad_()
     samples, rows = actions.shape[2], actions.shape[1] * actions.shape[2]
@@ -137,21 +145,19 @@ def test_bf16_gradients_are_those_of_rounded_operands(shape):
     wanted = oracle.forward(x)
     upstream = normal(rows, seed=3, dtype=torch.float32)
     oracle.backward(upstream)
-    assert oracle.sensitive.float().mean() < 0.5
+    assert oracle.sensitive.float().mean() < (0.9 if layer_norm else 0.5)
     upstream = torch.where(oracle.sensitive, 0.0, upstream)
-    d_inputs, d_weights, d_biases = oracle.backward(upstream)
+    d_inputs, d_parameters = oracle.backward(upstream)
 
     q = candidate_values(critic, obs, actions, path="fused", precision="bf16")[0].view(rows)
     sure = ~oracle.sensitive
     torch.testing.assert_close(q[sure].double(), wanted[sure], rtol=0, atol=2e-6 * float(wanted.abs().max()))
-    got = torch.autograd.grad((q * upstream).sum(), [obs, actions, *critic.weights, *critic.biases])
-    layers = len(critic.weights)
+    got = torch.autograd.grad((q * upstream).sum(), [obs, actions, *critic.parameters()])
     size = obs.shape[2]
     pairs = [
         (got[0][0], d_inputs[:, :size].view(-1, samples, size).sum(1)),
         (got[1].view(rows, -1), d_inputs[:, size:]),
-        *((g[0], w.view_as(g[0])) for g, w in zip(got[2 : 2 + layers], d_weights, strict=True)),
-        *((g[0], b) for g, b in zip(got[2 + layers :], d_biases, strict=True)),
+        *((g[0], p.view_as(g[0])) for g, p in zip(got[2:], d_parameters, strict=True)),
     ]
     for ours, theirs in pairs:
         torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=2e-5 * float(theirs.abs().max()))
@@ -159,8 +165,9 @@ def test_bf16_gradients_are_those_of_rounded_operands(shape):
 
 @pytest.mark.parametrize("shape", [SHAPES[0], *DEEP[:3]], ids=str)
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_penalty_gradients_are_those_of_its_values(shape, precision):
-    critic, obs, actions = case(shape)
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_penalty_gradients_are_those_of_its_values(shape, precision, layer_norm):
+    critic, obs, actions = case(shape, layer_norm=layer_norm)
     density = normal(*actions.shape[:3], seed=4, dtype=torch.float32)
     mean = mean_logsumexp(critic, obs, Candidates(actions, density), path="fused", precision=precision)
     parameters = list(critic.parameters())
@@ -206,9 +213,10 @@ def of_member_zero(critic, obs, actions, precision):
     [((20, 64, 64, 1), 10, 1024, 2), ((9, 40, 1), 1, 700, 3), ((9, 136, 64, 8, 1), 4, 257, 3)],
     ids=str,
 )
-def test_a_member_depends_on_neither_the_stack_nor_the_threads(shape, precision):
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_a_member_depends_on_neither_the_stack_nor_the_threads(shape, precision, layer_norm):
     sizes, samples, batch, action_size = shape
-    critic = StackedMlp(2 * MEMBERS, sizes, seed=2)
+    critic = StackedMlp(2 * MEMBERS, sizes, seed=2, layer_norm=layer_norm)
     obs = normal(MEMBERS, batch, sizes[0] - action_size, dtype=torch.float32)
     actions = torch.tanh(normal(MEMBERS, batch, samples, action_size, seed=1, dtype=torch.float32))
     threads, results = torch.get_num_threads(), []
@@ -266,8 +274,10 @@ def test_infinite_scores(path):
 
 def test_fused_obstacle():
     obs, actions = torch.zeros(2, 3, 5), torch.zeros(2, 3, 4, 2)
-    for sizes in ((7, 4, 1), (7, 4, 5, 1), (7, 4, 5, 6, 1), (7, 4, 5, 6, 7, 8, 1)):
-        critic = StackedMlp(2, sizes)
+    for sizes, layer_norm in itertools.product(
+        [(7, 4, 1), (7, 4, 5, 1), (7, 4, 5, 6, 1), (7, 4, 5, 6, 7, 8, 1)], [False, True]
+    ):
+        critic = StackedMlp(2, sizes, layer_norm=layer_norm)
         assert fused_obstacle(critic) is None
         q = candidate_values(critic, obs, actions)
         assert torch.equal(q, candidate_values(critic, obs, actions, path="fused"))

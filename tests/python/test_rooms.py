@@ -27,7 +27,7 @@ FLOORS = (
     ("behaviors",),
     ("algorithms",),
     ("nets", "cem", "replay", "random", "envs", "tasks", "theory"),
-    ("terminal",),
+    ("terminal", "pictures"),
     ("runs",),
     ("errors", "arguments", "threads", "_versions", "_build"),
     ("_core", "_bounds"),

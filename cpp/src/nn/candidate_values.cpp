@@ -4,7 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/baddbmm.h>
 #include <ATen/ops/bmm.h>
-#include <ATen/ops/relu.h>
+#include <ATen/ops/cat.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 
 #include "core/check.h"
 #include "nn/fused_critic.h"
+#include "nn/plain.h"
 #include "nn/validate.h"
 
 namespace omar::nn {
@@ -31,6 +32,14 @@ at::Tensor affine(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b,
     return at::bmm(x16, w16, at::kFloat) + b.unsqueeze(1);
   }
   return at::baddbmm(b.unsqueeze(1), x16.to(x.scalar_type()), w16.to(w.scalar_type()));
+}
+
+/// Parts of observations as one tensor [M, B, O].
+at::Tensor joined(at::TensorList parts, int64_t members) {
+  if (parts.size() == 1) return parts[0];
+  std::vector<at::Tensor> whole;
+  for (const at::Tensor& part : parts) whole.push_back(part.repeat_interleave(members / part.size(0), 0));
+  return at::cat(whole, 2);
 }
 
 at::Tensor plain_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
@@ -54,18 +63,23 @@ at::Tensor plain_values(const StackedMlp& critic, const at::Tensor& obs, const a
   for (size_t i = 1; i < layers; ++i) {
     // As in the kernels: bf16 concerns the products between hidden layers.
     const Precision here = i + 1 < layers ? precision : Precision::float32;
-    x = affine(at::relu(x), critic.weights[i], critic.biases[i], here);
+    const at::Tensor& w = critic.weights[i];
+    // The kernels round weights that lost their mean over the units, which layer norm takes off the sums anyway.
+    const bool centred = here == Precision::bf16 && critic.activation.has_layer_norm();
+    x = affine(activate(critic, i - 1, x), centred ? w - w.mean(2, /*keepdim=*/true) : w, critic.biases[i], here);
   }
   return x.view({twins, members, batch, samples});
 }
 
-/// Inputs: obs, actions, and the parameters as to_list() has them.
+/// Inputs: the parts of obs, then actions, then the parameters as to_list() has them.
 struct CandidateValues : torch::autograd::Function<CandidateValues> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& obs, const at::Tensor& actions,
+  static at::Tensor forward(AutogradContext* context, at::TensorList obs, const at::Tensor& actions,
                             at::TensorList parameters, Precision precision, ActivationSpec activation) {
-    variable_list saved{obs, actions};
+    variable_list saved(obs.begin(), obs.end());
+    saved.push_back(actions);
     saved.insert(saved.end(), parameters.begin(), parameters.end());
     context->save_for_backward(std::move(saved));
+    context->saved_data["parts"] = static_cast<int64_t>(obs.size());
     context->saved_data["precision"] = static_cast<int64_t>(precision);
     context->saved_data["activation"] = static_cast<int64_t>(activation.kind);
     return fused_values(from_list(parameters, activation), obs, actions, precision);
@@ -73,20 +87,28 @@ struct CandidateValues : torch::autograd::Function<CandidateValues> {
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &obs = saved[0], &actions = saved[1];
+    const size_t parts = static_cast<size_t>(context->saved_data["parts"].toInt());
+    const at::TensorList obs = at::TensorList(saved).slice(0, parts),
+                         parameters = at::TensorList(saved).slice(parts + 1);
+    const at::Tensor& actions = saved[parts];
     check_once(actions.size(3) == 0 ? "nn::forward" : "nn::candidate_values");
-    GradientRequest request{Wanted::inputs, context->needs_input_grad(0), context->needs_input_grad(1)};
-    for (size_t i = 2; i < saved.size(); ++i) {
-      if (context->needs_input_grad(i)) request.wanted = Wanted::all;
-    }
+    const auto any_wanted = [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        if (context->needs_input_grad(i)) return true;
+      }
+      return false;
+    };
+    const GradientRequest request{any_wanted(parts + 1, saved.size()) ? Wanted::all : Wanted::inputs,
+                                  any_wanted(0, parts), context->needs_input_grad(parts)};
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
     const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
-    const StackedMlp critic = from_list(at::TensorList(saved).slice(2), {activation});
-    const FusedGradients g = fused_gradients(critic, obs, actions, upstream[0], precision, request);
-    variable_list result{g.obs, g.actions};
-    const variable_list parameters =
-        request.wanted == Wanted::all ? to_list(g.parameters) : variable_list(saved.size() - 2);
-    result.insert(result.end(), parameters.begin(), parameters.end());
+    const FusedGradients g =
+        fused_gradients(from_list(parameters, {activation}), obs, actions, upstream[0], precision, request);
+    variable_list result = request.obs ? g.obs : variable_list(parts);
+    result.push_back(g.actions);
+    const variable_list of_parameters =
+        request.wanted == Wanted::all ? to_list(g.parameters) : variable_list(parameters.size());
+    result.insert(result.end(), of_parameters.begin(), of_parameters.end());
     result.resize(result.size() + 2);  // precision and activation
     return result;
   }
@@ -97,15 +119,20 @@ struct CandidateValues : torch::autograd::Function<CandidateValues> {
 std::vector<at::Tensor> to_list(const StackedMlp& mlp) {
   std::vector<at::Tensor> list;
   for (size_t i = 0; i < mlp.weights.size(); ++i) list.insert(list.end(), {mlp.weights[i], mlp.biases[i]});
+  for (size_t i = 0; i < mlp.norm_scales.size(); ++i) {
+    list.insert(list.end(), {mlp.norm_scales[i], mlp.norm_shifts[i]});
+  }
   return list;
 }
 
 StackedMlp from_list(at::TensorList list, ActivationSpec activation) {
   StackedMlp mlp;
   mlp.activation = activation;
+  // L layers have L - 1 layer norms.
+  const size_t layers = activation.has_layer_norm() ? (list.size() + 2) / 4 : list.size() / 2;
   for (size_t i = 0; i < list.size(); i += 2) {
-    mlp.weights.push_back(list[i]);
-    mlp.biases.push_back(list[i + 1]);
+    (i < 2 * layers ? mlp.weights : mlp.norm_scales).push_back(list[i]);
+    (i < 2 * layers ? mlp.biases : mlp.norm_shifts).push_back(list[i + 1]);
   }
   return mlp;
 }
@@ -115,7 +142,7 @@ void check_once(std::string_view op) {
               "] the fused path is differentiable once; take path=\"plain\" for create_graph=True");
 }
 
-at::Tensor differentiable_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+at::Tensor differentiable_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                  Precision precision) {
   return CandidateValues::apply(obs, actions, at::TensorList(to_list(critic)), precision, critic.activation);
 }
@@ -137,14 +164,13 @@ bool takes_fused(std::string_view op, Path path, const std::optional<std::string
   return path != Path::plain && !obstacle;
 }
 
-at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
-                            Scoring scoring) {
+at::Tensor candidate_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions, Scoring scoring) {
   constexpr const char* op = "nn::candidate_values";
-  check_candidates(op, critic, obs, actions);
+  check_parts(op, critic, obs, actions);
   if (takes_fused(op, scoring.path, fused_obstacle(critic))) {
     return differentiable_values(critic, obs, actions, scoring.precision);
   }
-  return plain_values(critic, obs, actions, scoring.precision);
+  return plain_values(critic, joined(obs, actions.size(0)), actions, scoring.precision);
 }
 
 }  // namespace omar::nn

@@ -15,12 +15,40 @@ std::int64_t packed_size(const CriticShape& shape) {
 template <class T>
 std::int64_t scratch_size(const CriticShape& shape) {
   const std::int64_t block = states_per_block(shape);
-  return Scratch<T>(shape, block, block, nullptr).size;
+  return Scratch<T>(flattened(shape), block, block, nullptr).size;
 }
 
 template <class T>
 std::int64_t sums_size(const CriticShape& shape) {
   return NetworkLayout<T>(shape).sums_size();
+}
+
+template <class T>
+struct Layer {
+  const T* weight;  // [in, out]
+  const T* bias;    // [out]
+};
+
+/// A layer as it is packed: in front of layer norm centred over its outputs, in a corner of `packed`.
+template <class T>
+Layer<T> prepared(const CriticShape& s, Layer<T> from, std::int64_t in, std::int64_t out, T* packed) {
+  if (!s.activation.has_layer_norm()) return from;
+  T* const centred = packed + NetworkLayout<T>(s).centred();
+  centre_rows(from.weight, in, out, centred);
+  centre_rows(from.bias, 1, out, centred + in * out);
+  return {centred, centred + in * out};
+}
+
+template <class T>
+void pack_first(const CriticShape& s, const T* weight, const T* bias, T* packed) {
+  const NetworkLayout<T> layout(s);
+  const std::int64_t in = s.obs + s.actions, out = s.hidden[0];
+  const Layer<T> layer = prepared(s, Layer<T>{weight, bias}, in, out, packed);
+  T* to = packed + layout.weight(0);
+  for (std::int64_t i = 0; i < in; ++i) {
+    for (std::int64_t j = 0; j < out; ++j) to[i * layout.width(0) + j] = layer.weight[i * out + j];
+  }
+  for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(0) + j] = layer.bias[j];
 }
 
 template <class T, class Ops>
@@ -30,19 +58,17 @@ void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed
   constexpr std::int64_t panel = kPanel<T>;
   std::memset(packed, 0, static_cast<std::size_t>(layout.packed_size()) * sizeof(T));
   const auto elements = [&](std::int64_t offset) { return reinterpret_cast<Element*>(packed + offset); };
-  for (std::int64_t l = 0; l < s.layers; ++l) {
-    const std::int64_t in = l == 0 ? s.obs + s.actions : s.hidden[l - 1], out = s.hidden[l];
-    const T* weight = from.weights[l];
-    if (l == 0) {
-      T* to = packed + layout.weight(0);
-      for (std::int64_t i = 0; i < in; ++i) {
-        for (std::int64_t j = 0; j < out; ++j) to[i * layout.width(0) + j] = weight[i * out + j];
-      }
-    } else {
-      Ops::pack({weight, out, 1, in, out}, elements(layout.weight(l)), layout.inputs(l) / panel);
-      Ops::pack({weight, 1, out, out, in}, elements(layout.transposed(l)), layout.width(l) / panel);
-    }
-    for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(l) + j] = from.biases[l][j];
+  pack_first(s, from.weights[0], from.biases[0], packed);
+  for (std::int64_t l = 1; l < s.layers; ++l) {
+    const std::int64_t in = s.hidden[l - 1], out = s.hidden[l];
+    const Layer<T> layer = prepared(s, Layer<T>{from.weights[l], from.biases[l]}, in, out, packed);
+    Ops::pack({layer.weight, out, 1, in, out}, elements(layout.weight(l)), layout.inputs(l) / panel);
+    Ops::pack({layer.weight, 1, out, out, in}, elements(layout.transposed(l)), layout.width(l) / panel);
+    for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(l) + j] = layer.bias[j];
+  }
+  for (std::int64_t l = 0; s.activation.has_layer_norm() && l < s.layers; ++l) {
+    for (std::int64_t j = 0; j < s.hidden[l]; ++j) packed[layout.norm_scale(l) + j] = from.norm_scales[l][j];
+    for (std::int64_t j = 0; j < s.hidden[l]; ++j) packed[layout.norm_shift(l) + j] = from.norm_shifts[l][j];
   }
   const std::int64_t in = s.hidden[s.layers - 1], width = layout.width(s.layers - 1);
   for (std::int64_t o = 0; o < s.outputs; ++o) {
@@ -62,10 +88,12 @@ void pack(const CriticShape& shape, const CriticWeights<const T>& from, Precisio
 template <class Block, class T, class Body>
 void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const Body& body) {
   const std::int64_t size = states_per_block(pass.shape);
-  Block block(pass, size, size);
+  CriticPass<T> flat = pass;
+  flat.shape = flattened(pass.shape);
+  Block block(flat, size, size);
   for (std::int64_t first = 0; first < states.count; first += size) {
     const std::int64_t count = states.count - first < size ? states.count - first : size;
-    block.observe(states.obs + first * pass.shape.obs, count);
+    block.observe(states, first, count);
     body(block, first, count);
   }
 }
@@ -158,6 +186,13 @@ void reduce_gradients(const CriticShape& s, const T* sums, std::int64_t chunks, 
     const std::int64_t in = l == 0 ? s.obs + s.actions : s.hidden[l - 1];
     add(to.weights[l], layout.weight(l), in, s.hidden[l], layout.width(l));
     add(to.biases[l], layout.bias(l), 1, s.hidden[l], 0);
+    if (s.activation.has_layer_norm()) {
+      const std::int64_t scale = layout.bias(l) + layout.width(l);
+      add(to.norm_scales[l], scale, 1, s.hidden[l], 0);
+      add(to.norm_shifts[l], scale + layout.width(l), 1, s.hidden[l], 0);
+      centre_rows(to.weights[l], in, s.hidden[l], to.weights[l]);
+      centre_rows(to.biases[l], 1, s.hidden[l], to.biases[l]);
+    }
   }
   add(to.biases[s.layers], layout.output_bias(), 1, s.outputs, 0);
   const std::int64_t in = s.hidden[s.layers - 1], width = layout.width(s.layers - 1);
@@ -184,6 +219,7 @@ CriticKernels<T> kernels() {
   table.scratch_size = &scratch_size<T>;
   table.sums_size = &sums_size<T>;
   table.pack = &pack<T>;
+  table.pack_first = &pack_first<T>;
   table.values = [](const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
     choose(pass, [&] { values<T, full>(pass, states, q); }, [&] { values<T, half>(pass, states, q); });
   };

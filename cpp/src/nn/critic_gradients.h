@@ -26,19 +26,11 @@ class DifferentiableBlock : public CriticBlock<T, P> {
     for (std::int64_t o = 0; o < shape_.outputs; ++o) {
       for (std::int64_t r = rows_; r < tiles_; ++r) scratch_.dq[o * scratch_.rows + r] = T(0);
     }
-    const std::int64_t last = shape_.layers - 1;
-    last == 0 ? output_gradients<PlainOperands<T>>(hidden(0), sums) : output_gradients<Ops>(operands(last), sums);
     output_bias_gradients(sums + layout_.output_bias());
-    for (std::int64_t l = last; l > 0; --l) {
-      if (inputs.wanted == Wanted::all) weight_gradients(l, sums + layout_.weight(l));
-      if (l == 1) {
-        hidden_gradients(l, StorePlain{hidden(0), scratch_.rows});
-      } else {
-        hidden_gradients(l, StoreOperandsAndBias{operands(l - 1), sums + layout_.bias(l - 1), scratch_.rows});
-      }
-    }
+    shape_.activation.has_layer_norm() ? normed_layers(sums, inputs.wanted) : layers(sums, inputs.wanted);
+    if (shape_.actions == 0) return plain_network_gradients(sums, inputs);
     if (inputs.wanted == Wanted::all || inputs.obs != nullptr) first_layer_gradients(actions, count, sums);
-    if (inputs.actions != nullptr) action_gradients(inputs.actions);
+    if (inputs.actions != nullptr) input_gradients(shape_.obs, shape_.actions, inputs.actions);
     if (inputs.obs != nullptr) obs_gradients(inputs.obs, count);
   }
 
@@ -46,6 +38,7 @@ class DifferentiableBlock : public CriticBlock<T, P> {
   using Base::hidden;
   using Base::layout_;
   using Base::net_;
+  using Base::norm;
   using Base::operands;
   using Base::product;
   using Base::row;
@@ -55,24 +48,94 @@ class DifferentiableBlock : public CriticBlock<T, P> {
   using Base::tiles_;
   using Base::weights;
 
-  /// Output layer's weight gradients, the last hidden layer's bias gradients and its dz = activation'(dq W^T), stored
-  /// by `Store` as operands or numbers.
+  /// From the outputs to the sums of the first hidden layer.
+  void layers(T* sums, Wanted wanted) {
+    const std::int64_t last = shape_.layers - 1;
+    T* const bias = sums + layout_.bias(last);
+    if (last == 0) {
+      output_gradients(LastRelu<PlainOperands<T>>{hidden(0), hidden(0), bias, scratch_.rows}, sums);
+    } else {
+      output_gradients(LastRelu<Ops>{hidden(last), operands(last), bias, scratch_.rows}, sums);
+    }
+    for (std::int64_t l = last; l > 0; --l) {
+      if (wanted == Wanted::all) weight_gradients(l, sums + layout_.weight(l));
+      if (l == 1) {
+        hidden_gradients(l, ThroughRelu<StorePlain>{operands(0), scratch_.rows, {hidden(0), scratch_.rows}});
+      } else {
+        hidden_gradients(
+            l, ThroughRelu<StoreOperandsAndBias>{
+                   operands(l - 1), scratch_.rows, {operands(l - 1), sums + layout_.bias(l - 1), scratch_.rows}});
+      }
+    }
+  }
+
+  /// The same with layer norm.
+  void normed_layers(T* sums, Wanted wanted) {
+    const std::int64_t last = shape_.layers - 1;
+    const LayerNorm<T> norm_of_last = norm(last);
+    output_gradients(LastNorm{norm_of_last, {norm_of_last, hidden(last)}}, sums);
+    for (std::int64_t l = last; l >= 0; --l) {
+      const LayerNorm<T> layer = norm(l);
+      const typename LayerNorm<T>::Sums to{sums + layout_.norm_scale(l), sums + layout_.norm_shift(l),
+                                           sums + layout_.bias(l)};
+      if (l == 0) return layer.template gradients<PlainOperands<T>>(hidden(0), hidden(0), to);
+      layer.template gradients<Ops>(hidden(l), operands(l), to);
+      if (wanted == Wanted::all) weight_gradients(l, sums + layout_.weight(l));
+      const LayerNorm<T> before = norm(l - 1);
+      hidden_gradients(l, typename LayerNorm<T>::Upstream{before, hidden(l - 1)});
+    }
+  }
+
+  /// The last hidden layer for output_gradients, with dz stored by `Store` as operands or numbers.
   template <class Store>
-  [[gnu::noinline]] void output_gradients(typename Store::Element* dz, T* sums) {
-    const std::int64_t last = shape_.layers - 1, width = layout_.width(last);
+  struct LastRelu {
+    const T* activations;
+    typename Store::Element* dz;  ///< may take the place of the activations
+    T* bias;
+    std::int64_t rows;
+    PanelRow<T> total = {};
+
+    OMAR_INLINE void begin(std::int64_t j) { total = row(bias + j); }
+    OMAR_INLINE PanelRow<T> outputs(std::int64_t j, std::int64_t r) const {
+      return row(activations + j * rows + r * kP);
+    }
+    OMAR_INLINE void take(std::int64_t j, std::int64_t r, const PanelRow<T>& out, const PanelRow<T>& d_out) {
+      const PanelRow<T> gradient = Relu<T>::backward(out, d_out);
+      total.left += gradient.left;
+      total.right += gradient.right;
+      Store::store(dz + (j / kP * rows + r) * Store::kRow, gradient);
+    }
+    OMAR_INLINE void end(std::int64_t j) const { PlainOperands<T>::store(bias + j, total); }
+  };
+  /// The same with layer norm.
+  struct LastNorm {
+    const LayerNorm<T>& norm;
+    typename LayerNorm<T>::Upstream upstream;
+
+    OMAR_INLINE void begin(std::int64_t) const {}
+    OMAR_INLINE PanelRow<T> outputs(std::int64_t j, std::int64_t r) const { return norm.outputs(j, r); }
+    OMAR_INLINE void take(std::int64_t j, std::int64_t r, const PanelRow<T>&, const PanelRow<T>& d_out) const {
+      upstream.row(j, r, d_out);
+    }
+    OMAR_INLINE void end(std::int64_t) const {}
+  };
+
+  /// Output layer's weight gradients, and what `layer` makes of the gradients of the last hidden layer's outputs.
+  template <class Layer>
+  [[gnu::noinline]] void output_gradients(Layer layer, T* sums) {
+    const std::int64_t width = layout_.width(shape_.layers - 1);
     const T* const output_weight = net_ + layout_.output_weight();
     T* const weight_sums = sums + layout_.output_weight();
-    T* const bias_sums = sums + layout_.bias(last);
     for (std::int64_t j = 0; j < width; j += kP) {
-      const T* activation = hidden(last) + j * scratch_.rows;
-      // dz may take the place of the activations, so the first output, which ends the pass, comes last.
+      // The first output, which ends the pass, comes last: its gradients may take the place of the activations.
       for (std::int64_t o = shape_.outputs - 1; o > 0; --o) {
-        output_weight_gradients(activation, o, weight_sums + o * width + j);
+        output_weight_gradients(layer, j, o, weight_sums + o * width + j);
       }
       const PanelRow<T> output = row(output_weight + j);
-      PanelRow<T> weight = row(weight_sums + j), bias = row(bias_sums + j);
-      for (std::int64_t r = 0; r < tiles_; ++r, activation += kP, dz += Store::kRow) {
-        const PanelRow<T> h = row(activation);
+      PanelRow<T> weight = row(weight_sums + j);
+      layer.begin(j);
+      for (std::int64_t r = 0; r < tiles_; ++r) {
+        const PanelRow<T> h = layer.outputs(j, r);
         const V d(scratch_.dq[r]);
         weight.left += d * h.left;
         weight.right += d * h.right;
@@ -83,22 +146,19 @@ class DifferentiableBlock : public CriticBlock<T, P> {
           dh.left += other * w.left;
           dh.right += other * w.right;
         }
-        const PanelRow<T> gradient = Relu<T>::backward(h, dh);
-        bias.left += gradient.left;
-        bias.right += gradient.right;
-        Store::store(dz, gradient);
+        layer.take(j, r, h, dh);
       }
-      dz += (scratch_.rows - tiles_) * Store::kRow;
       PlainOperands<T>::store(weight_sums + j, weight);
-      PlainOperands<T>::store(bias_sums + j, bias);
+      layer.end(j);
     }
   }
 
   /// sums += dq_o^T activations, of one panel.
-  void output_weight_gradients(const T* activation, std::int64_t o, T* sums) {
+  template <class Layer>
+  void output_weight_gradients(const Layer& layer, std::int64_t j, std::int64_t o, T* sums) {
     PanelRow<T> weight = row(sums);
-    for (std::int64_t r = 0; r < tiles_; ++r, activation += kP) {
-      const PanelRow<T> h = row(activation);
+    for (std::int64_t r = 0; r < tiles_; ++r) {
+      const PanelRow<T> h = layer.outputs(j, r);
       const V d(scratch_.dq[o * scratch_.rows + r]);
       weight.left += d * h.left;
       weight.right += d * h.right;
@@ -177,26 +237,49 @@ class DifferentiableBlock : public CriticBlock<T, P> {
 
   /// Turns gradients of a layer's outputs into those of its sums.
   template <class Epilogue>
-  struct ThroughActivation {
+  struct ThroughRelu {
     const Element* activations;
     std::int64_t rows;
-    const Epilogue& epilogue;
+    Epilogue epilogue;
 
-    template <class Tile>
-    OMAR_INLINE void operator()(const Tile& tile, std::int64_t j, std::int64_t r) const {
-      const Element* out = activations + (j / kP * rows + r) * Ops::kRow;
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        epilogue.row(j, r + i, Relu<T>::backward(Ops::load(out + i * Ops::kRow), tile.row(i)));
-      }
+    OMAR_INLINE void row(std::int64_t j, std::int64_t r, const PanelRow<T>& gradient) const {
+      const PanelRow<T> out = Ops::load(activations + (j / kP * rows + r) * Ops::kRow);
+      epilogue.row(j, r, Relu<T>::backward(out, gradient));
     }
   };
 
-  /// dz of the layer before `layer`: activation'(dz W^T).
+  /// Gradients of the outputs of the layer before `layer`: dz W^T.
   template <class Epilogue>
   [[gnu::noinline]] void hidden_gradients(std::int64_t layer, const Epilogue epilogue) {
     product(operands(layer), weights(layout_.transposed(layer)), layout_.width(layer), layout_.inputs(layer), nullptr,
-            ThroughActivation<Epilogue>{operands(layer - 1), scratch_.rows, epilogue});
+            epilogue);
+  }
+
+  /// The sums of layer norm, and those of a layer that is the last one, too, came with their bias gradients.
+  bool has_first_bias() const { return shape_.layers == 1 || shape_.activation.has_layer_norm(); }
+
+  /// Gradients of the first layer and the inputs of a plain network.
+  void plain_network_gradients(T* sums, const InputGradients<T>& inputs) {
+    if (inputs.wanted == Wanted::all) {
+      for (std::int64_t i = 0; i < layout_.width(0); i += kP) {
+        const T* dz = hidden(0) + i * scratch_.rows;
+        accumulate(scratch_.obs, shape_.obs, dz, kP, rows_, sums + layout_.weight(0) + i);
+        if (!has_first_bias()) add_rows(dz, sums + layout_.bias(0) + i);
+      }
+    }
+    const std::int64_t observed = this->obs_columns();
+    if (inputs.obs != nullptr) input_gradients(0, observed, inputs.obs);
+    if (inputs.actions != nullptr) input_gradients(observed, shape_.obs - observed, inputs.actions);
+  }
+
+  /// sums += the rows of a panel.
+  void add_rows(const T* panel, T* sums) const {
+    PanelRow<T> total = row(sums);
+    for (std::int64_t r = 0; r < rows_; ++r, panel += kP) {
+      total.left += V::load(panel);
+      total.right += V::load(panel + kW);
+    }
+    PlainOperands<T>::store(sums, total);
   }
 
   /// First layer's gradients from its dz; base becomes the sum of dz over each state's candidates.
@@ -219,8 +302,7 @@ class DifferentiableBlock : public CriticBlock<T, P> {
         total.left += left;
         total.right += right;
       }
-      // A layer that is the last one, too, has its bias gradients from output_gradients.
-      if (shape_.layers > 1) PlainOperands<T>::store(bias + i, total);
+      if (!has_first_bias()) PlainOperands<T>::store(bias + i, total);
       accumulate(scratch_.obs, shape_.obs, scratch_.base + i, width, count, weight + i);
     }
   }
@@ -238,12 +320,12 @@ class DifferentiableBlock : public CriticBlock<T, P> {
     }
   }
 
-  /// d actions = dz W_a^T, [rows, A].
-  void action_gradients(T* out) {
+  /// Gradients dz W^T of the inputs [first, first + columns), [rows, columns].
+  void input_gradients(std::int64_t first_input, std::int64_t columns, T* out) {
     const std::int64_t width = layout_.width(0);
     const T* const first = hidden(0);
-    for (std::int64_t a = 0; a < shape_.actions; ++a) {
-      const T* weight = net_ + layout_.weight(0) + (shape_.obs + a) * width;
+    for (std::int64_t a = 0; a < columns; ++a) {
+      const T* weight = net_ + layout_.weight(0) + (first_input + a) * width;
       for (std::int64_t r = 0; r < rows_; r += kW) {
         V sums[kW];
         for (int i = 0; i < kW; ++i) {
@@ -255,7 +337,7 @@ class DifferentiableBlock : public CriticBlock<T, P> {
           }
         }
         const V total = row_sums(sums);
-        for (int i = 0; i < kW && r + i < rows_; ++i) out[(r + i) * shape_.actions + a] = total[i];
+        for (int i = 0; i < kW && r + i < rows_; ++i) out[(r + i) * columns + a] = total[i];
       }
     }
   }

@@ -1,8 +1,8 @@
 #pragma once
 /// The fused candidate critic: any number of hidden layers, K candidate actions per state. A plain network is the case
-/// A = 0, K = 1, where the observations are all its inputs. Compiled per instruction level; arguments are valid and
-/// contiguous. Padded arrays are laid out by the kernels themselves: the front end only allocates them (`packed`,
-/// `scratch`, `sums`; 64-byte aligned).
+/// A = 0, K = 1, where the observations are all its inputs. Compiled per instruction level; arguments are valid and,
+/// except where said, contiguous. Padded arrays are laid out by the kernels themselves: the front end only allocates
+/// them (`packed`, `scratch`, `sums`; 64-byte aligned).
 
 #include <omar/nn/activation.h>
 #include <omar/nn/precision.h>
@@ -22,17 +22,28 @@ struct CriticShape {
   ActivationSpec activation;
 };
 
-/// One network's parameters, the output layer's last: layers + 1 weights [in, out] and biases [out].
+/// One network's parameters, the output layer's last: layers + 1 weights [in, out] and biases [out]; with layer norm,
+/// `layers` scales and shifts [out].
 template <class T>
 struct CriticWeights {
   T* const* weights;
   T* const* biases;
+  T* const* norm_scales;
+  T* const* norm_shifts;
+};
+
+/// Some columns of the observations: row s at data + s * stride.
+template <class T>
+struct ObservationPart {
+  const T* data;
+  std::int64_t columns, stride;
 };
 
 /// Some states of one network.
 template <class T>
 struct CriticStates {
-  const T* obs;      ///< [count, O]
+  const ObservationPart<T>* obs;  ///< [parts] of [count, O], side by side
+  std::int64_t parts;
   const T* actions;  ///< [count, K, A]
   std::int64_t count;
 };
@@ -67,6 +78,8 @@ struct CriticKernels {
 
   /// Rearranges one network's parameters.
   void (*pack)(const CriticShape& shape, const CriticWeights<const T>& weights, Precision precision, T* packed);
+  /// Replaces the first layer of packed parameters: weight [in, out], bias [out].
+  void (*pack_first)(const CriticShape& shape, const T* weight, const T* bias, T* packed);
   /// q [count, K, outputs].
   void (*values)(const CriticPass<T>& pass, const CriticStates<T>& states, T* q);
   /// Adds the parameters' gradients under upstream gradients dq [count, K, outputs] to `sums`; writes those of the

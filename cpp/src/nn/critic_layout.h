@@ -9,8 +9,10 @@ namespace omar::nn::OMAR_LEVEL {
 /// Where a network's parts are in its gradient sums and in its packed form. Widths of hidden layers are rounded up to
 /// whole panels; padded units have zero weights, so they stay zero.
 ///
-/// Sums: weights [in, width] and biases of each hidden layer, then the output layer's [outputs, width] and [outputs].
-/// Packed: the same, but the weights between hidden layers as panels; then panels of their transposes.
+/// Sums: weights [in, width] and biases of each hidden layer, its scales and shifts where it has layer norm, then the
+/// output layer's [outputs, width] and [outputs].
+/// Packed: the same, but the weights between hidden layers as panels; then panels of their transposes; then room for a
+/// layer's weights while they are packed.
 template <class T>
 class NetworkLayout {
  public:
@@ -27,10 +29,12 @@ class NetworkLayout {
 
   std::int64_t weight(std::int64_t layer) const {
     std::int64_t at = 0;
-    for (std::int64_t l = 0; l < layer; ++l) at += (inputs(l) + 1) * width(l);
+    for (std::int64_t l = 0; l < layer; ++l) at += (inputs(l) + (normed() ? 3 : 1)) * width(l);
     return at;
   }
   std::int64_t bias(std::int64_t layer) const { return weight(layer) + inputs(layer) * width(layer); }
+  std::int64_t norm_scale(std::int64_t layer) const { return bias(layer) + width(layer); }
+  std::int64_t norm_shift(std::int64_t layer) const { return bias(layer) + 2 * width(layer); }
   std::int64_t output_weight() const { return weight(shape_.layers); }
   std::int64_t output_bias() const { return output_weight() + shape_.outputs * width(shape_.layers - 1); }
   std::int64_t sums_size() const { return output_bias() + round_up(shape_.outputs, kPanel<T>); }
@@ -41,11 +45,32 @@ class NetworkLayout {
     for (std::int64_t l = 1; l < layer; ++l) at += inputs(l) * width(l);
     return at;
   }
-  std::int64_t packed_size() const { return transposed(shape_.layers); }
+  /// With layer norm alone: a layer's weights and bias, [in + 1, out].
+  std::int64_t centred() const { return transposed(shape_.layers); }
+  std::int64_t packed_size() const {
+    std::int64_t most = 0;
+    for (std::int64_t l = 0; normed() && l < shape_.layers; ++l) {
+      const std::int64_t size = (inputs(l) + 1) * width(l);
+      most = size > most ? size : most;
+    }
+    return centred() + most;
+  }
 
  private:
+  bool normed() const { return shape_.activation.has_layer_norm(); }
+
   CriticShape shape_;
 };
+
+enum class Keep { nothing, hidden };
+
+/// With one candidate per state its action is but one more input: the sizes of that plain network.
+inline CriticShape flattened(CriticShape shape) {
+  if (shape.samples != 1) return shape;
+  shape.obs += shape.actions;
+  shape.actions = 0;
+  return shape;
+}
 
 /// States per block, chosen so that whole tiles are filled.
 inline std::int64_t states_per_block(const CriticShape& shape) {
@@ -80,6 +105,8 @@ struct Scratch {
   T *obs, *base;
   T* hidden;            ///< every hidden layer's panels [width / kPanel, rows, kPanel], one after the other
   T *partial, *q, *dq;  ///< of output o from o * rows on
+  T* normed;            ///< with layer norm, every hidden layer's normalised sums, as `hidden`
+  T* inverse;           ///< the reciprocals of their deviations before that, [layers, rows]
   /// bfloat16 operands of the first and the last hidden layer, two in a word; those of layers between take the place of
   /// `hidden`.
   std::uint32_t *first_words, *last_words;
@@ -103,6 +130,9 @@ struct Scratch {
     partial = take(s.outputs * rows * Lanes<T>::width);
     q = take(s.outputs * rows);
     dq = take(s.outputs * rows);
+    const std::int64_t norms = s.activation.has_layer_norm() ? rows : 0;
+    normed = take(norms * widths);
+    inverse = take(norms * s.layers);
     const std::int64_t pairs = sizeof(T) == sizeof(float) && s.layers > 1 ? rows / 2 : 0;
     const auto take_words = [&](std::int64_t n) { return reinterpret_cast<std::uint32_t*>(take(n)); };
     first_words = take_words(pairs * layout.width(0));

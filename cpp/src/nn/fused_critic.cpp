@@ -1,6 +1,7 @@
 #include "nn/fused_critic.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -38,7 +39,7 @@ namespace {
 /// Pointers to the parameters of one network of contiguous stacks.
 template <class T, class Stack>
 struct NetworkPointers {
-  std::vector<T*> weights, biases;
+  std::vector<T*> weights, biases, norm_scales, norm_shifts;
 
   NetworkPointers(Stack& stack, int64_t network) {
     const auto part = [&](auto& tensor) {
@@ -51,8 +52,10 @@ struct NetworkPointers {
     };
     for (auto& weight : stack.weights) weights.push_back(part(weight));
     for (auto& bias : stack.biases) biases.push_back(part(bias));
+    for (auto& scale : stack.norm_scales) norm_scales.push_back(part(scale));
+    for (auto& shift : stack.norm_shifts) norm_shifts.push_back(part(shift));
   }
-  operator CriticWeights<T>() const { return {weights.data(), biases.data()}; }
+  operator CriticWeights<T>() const { return {weights.data(), biases.data(), norm_scales.data(), norm_shifts.data()}; }
 };
 
 }  // namespace
@@ -60,9 +63,9 @@ struct NetworkPointers {
 template <class T>
 at::Tensor pack_networks(const CriticKernels<T>& kernels, const CriticShape& shape, const StackedMlp& critic,
                          Precision precision) {
-  StackedMlp parts;
-  for (const at::Tensor& weight : critic.weights) parts.weights.push_back(weight.contiguous());
-  for (const at::Tensor& bias : critic.biases) parts.biases.push_back(bias.contiguous());
+  std::vector<at::Tensor> contiguous = to_list(critic);
+  for (at::Tensor& tensor : contiguous) tensor = tensor.contiguous();
+  const StackedMlp parts = from_list(contiguous, critic.activation);
   const int64_t networks = critic.members();
   const int64_t size = (kernels.packed_size(shape) + 15) / 16 * 16;
   at::Tensor packed = at::empty({networks, size}, parts.weights[0].options());
@@ -87,18 +90,21 @@ namespace {
 template <class T>
 class FusedCritic {
  public:
-  FusedCritic(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions, Precision precision)
+  FusedCritic(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions, Precision precision)
       : kernels_(chosen_critic_kernels<T>()),
         precision_(precision),
         hidden_(hidden_widths(critic)),
         shape_(critic_shape(critic, actions.size(2), actions.size(3), hidden_)),
-        members_(obs.size(0)),
-        batch_(obs.size(1)),
+        members_(actions.size(0)),
+        batch_(actions.size(1)),
         networks_(critic.members()),
-        obs_(obs.contiguous()),
         actions_(actions.contiguous()),
         packed_(pack_networks(kernels_, shape_, critic, precision)),
         sums_size_(kernels_.sums_size(shape_)) {
+    for (const at::Tensor& part : obs) {
+      // Rows may be apart: parts can be columns of wider tensors.
+      obs_.push_back(part.size(2) == 1 || part.stride(2) == 1 ? part : part.contiguous());
+    }
     int64_t in = critic.in_features();
     for (const int64_t width : hidden_) {
       products_ += in * width;
@@ -112,18 +118,18 @@ class FusedCritic {
     // Values depend on no cut: 16 pieces or more, for threads to share.
     constexpr int64_t least_pieces = 16, least_states = 64;
     const Cut cut = cut_into((least_pieces + networks_ - 1) / networks_, least_states);
-    at::Tensor q = at::empty({networks_ / members_, members_, batch_, shape_.samples * shape_.outputs}, obs_.options());
+    at::Tensor q =
+        at::empty({networks_ / members_, members_, batch_, shape_.samples * shape_.outputs}, packed_.options());
     T* data = q.template mutable_data_ptr<T>();
-    for_pieces(cut, [&](const CriticPass<T>& pass, const Piece& piece) {
-      kernels_.values(pass, states(piece),
-                      data + (piece.network * batch_ + piece.first) * shape_.samples * shape_.outputs);
+    for_pieces(cut, [&](const CriticPass<T>& pass, const CriticStates<T>& states, const Piece& piece) {
+      kernels_.values(pass, states, data + (piece.network * batch_ + piece.first) * shape_.samples * shape_.outputs);
     });
     return q;
   }
 
   FusedGradients gradients(const at::Tensor& upstream, GradientRequest request) {
     const at::Tensor dq = upstream.contiguous();
-    const at::TensorOptions options = obs_.options();
+    const at::TensorOptions options = packed_.options();
     const Cut cut = gradient_cut();
     at::Tensor sums = at::zeros({networks_ * cut.chunks, sums_size_}, options);
     const int64_t twins = networks_ / members_;
@@ -134,36 +140,36 @@ class FusedCritic {
     T* actions_data = request.actions ? dactions.template mutable_data_ptr<T>() : nullptr;
     T* sums_data = sums.template mutable_data_ptr<T>();
     const T* dq_data = dq.template const_data_ptr<T>();
-    for_pieces(cut, [&](const CriticPass<T>& pass, const Piece& piece) {
+    for_pieces(cut, [&](const CriticPass<T>& pass, const CriticStates<T>& states, const Piece& piece) {
       const int64_t state = piece.network * batch_ + piece.first;
       InputGradients<T> inputs{request.wanted, nullptr, nullptr};
       if (request.obs) inputs.obs = obs_data + state * shape_.obs;
       if (request.actions) inputs.actions = actions_data + state * shape_.samples * shape_.actions;
-      kernels_.gradients(pass, states(piece), dq_data + state * shape_.samples * shape_.outputs,
+      kernels_.gradients(pass, states, dq_data + state * shape_.samples * shape_.outputs,
                          sums_data + piece.index * sums_size_, inputs);
     });
     FusedGradients result;
     if (request.wanted == Wanted::all) result.parameters = reduce_gradients(sums_data, cut.chunks);
-    if (request.obs) result.obs = sum_of_twins(dobs);
+    if (request.obs) result.obs = by_parts(sum_of_twins(dobs));
     if (request.actions) result.actions = sum_of_twins(dactions);
     return result;
   }
 
   std::pair<at::Tensor, StackedMlp> mean_logsumexp(const at::Tensor& density) {
     const at::Tensor log_density = density.contiguous();
-    at::Tensor each = at::empty({networks_, batch_}, obs_.options());
+    at::Tensor each = at::empty({networks_, batch_}, packed_.options());
     const Cut cut = gradient_cut();
-    at::Tensor sums = at::zeros({networks_ * cut.chunks, sums_size_}, obs_.options());
+    at::Tensor sums = at::zeros({networks_ * cut.chunks, sums_size_}, packed_.options());
     T* each_data = each.template mutable_data_ptr<T>();
     T* sums_data = sums.template mutable_data_ptr<T>();
     const T* density_data = log_density.template const_data_ptr<T>();
-    for_pieces(cut, [&](const CriticPass<T>& pass, const Piece& piece) {
+    for_pieces(cut, [&](const CriticPass<T>& pass, const CriticStates<T>& states, const Piece& piece) {
       const int64_t state = piece.network % members_ * batch_ + piece.first;
-      kernels_.logsumexp(pass, states(piece), density_data + state * shape_.samples, T(1) / static_cast<T>(batch_),
+      kernels_.logsumexp(pass, states, density_data + state * shape_.samples, T(1) / static_cast<T>(batch_),
                          each_data + piece.network * batch_ + piece.first, sums_data + piece.index * sums_size_);
     });
     // A mean of torch's would add in an order that depends on the stack and on the number of threads.
-    at::Tensor means = at::empty({networks_ / members_, members_}, obs_.options());
+    at::Tensor means = at::empty({networks_ / members_, members_}, packed_.options());
     for (int64_t n = 0; n < networks_; ++n) {
       double total = 0.0;
       for (int64_t i = 0; i < batch_; ++i) total += static_cast<double>(each_data[n * batch_ + i]);
@@ -201,18 +207,28 @@ class FusedCritic {
     at::parallel_for(0, networks_ * cut.chunks, grain, [&](int64_t begin, int64_t end) {
       at::Tensor scratch = at::empty({kernels_.scratch_size(shape_)}, packed_.options());
       T* memory = scratch.template mutable_data_ptr<T>();
+      std::vector<ObservationPart<T>> parts(obs_.size());
       for (int64_t i = begin; i < end; ++i) {
         const int64_t network = i / cut.chunks;
         const int64_t first = std::min(i % cut.chunks * cut.states, batch_);
         const Piece piece{i, network, first, std::min(cut.states, batch_ - first)};
-        body(CriticPass<T>{shape_, precision_, packed + network * packed_.size(1), memory}, piece);
+        body(CriticPass<T>{shape_, precision_, packed + network * packed_.size(1), memory}, states(piece, parts),
+             piece);
       }
     });
   }
 
-  CriticStates<T> states(const Piece& piece) const {
-    const int64_t state = piece.network % members_ * batch_ + piece.first;
-    return {obs_.template const_data_ptr<T>() + state * shape_.obs,
+  /// `parts` holds what the result points to.
+  CriticStates<T> states(const Piece& piece, std::vector<ObservationPart<T>>& parts) const {
+    const int64_t member = piece.network % members_;
+    for (size_t i = 0; i < obs_.size(); ++i) {
+      const at::Tensor& part = obs_[i];
+      const int64_t set = member / (members_ / part.size(0));  // which the members of a seed may share
+      parts[i] = {part.template const_data_ptr<T>() + set * part.stride(0) + piece.first * part.stride(1), part.size(2),
+                  part.stride(1)};
+    }
+    const int64_t state = member * batch_ + piece.first;
+    return {parts.data(), static_cast<int64_t>(parts.size()),
             actions_.template const_data_ptr<T>() + state * shape_.samples * shape_.actions, piece.count};
   }
 
@@ -221,9 +237,14 @@ class FusedCritic {
     int64_t in = shape_.obs + shape_.actions;
     for (size_t i = 0; i <= hidden_.size(); ++i) {
       const int64_t out = i < hidden_.size() ? hidden_[i] : shape_.outputs;
-      result.weights.push_back(at::empty({networks_, in, out}, obs_.options()));
-      result.biases.push_back(at::empty({networks_, out}, obs_.options()));
+      result.weights.push_back(at::empty({networks_, in, out}, packed_.options()));
+      result.biases.push_back(at::empty({networks_, out}, packed_.options()));
       in = out;
+    }
+    result.activation = shape_.activation;
+    for (size_t i = 0; shape_.activation.has_layer_norm() && i < hidden_.size(); ++i) {
+      result.norm_scales.push_back(at::empty({networks_, hidden_[i]}, packed_.options()));
+      result.norm_shifts.push_back(at::empty({networks_, hidden_[i]}, packed_.options()));
     }
     at::parallel_for(0, networks_, 8, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
@@ -231,6 +252,20 @@ class FusedCritic {
                                   NetworkPointers<T, StackedMlp>(result, n));
       }
     });
+    return result;
+  }
+
+  /// Gradients of all columns to those of each part, in the order of the members that share it.
+  std::vector<at::Tensor> by_parts(const at::Tensor& all) const {
+    std::vector<at::Tensor> result;
+    int64_t column = 0;
+    for (const at::Tensor& part : obs_) {
+      const at::Tensor own = all.narrow(2, column, part.size(2)).unflatten(0, {part.size(0), -1});
+      at::Tensor total = own.select(1, 0);
+      for (int64_t i = 1; i < own.size(1); ++i) total = total + own.select(1, i);
+      result.push_back(total);
+      column += part.size(2);
+    }
     return result;
   }
 
@@ -246,30 +281,30 @@ class FusedCritic {
   std::vector<int64_t> hidden_;
   CriticShape shape_;
   int64_t members_, batch_, networks_;
-  at::Tensor obs_, actions_, packed_;
+  std::vector<at::Tensor> obs_;  ///< parts [members, or a divisor of them, batch, columns]
+  at::Tensor actions_, packed_;
   int64_t sums_size_;
   int64_t products_ = 0;  ///< of the hidden layers, for each candidate
 };
 
 }  // namespace
 
-at::Tensor fused_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
-                        Precision precision) {
-  if (obs.scalar_type() == at::kFloat) return FusedCritic<float>(critic, obs, actions, precision).values();
+at::Tensor fused_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions, Precision precision) {
+  if (actions.scalar_type() == at::kFloat) return FusedCritic<float>(critic, obs, actions, precision).values();
   return FusedCritic<double>(critic, obs, actions, precision).values();
 }
 
-FusedGradients fused_gradients(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+FusedGradients fused_gradients(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                const at::Tensor& dq, Precision precision, GradientRequest request) {
-  if (obs.scalar_type() == at::kFloat) {
+  if (actions.scalar_type() == at::kFloat) {
     return FusedCritic<float>(critic, obs, actions, precision).gradients(dq, request);
   }
   return FusedCritic<double>(critic, obs, actions, precision).gradients(dq, request);
 }
 
-std::pair<at::Tensor, StackedMlp> fused_mean_logsumexp(const StackedMlp& critic, const at::Tensor& obs,
+std::pair<at::Tensor, StackedMlp> fused_mean_logsumexp(const StackedMlp& critic, at::TensorList obs,
                                                        const Candidates& candidates, Precision precision) {
-  if (obs.scalar_type() == at::kFloat) {
+  if (candidates.actions.scalar_type() == at::kFloat) {
     return FusedCritic<float>(critic, obs, candidates.actions, precision).mean_logsumexp(candidates.log_density);
   }
   return FusedCritic<double>(critic, obs, candidates.actions, precision).mean_logsumexp(candidates.log_density);

@@ -31,18 +31,18 @@ at::Tensor pack_networks(const CriticKernels<T>& kernels, const CriticShape& sha
 template <class T>
 CriticKernels<T> chosen_critic_kernels();
 
-/// [T, M, B, K * outputs]
-at::Tensor fused_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
-                        Precision precision);
+/// [T, M, B, K * outputs] of actions [M, B, K, A]. The observations may come in parts, side by side, each [M, B,
+/// columns] or [S, B, columns], of which M / S members in turn share one.
+at::Tensor fused_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions, Precision precision);
 
 /// The same with gradients for obs, actions and parameters.
-at::Tensor differentiable_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+at::Tensor differentiable_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                  Precision precision);
 
 /// Undefined where not asked for.
 struct FusedGradients {
   StackedMlp parameters;
-  at::Tensor obs;
+  std::vector<at::Tensor> obs;  ///< of each part
   at::Tensor actions;
 };
 
@@ -53,14 +53,15 @@ struct GradientRequest {
 };
 
 /// Gradients under upstream gradients dq [T, M, B, K * outputs].
-FusedGradients fused_gradients(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+FusedGradients fused_gradients(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                const at::Tensor& dq, Precision precision, GradientRequest request);
 
 /// Mean over states of the log sum of exponentials [T, M], and each network's gradients of its own mean.
-std::pair<at::Tensor, StackedMlp> fused_mean_logsumexp(const StackedMlp& critic, const at::Tensor& obs,
+std::pair<at::Tensor, StackedMlp> fused_mean_logsumexp(const StackedMlp& critic, at::TensorList obs,
                                                        const Candidates& candidates, Precision precision);
 
-/// A network's parameters as one list, weight and bias of each layer in turn, and back.
+/// A network's parameters as one list, and back: weight and bias of each layer in turn, then scale and shift of each
+/// layer norm.
 std::vector<at::Tensor> to_list(const StackedMlp& mlp);
 StackedMlp from_list(at::TensorList list, ActivationSpec activation);
 

@@ -1,8 +1,10 @@
 #include <omar/core/counter.h>
 #include <omar/nn/stacked_mlp.h>
 
+#include <ATen/ops/addcmul.h>
 #include <ATen/ops/baddbmm.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/relu.h>
 
 #include <cmath>
@@ -13,6 +15,7 @@
 #include "core/check.h"
 #include "core/draws.h"
 #include "nn/fused_critic.h"
+#include "nn/plain.h"
 #include "nn/validate.h"
 
 namespace omar::nn {
@@ -102,9 +105,20 @@ StackedMlp first(const StackedMlp& mlp, int64_t count) {
                     count);
   StackedMlp part;
   part.activation = mlp.activation;
-  for (const at::Tensor& weight : mlp.weights) part.weights.push_back(weight.narrow(0, 0, count));
-  for (const at::Tensor& bias : mlp.biases) part.biases.push_back(bias.narrow(0, 0, count));
+  const auto take = [&](const std::vector<at::Tensor>& all, std::vector<at::Tensor>& some) {
+    for (const at::Tensor& tensor : all) some.push_back(tensor.narrow(0, 0, count));
+  };
+  take(mlp.weights, part.weights);
+  take(mlp.biases, part.biases);
+  take(mlp.norm_scales, part.norm_scales);
+  take(mlp.norm_shifts, part.norm_shifts);
   return part;
+}
+
+at::Tensor activate(const StackedMlp& mlp, size_t layer, const at::Tensor& sums) {
+  if (!mlp.activation.has_layer_norm()) return at::relu(sums);
+  const at::Tensor normed = at::layer_norm(sums, {sums.size(2)}, {}, {}, kLayerNormEpsilon);
+  return at::relu(at::addcmul(mlp.norm_shifts[layer].unsqueeze(1), normed, mlp.norm_scales[layer].unsqueeze(1)));
 }
 
 at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path path) {
@@ -119,7 +133,7 @@ at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path path) {
   }
   at::Tensor y = x;
   for (size_t i = 0; i < mlp.weights.size(); ++i) {
-    y = at::baddbmm(mlp.biases[i].unsqueeze(1), i == 0 ? y : at::relu(y), mlp.weights[i]);
+    y = at::baddbmm(mlp.biases[i].unsqueeze(1), i == 0 ? y : activate(mlp, i - 1, y), mlp.weights[i]);
   }
   return y;
 }

@@ -1,6 +1,8 @@
 #include "nn/validate.h"
 #include "core/check.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <string>
 
@@ -30,6 +32,18 @@ void validate(const StackedMlp& mlp) {
     in = mlp.weights[i].size(2);
     check::shape(op, bias, mlp.biases[i], {front.size(0), in}, "[M, out]");
     check_like(op, bias, mlp.biases[i], front);
+  }
+  const size_t norms = mlp.activation.has_layer_norm() ? mlp.weights.size() - 1 : 0;
+  TORCH_CHECK_VALUE(mlp.norm_scales.size() == norms && mlp.norm_shifts.size() == norms, "[", op, "] needs ", norms,
+                    " scales and shifts of layer norm, got ", mlp.norm_scales.size(), " scales and ",
+                    mlp.norm_shifts.size(), " shifts");
+  for (size_t i = 0; i < norms; ++i) {
+    const auto check_norm = [&](const std::string& name, const at::Tensor& tensor) {
+      check::shape(op, name + "[" + std::to_string(i) + "]", tensor, mlp.biases[i].sizes(), "[M, out]");
+      check_like(op, name + "[" + std::to_string(i) + "]", tensor, front);
+    };
+    check_norm("norm_scales", mlp.norm_scales[i]);
+    check_norm("norm_shifts", mlp.norm_shifts[i]);
   }
 }
 
@@ -64,6 +78,27 @@ void check_candidates(std::string_view op, const StackedMlp& critic, const at::T
   check_like(op, "obs", obs, critic.weights.front());
   check_like(op, "actions", actions, critic.weights.front());
   check_work(op, critic, {obs.size(1), actions.size(2)});
+}
+
+void check_parts(std::string_view op, const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions) {
+  TORCH_CHECK_VALUE(!obs.empty(), "[", op, "] `obs` must have at least one part");
+  if (obs.size() == 1) return check_candidates(op, critic, obs[0], actions);
+  validate(critic);
+  check::shape(op, "actions", actions, {-1, -1, -1, -1}, "[M, B, K, A]");
+  const int64_t members = actions.size(0);
+  check::at_least(op, "M", members, 1);
+  int64_t columns = 0;
+  for (size_t i = 0; i < obs.size(); ++i) {
+    const std::string name = "obs[" + std::to_string(i) + "]";
+    check::shape(op, name, obs[i], {-1, actions.size(1), -1}, "[M or S, B, columns]");
+    check::at_least(op, "each size of " + name, std::min(obs[i].size(0), obs[i].size(2)), 1);
+    TORCH_CHECK_VALUE(members % obs[i].size(0) == 0, "[", op, "] `", name, "` has ", obs[i].size(0),
+                      " rows for M = ", members, " members, which is no multiple of it");
+    check_like(op, name, obs[i], critic.weights.front());
+    columns += obs[i].size(2);
+  }
+  const at::Tensor whole = at::empty({1, 1, 1}, obs[0].options()).expand({members, actions.size(1), columns});
+  check_candidates(op, critic, whole, actions);
 }
 
 }  // namespace omar::nn

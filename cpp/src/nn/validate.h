@@ -17,4 +17,7 @@ void check_work(std::string_view op, const StackedMlp& mlp, c10::IntArrayRef row
 /// Critic, observations and candidates agree. \throws c10::ValueError, c10::TypeError
 void check_candidates(std::string_view op, const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions);
 
+/// The same for observations in parts, as nn::candidate_values takes them. \throws c10::ValueError, c10::TypeError
+void check_parts(std::string_view op, const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions);
+
 }  // namespace omar::nn

@@ -31,6 +31,7 @@ Layers read_layers(std::string_view name, const nn::StackedMlp& mlp, int64_t mem
                     mlp.in_features());
   TORCH_CHECK_VALUE(mlp.out_features() == kActionSize, "[", kOp, "] `", name, "` must give actions of size ",
                     kActionSize, ", got ", mlp.out_features());
+  TORCH_CHECK_VALUE(!mlp.activation.has_layer_norm(), "[", kOp, "] `", name, "` must have no layer norm");
   Layers layers;
   layers.members.resize(static_cast<size_t>(members));
   for (size_t l = 0; l < mlp.weights.size(); ++l) {

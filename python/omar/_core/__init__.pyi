@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import torch
 import typing
-__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Policy', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['Bodies', 'CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'MOST_POLICY_BYTES', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'StackedMlp', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_normalized', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_act', 'nn_attach_moments', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_fold', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_moments', 'nn_normal_candidates', 'nn_uniform_candidates', 'parse_policies', 'rollout_into', 'scenario_names']
 class Draw:
     """
     Counter of random numbers.
@@ -21,6 +21,119 @@ class Draw:
     def __init__(self, seed: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsInt | typing.SupportsIndex) -> None:
         """
         Seed and step, 0 <= step < 2^32.
+        """
+class Precision:
+    """
+    Products of the hidden layers.
+    
+    Members:
+    
+      float32
+    
+      bf16
+    """
+    __members__: typing.ClassVar[dict[str, Precision]]
+    bf16: typing.ClassVar[Precision]
+    float32: typing.ClassVar[Precision]
+    @typing.overload
+    def __eq__(self, other: Precision) -> bool:
+        ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
+        ...
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: Precision) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
+class Path:
+    """
+    Which implementation runs.
+    
+    Members:
+    
+      auto
+    
+      plain
+    
+      fused
+    """
+    __members__: typing.ClassVar[dict[str, Path]]
+    auto: typing.ClassVar[Path]
+    fused: typing.ClassVar[Path]
+    plain: typing.ClassVar[Path]
+    @typing.overload
+    def __eq__(self, other: Path) -> bool:
+        ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
+        ...
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: Path) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
+class Scoring:
+    """
+    How candidates are scored.
+    """
+    def __init__(self, path: Path, precision: Precision) -> None:
+        """
+        Path and precision.
+        """
+class StackedMlp:
+    """
+    The parameters of M stacked networks.
+    """
+    def __init__(self, weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], norm_scales: collections.abc.Sequence[torch.Tensor] = [], norm_shifts: collections.abc.Sequence[torch.Tensor] = []) -> None:
+        """
+        Per layer weights [M, in, out] and biases [M, out]; per hidden layer scales and shifts [M, out] of layer norm, or none.
         """
 class Reward:
     """
@@ -169,6 +282,25 @@ class ParticleEnvOptions:
     @seed.setter
     def seed(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
+class Bodies:
+    """
+    The discs of a world, as one draws them.
+    """
+    @property
+    def agents(self) -> list[float]:
+        """
+        Radii [A].
+        """
+    @property
+    def landmarks(self) -> list[float]:
+        """
+        Radii [L]; 0: a point.
+        """
+    @property
+    def obstacles(self) -> int:
+        """
+        Landmarks that agents collide with; they come first.
+        """
 class ParticleEnv:
     """
     E worlds of one scenario, stepped together.
@@ -211,6 +343,11 @@ class ParticleEnv:
         Numbers in an agent's action.
         """
     @property
+    def bodies(self) -> Bodies:
+        """
+        The discs of a world.
+        """
+    @property
     def episode_length(self) -> int:
         """
         Steps until an episode is cut.
@@ -245,14 +382,6 @@ class ParticleEnv:
         """
         What the worlds were built from.
         """
-class Policy:
-    """
-    Stacked layers of policies with a tanh output.
-    """
-    def __init__(self, weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor]) -> None:
-        """
-        Per layer weights [M, in, out] and biases [M, out].
-        """
 class RolloutOptions:
     """
     Who acts in a rollout, and how.
@@ -278,20 +407,20 @@ class RolloutOptions:
     def noise(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
     @property
-    def policy(self) -> Policy | None:
+    def policy(self) -> StackedMlp | None:
         """
         One member per learner, or none: uniform actions.
         """
     @policy.setter
-    def policy(self, arg0: Policy | None) -> None:
+    def policy(self, arg0: StackedMlp | None) -> None:
         ...
     @property
-    def prey(self) -> Policy | None:
+    def prey(self) -> StackedMlp | None:
         """
         One member per agent after the learners, or none.
         """
     @prey.setter
-    def prey(self, arg0: Policy | None) -> None:
+    def prey(self, arg0: StackedMlp | None) -> None:
         ...
     @property
     def seed(self) -> int:
@@ -426,111 +555,6 @@ class ReplayBuffer:
         """
         Dtype of the stored numbers.
         """
-class Precision:
-    """
-    Products of the hidden layers.
-    
-    Members:
-    
-      float32
-    
-      bf16
-    """
-    __members__: typing.ClassVar[dict[str, Precision]]
-    bf16: typing.ClassVar[Precision]
-    float32: typing.ClassVar[Precision]
-    @typing.overload
-    def __eq__(self, other: Precision) -> bool:
-        ...
-    @typing.overload
-    def __eq__(self, other: typing.Any) -> bool:
-        ...
-    def __getstate__(self) -> int:
-        ...
-    def __hash__(self) -> int:
-        ...
-    def __index__(self) -> int:
-        ...
-    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
-    def __int__(self) -> int:
-        ...
-    @typing.overload
-    def __ne__(self, other: Precision) -> bool:
-        ...
-    @typing.overload
-    def __ne__(self, other: typing.Any) -> bool:
-        ...
-    def __repr__(self) -> str:
-        ...
-    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
-    def __str__(self) -> str:
-        ...
-    @property
-    def name(self) -> str:
-        ...
-    @property
-    def value(self) -> int:
-        ...
-class Path:
-    """
-    Which implementation runs.
-    
-    Members:
-    
-      auto
-    
-      plain
-    
-      fused
-    """
-    __members__: typing.ClassVar[dict[str, Path]]
-    auto: typing.ClassVar[Path]
-    fused: typing.ClassVar[Path]
-    plain: typing.ClassVar[Path]
-    @typing.overload
-    def __eq__(self, other: Path) -> bool:
-        ...
-    @typing.overload
-    def __eq__(self, other: typing.Any) -> bool:
-        ...
-    def __getstate__(self) -> int:
-        ...
-    def __hash__(self) -> int:
-        ...
-    def __index__(self) -> int:
-        ...
-    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
-    def __int__(self) -> int:
-        ...
-    @typing.overload
-    def __ne__(self, other: Path) -> bool:
-        ...
-    @typing.overload
-    def __ne__(self, other: typing.Any) -> bool:
-        ...
-    def __repr__(self) -> str:
-        ...
-    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
-    def __str__(self) -> str:
-        ...
-    @property
-    def name(self) -> str:
-        ...
-    @property
-    def value(self) -> int:
-        ...
-class Scoring:
-    """
-    How candidates are scored.
-    """
-    def __init__(self, path: Path, precision: Precision) -> None:
-        """
-        Path and precision.
-        """
 class CqlPenaltyOptions:
     """
     Sampling of the CQL penalty.
@@ -660,9 +684,13 @@ def cem_elites(actions: torch.Tensor, q: torch.Tensor, count: typing.SupportsInt
     """
     The best candidates and their scores in falling order.
     """
-def cem_maximize(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def cem_maximize(critic: StackedMlp, obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """
     The whole search for a stacked critic.
+    """
+def cem_maximize_normalized(critic: StackedMlp, scale: torch.Tensor, shift: torch.Tensor, obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    The whole search for a stacked critic behind batch normalisation, whose scale and shift are [M, in].
     """
 def cem_maximize_scorer(scorer: collections.abc.Callable[[torch.Tensor], torch.Tensor], policy_actions: torch.Tensor, options: CemOptions, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
     """
@@ -680,11 +708,11 @@ def cpu_level() -> str:
     """
     Instruction level of the CPU kernels: base, avx2, avx512, bf16 or amx. OMAR_CPU_LEVEL forces one.
     """
-def cql_mean_logsumexp(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, log_density: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+def cql_mean_logsumexp(critic: StackedMlp, obs: torch.Tensor, actions: torch.Tensor, log_density: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
     Mean over states of log sum exp(Q - log density): [T, M].
     """
-def cql_penalty(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, q_data: torch.Tensor, options: CqlPenaltyOptions, others: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+def cql_penalty(critic: StackedMlp, obs: torch.Tensor, q_data: torch.Tensor, options: CqlPenaltyOptions, others: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
     """
     The CQL penalty [T, M] with uniform and other candidates.
     """
@@ -700,25 +728,41 @@ def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.Suppor
     """
     Columns for rollout_into.
     """
-def nn_candidate_values(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], obs: torch.Tensor, actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+def nn_act(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], observations: torch.Tensor) -> torch.Tensor:
     """
-    Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O] under T * M stacked critics.
+    Actions [..., M, A] of stacked policies for observations [..., M, O]; no gradient is recorded.
+    """
+def nn_attach_moments(x: torch.Tensor, moments: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """
+    x itself; gradients to it include those through its moments.
+    """
+def nn_candidate_values(critic: StackedMlp, obs: collections.abc.Sequence[torch.Tensor], actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
+    """
+    Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O], in parts, under T * M stacked critics.
     """
 def nn_draws_on_cuda() -> bool:
     """
     Are candidates for CUDA devices drawn there, by this build's kernels?
     """
-def nn_forward(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], x: torch.Tensor, path: Path = ...) -> torch.Tensor:
+def nn_fold(weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, parts: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    A first layer behind batch normalisation as a function of raw inputs with these moments.
+    """
+def nn_forward(mlp: StackedMlp, x: torch.Tensor, path: Path = ...) -> torch.Tensor:
     """
     Outputs [M, B, out] of stacked networks on x [M, B, in].
     """
-def nn_fused_obstacle(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], constants: collections.abc.Sequence[torch.Tensor]) -> str | None:
+def nn_fused_obstacle(mlp: StackedMlp, constants: collections.abc.Sequence[torch.Tensor]) -> str | None:
     """
     Why the fused path cannot run, in one sentence; None where it can.
     """
 def nn_init(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], seeds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], network: typing.SupportsInt | typing.SupportsIndex, last_layer_scale: typing.SupportsFloat | typing.SupportsIndex, dtype: torch.dtype) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """
     First weights and biases of a stack: lists of [M, in, out] and [M, out].
+    """
+def nn_moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Mean and biased variance [M, columns] of the rows of x [M, ..., columns]; not differentiable.
     """
 def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, draw: Draw, set: typing.SupportsInt | typing.SupportsIndex) -> tuple[torch.Tensor, torch.Tensor]:
     """
@@ -728,6 +772,10 @@ def nn_uniform_candidates(sizes: collections.abc.Sequence[typing.SupportsInt | t
     """
     Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.
     """
+def parse_policies(contents: bytes, name: str) -> tuple[str, list[tuple[list[torch.Tensor], list[torch.Tensor], tuple[float, float, str] | None, dict[str, str]]], tuple[list[torch.Tensor], list[torch.Tensor], tuple[float, float, str] | None, dict[str, str]] | None]:
+    """
+    Task, (weights, biases, references, source) of every seed, and those of the prey, from a file's contents.
+    """
 def rollout_into(env: ParticleEnv, options: RolloutOptions, out: Transitions, prey_out: Transitions | None = None) -> None:
     """
     Steps all worlds with policies, writing into the columns of out, the prey's into prey_out if it is given.
@@ -736,3 +784,4 @@ def scenario_names() -> list[str]:
     """
     Names of all particle scenarios.
     """
+MOST_POLICY_BYTES: int = 268435456

@@ -18,7 +18,7 @@ from .presets import PresetName, by_quality, look_up
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..nets import Candidates
+    from ..nets import Candidates, Observations
     from ..random import Draw
     from .agents import Agents, Batch
     from .base import LossTerms
@@ -95,7 +95,7 @@ class Cql(Algorithm[CqlSettings]):
 
 
 def conservatism(
-    agents: Agents, batch: Batch, context: Tensor, values: Tensor, settings: CqlSettings, draw: Draw
+    agents: Agents, batch: Batch, context: Observations, values: Tensor, settings: CqlSettings, draw: Draw
 ) -> Tensor:
     """`sum_k mean [ logsumexp_a (Q^k(o, a) - log density(a)) - Q^k(o, a_data) ]`: `[M]`.
 

@@ -12,7 +12,7 @@ import torch
 
 from ..behaviors.policy import Policy
 from ..behaviors.recording import Recording
-from ..behaviors.shipped import BEHAVIORS, load, load_prey, recording
+from ..behaviors.shipped import BEHAVIORS, load, recording, shipped_prey
 from ..envs import Transitions, rollout_into, task_env
 from ..errors import DatasetError
 from ..tasks import Task, get_quality, get_task
@@ -99,7 +99,7 @@ def make_plan(
     if prey is not None and not found.has_prey:
         raise DatasetError(f"{task} has no prey, but one was given")
     if found.has_prey and prey is None:
-        prey = load_prey(task)
+        prey = shipped_prey(task)
     return Plan(
         found,
         quality,

@@ -101,9 +101,10 @@ def rollout_into(
     _core.rollout_into(env.core, options, check_kind(_OP, "out", Transitions, out), prey_out)
 
 
-def _native(policy: Policy | None) -> _core.Policy | None:
+def _native(policy: Policy | None) -> _core.StackedMlp | None:
     if policy is None:
         return None
-    # A stack that standardises its inputs acts through layers that take them raw.
-    weights, biases = policy.layers() if isinstance(policy, StackedMlp) else (policy.weights, policy.biases)
-    return _core.Policy([w.detach() for w in weights], [b.detach() for b in biases])
+    if isinstance(policy, StackedMlp):
+        with torch.no_grad():
+            return policy.core()  # a stack that normalises its inputs acts through layers that take them raw
+    return _core.StackedMlp(list(policy.weights), list(policy.biases))

@@ -10,12 +10,14 @@ from .critics import (
     normal_candidates,
     uniform_candidates,
 )
+from .observations import Observations, joined
 from .options import Path, Precision, Step, core_path, draw, scoring
 from .stacked import StackedMlp
 
 __all__ = [
     "BatchNorm",
     "Candidates",
+    "Observations",
     "Path",
     "Precision",
     "StackedMlp",
@@ -25,6 +27,7 @@ __all__ = [
     "cql_penalty",
     "draw",
     "fused_obstacle",
+    "joined",
     "mean_logsumexp",
     "normal_candidates",
     "scoring",

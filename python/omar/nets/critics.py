@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from .. import _core
+from .observations import Observations, joined, parts_of
 from .options import Path, Precision, Step, draw, scoring
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def fused_obstacle(mlp: StackedMlp, constants: Sequence[torch.Tensor] = ()) -> s
         constants: inputs that the fused path takes as constants: of `mean_logsumexp` and `cql_penalty` the
             observations, actions and densities. None of them may require gradients.
     """
-    return _core.nn_fused_obstacle(*mlp.layers(), list(constants))
+    return _core.nn_fused_obstacle(mlp.core(), list(constants))
 
 
 def _first_networks(critic: StackedMlp, critics: int, members: int) -> int:
@@ -45,7 +46,7 @@ def _first_networks(critic: StackedMlp, critics: int, members: int) -> int:
 
 def candidate_values(
     critic: StackedMlp,
-    obs: torch.Tensor,
+    obs: Observations,
     actions: torch.Tensor,
     *,
     critics: int | None = None,
@@ -55,12 +56,12 @@ def candidate_values(
     """Q of K candidate actions per state under T * M stacked critics on (o, a).
 
     Network t * M + m belongs to member m (T = 2: twin critics). The observation's part of the first layer is
-    computed once per state. Differentiable with respect to weights, observations and actions (the fused path
-    once).
+    computed once per state. Differentiable with respect to all parameters, observations and actions (the
+    fused path once).
 
     Args:
         critic: T * M networks with O + A inputs and one output.
-        obs: [M, B, O].
+        obs: [M, B, O], or parts of it that members may share.
         actions: [M, B, K, A].
         critics: how many of the T critics score, 1 for Q^1 alone; None: all.
         path: "fused": CPU kernels; "plain": LibTorch ops; "auto": plain only where
@@ -70,9 +71,11 @@ def candidate_values(
     Returns:
         Values [T, M, B, K].
     """
-    networks = None if critics is None else _first_networks(critic, critics, int(obs.shape[0]))
-    layers = critic.layers(networks, [obs, actions])
-    return _core.nn_candidate_values(*layers, obs, actions, scoring(path, precision))
+    networks = None if critics is None else _first_networks(critic, critics, int(actions.shape[0]))
+    if critic.batch_norm is not None:
+        obs = joined(obs, actions)  # the statistics are those of whole rows
+    core, (*parts, given) = critic.core_for([*parts_of(obs), actions], networks, path=path)
+    return _core.nn_candidate_values(core, parts, given, scoring(path, precision))
 
 
 def uniform_candidates(
@@ -112,7 +115,7 @@ def normal_candidates(
 
 def mean_logsumexp(
     critic: StackedMlp,
-    obs: torch.Tensor,
+    obs: Observations,
     candidates: Candidates,
     *,
     path: Path = "auto",
@@ -125,18 +128,19 @@ def mean_logsumexp(
 
     Args:
         critic: T * M networks with O + A inputs and one output.
-        obs: [M, B, O].
+        obs: [M, B, O], or parts of it, as in `candidate_values`.
         candidates: K actions per state with their log density.
         path: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
-    layers = critic.layers(inputs=[obs, candidates.actions])
-    return _core.cql_mean_logsumexp(*layers, obs, *candidates, scoring(path, precision))
+    whole = joined(obs, candidates.actions)
+    core, (o, a) = critic.core_for([whole, candidates.actions], path=path)
+    return _core.cql_mean_logsumexp(core, o, a, candidates.log_density, scoring(path, precision))
 
 
 def cql_penalty(
     critic: StackedMlp,
-    obs: torch.Tensor,
+    obs: Observations,
     q_data: torch.Tensor,
     *,
     seed: int,
@@ -153,7 +157,7 @@ def cql_penalty(
 
     Args:
         critic: T * M networks with O + A inputs and one output.
-        obs: [M, B, O].
+        obs: [M, B, O], or parts of it, as in `candidate_values`.
         q_data: values of the data's actions, [T, M, B].
         seed: of the uniform candidates.
         step: update number.
@@ -165,6 +169,7 @@ def cql_penalty(
     Returns:
         Penalty [T, M]; multiply by alpha.
     """
+    obs = joined(obs, q_data, dim=1)
     if critic.batch_norm is not None:
         own = (int(obs.shape[0]), int(obs.shape[1]), samples, critic.sizes[0] - int(obs.shape[2]))
         kinds = [uniform_candidates(*own, seed=seed, step=step, like=obs), *others]
@@ -172,7 +177,7 @@ def cql_penalty(
         return value - q_data.mean(dim=-1)
     options = _core.CqlPenaltyOptions(samples, draw("nets.cql_penalty", seed, step), scoring(path, precision))
     pairs = [(c.actions, c.log_density) for c in others]
-    return _core.cql_penalty(*critic.layers(), obs, q_data, options, pairs)
+    return _core.cql_penalty(critic.core(), obs, q_data, options, pairs)
 
 
 def _logsumexp_of_kinds(

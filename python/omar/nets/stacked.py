@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class StackedMlp(nn.Module):
-    """M networks with ReLU between layers and a linear output.
+    """M networks with ReLU between layers, after layer norm where wanted, and a linear output.
 
     Weights and biases start uniform in +-1/sqrt(in), as torch.nn.Linear's do, but drawn by counter: no global
     generator is read, and the n-th member of a seed starts from the same values in a stack of any size.
@@ -25,6 +25,8 @@ class StackedMlp(nn.Module):
     Attributes:
         weights: per layer [M, in, out].
         biases: per layer [M, out].
+        norm_scales: of layer norm, per hidden layer [M, hidden], at first 1; empty without layer norm.
+        norm_shifts: the same, at first 0.
         input_mean: [M, in], taken off the inputs; None where they are used as they are.
         input_std: [M, in], which the inputs are then divided by.
         batch_norm: normalises the inputs instead, by their own statistics; None where nothing does.
@@ -43,6 +45,7 @@ class StackedMlp(nn.Module):
         seeds: Sequence[int] | None = None,
         network: int = 0,
         last_layer_scale: float = 1.0,
+        layer_norm: bool = False,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -55,6 +58,7 @@ class StackedMlp(nn.Module):
             seeds: one seed per member instead of `seed`.
             network: tells apart networks of one seed, such as an actor (0) and its critic (1).
             last_layer_scale: factor on the last layer's first weights and biases.
+            layer_norm: every ReLU follows a layer norm, as torch.nn.LayerNorm does it for one network.
             dtype: torch.float32 or torch.float64.
             device: where the parameters live.
         """
@@ -71,6 +75,14 @@ class StackedMlp(nn.Module):
         weights, biases = _core.nn_init(list(self.sizes), keys, network, last_layer_scale, dtype)
         self.weights = nn.ParameterList([nn.Parameter(w.to(device)) for w in weights])
         self.biases = nn.ParameterList([nn.Parameter(b.to(device)) for b in biases])
+        hidden = self.sizes[1:-1] if layer_norm else ()
+        if layer_norm and not hidden:
+            raise ValueError(
+                f"[nets.StackedMlp] layer norm needs a hidden layer, got sizes {list(self.sizes)}"
+            )
+        like = self.weights[0]
+        self.norm_scales = nn.ParameterList([nn.Parameter(like.new_ones(members, h)) for h in hidden])
+        self.norm_shifts = nn.ParameterList([nn.Parameter(like.new_zeros(members, h)) for h in hidden])
         self.register_buffer("input_mean", None)
         self.register_buffer("input_std", None)
         self.batch_norm = None
@@ -105,25 +117,67 @@ class StackedMlp(nn.Module):
         """
         self.batch_norm = BatchNorm(members or self.members, self.sizes[0], like=self.weights[0])
 
-    def layers(
-        self, members: int | None = None, inputs: Sequence[torch.Tensor] | None = None
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Weights and biases as functions of raw inputs: the first layer takes in the normalisation.
+    def layers(self, members: int | None = None) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Weights and biases as functions of raw inputs: the first layer takes in their normalisation.
+
+        With batch normalisation they are those of networks that act, with the running statistics; of a pass
+        over a batch see `layers_for`.
 
         Args:
             members: how many, counted from the first; None: all.
-            inputs: what the networks are about to be given, in parts as `BatchNorm.fold` takes them. With
-                batch normalisation the layers are those for these inputs; None: those of networks that act.
         """
+        weights, biases = self.layers_behind_batch_norm(members)
+        if self.batch_norm is not None:
+            weights[0], biases[0] = self.batch_norm.fold(weights[0], biases[0])
+        return weights, biases
+
+    def layers_for(
+        self, inputs: Sequence[torch.Tensor], members: int | None = None, *, path: Path = "auto"
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
+        """The same for a pass over these inputs, and the inputs to give to it.
+
+        Args:
+            inputs: in parts, as `BatchNorm.fold_for` takes them.
+            members: how many, counted from the first; None: all.
+            path: as in `candidate_values`.
+        """
+        weights, biases = self.layers_behind_batch_norm(members)
+        given = list(inputs)
+        if self.batch_norm is not None:
+            weights[0], biases[0], given = self.batch_norm.fold_for(weights[0], biases[0], inputs, path=path)
+        return weights, biases, given
+
+    def layers_behind_batch_norm(
+        self, members: int | None = None
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Weights and biases as functions of what the batch normalisation, where there is one, hands on."""
         weights, biases = list(self.weights), list(self.biases)
         if members is not None:
             weights, biases = [w[:members] for w in weights], [b[:members] for b in biases]
         if self.input_mean is not None and self.input_std is not None:
             weights[0] = weights[0] / self.input_std[:members, :, None]
             biases[0] = biases[0] - torch.bmm(self.input_mean[:members, None], weights[0])[:, 0]
-        if self.batch_norm is not None:
-            weights[0], biases[0] = self.batch_norm.fold(weights[0], biases[0], inputs)
         return weights, biases
+
+    def core(self, members: int | None = None) -> _core.StackedMlp:
+        """All parameters in the core's form, as `layers` has them."""
+        return self._core_of(*self.layers(members))
+
+    def core_for(
+        self, inputs: Sequence[torch.Tensor], members: int | None = None, *, path: Path = "auto"
+    ) -> tuple[_core.StackedMlp, list[torch.Tensor]]:
+        """All parameters in the core's form, and the inputs to give, for a pass as `layers_for` has it."""
+        weights, biases, given = self.layers_for(inputs, members, path=path)
+        return self._core_of(weights, biases), given
+
+    def core_behind_batch_norm(self) -> _core.StackedMlp:
+        """All parameters in the core's form, as `layers_behind_batch_norm` has them."""
+        return self._core_of(*self.layers_behind_batch_norm())
+
+    def _core_of(self, weights: list[torch.Tensor], biases: list[torch.Tensor]) -> _core.StackedMlp:
+        count = len(weights[0])
+        norms = ([p[:count] for p in norm] for norm in (self.norm_scales, self.norm_shifts))
+        return _core.StackedMlp(weights, biases, *norms)
 
     @property
     def members(self) -> int:
@@ -132,8 +186,10 @@ class StackedMlp(nn.Module):
 
     def forward(self, x: torch.Tensor, path: Path = "auto") -> torch.Tensor:
         """Outputs [M, B, out] of inputs x [M, B, in]; `path` as in `candidate_values`."""
-        return _core.nn_forward(*self.layers(inputs=[x]), x, core_path(path))
+        core, (given,) = self.core_for([x], path=path)
+        return _core.nn_forward(core, given, core_path(path))
 
     def extra_repr(self) -> str:
         """The shape of the stack."""
-        return f"members={self.members}, sizes={self.sizes}"
+        norm = ", layer_norm=True" if self.norm_scales else ""
+        return f"members={self.members}, sizes={self.sizes}{norm}"

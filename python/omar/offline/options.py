@@ -141,7 +141,9 @@ def _refuse_options_of_others(given: frozenset[str], algorithm: str) -> None:
     for name in sorted(given - known):
         owners = [a for a, found in ALGORITHMS.items() if name in {f.name for f in fields(found.Settings)}]
         if owners:
-            raise OmarError(f"{spelled(name)} is an option of {' and '.join(owners)}, not of {algorithm}")
+            *others, last = owners
+            named = f"{', '.join(others)} and {last}" if others else last
+            raise OmarError(f"{spelled(name)} is an option of {named}, not of {algorithm}")
 
 
 def _unchecked(settings: Any) -> Any:

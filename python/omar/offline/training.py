@@ -20,7 +20,7 @@ from ..runs.decode import decode, encode
 from ..runs.metrics import Evaluation
 from ..tasks import References, get_task, normalized_score
 from .config import RunConfig, device
-from .minibatches import Minibatches, statistics
+from .minibatches import Minibatches, facts, statistics
 from .seeds import join, split
 from .values import critic_values
 
@@ -74,12 +74,14 @@ class Training:
             learners=task.num_learners,
             obs_size=task.obs_size,
             action_size=task.action_size,
-            critics=algorithm.critics,
+            has_critics=algorithm.has_critics,
+            learned_deviation=algorithm.learned_deviation,
             device=where,
             observation_statistics=statistics(datasets, "observations") if normal else None,
             action_statistics=statistics(datasets, "actions") if normal else None,
         )
-        return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents))
+        known = facts(datasets, config.backbone.reward_scale, where) if algorithm.needs_facts else None
+        return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents, known))
 
     @property
     def learners(self) -> int:
@@ -240,7 +242,8 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
         return True
     backbone = training.config.backbone
     joint = backbone.critic == "centralized"
-    minibatches = Minibatches(training.datasets, training.device, joint=joint)
+    following = training.algorithm.needs_next_actions
+    minibatches = Minibatches(training.datasets, training.device, joint=joint, next_actions=following)
     reporter.paused()
     while training.update < updates:
         step = training.update

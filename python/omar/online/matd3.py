@@ -214,7 +214,7 @@ class Matd3:
         weights, biases = (
             [p.detach() for p in layers] for layers in self.critic.networks.layers(self.members)
         )
-        value = losses.negative_value(_core.nn_forward(weights, biases, inputs).squeeze(-1))
+        value = losses.negative_value(_core.nn_forward(_core.StackedMlp(weights, biases), inputs).squeeze(-1))
         penalty = self.settings.saturation_penalty * losses.action_norm(logits.flatten(0, 1))
         return value, penalty
 

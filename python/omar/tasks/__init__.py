@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 QualityName: TypeAlias = Literal["random", "medium-replay", "medium", "expert"]
 QUALITIES: tuple[QualityName, ...] = get_args(QualityName)
-BASELINES = ("icq", "td3_bc", "cql", "omar")
+BASELINES = ("icq", "td3bc", "cql", "omar")
 
 
 def _scores(*figures: tuple[float, float | None]) -> dict[str, Score]:

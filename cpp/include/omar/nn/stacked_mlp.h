@@ -21,6 +21,8 @@ struct StackedMlp {
   std::vector<at::Tensor> weights;  ///< per layer [M, in, out]
   std::vector<at::Tensor> biases;   ///< per layer [M, out]
   ActivationSpec activation = {};
+  /// Learned factors and summands of layer norm: per hidden layer [M, out]. None where the activation has none.
+  std::vector<at::Tensor> norm_scales = {}, norm_shifts = {};
 
   int64_t members() const { return weights.empty() ? 0 : weights.front().size(0); }
   int64_t in_features() const { return weights.empty() ? 0 : weights.front().size(1); }
@@ -44,17 +46,19 @@ struct InitOptions {
   at::ScalarType dtype = at::kFloat;
 };
 
-/// Shapes, dtypes and devices of all layers agree, and all sizes are at least 1. \throws c10::ValueError,
+/// Shapes, dtypes and devices of all layers agree, and all sizes are at least 1; layer norm has a scale and a shift for
+/// every hidden layer. \throws c10::ValueError or
 /// c10::TypeError
 OMAR_API void validate(const StackedMlp& mlp);
 
 /// Why the fused path cannot run for this network, in one sentence; nullopt where it can. `constants` are those inputs
 /// that it takes as constants (cql::mean_logsumexp says which): none of them may require gradients.
-/// \throws c10::ValueError, c10::TypeError for an invalid network
+/// \throws c10::ValueError or c10::TypeError for an invalid network
 OMAR_API std::optional<std::string> fused_obstacle(const StackedMlp& mlp, at::TensorList constants = {});
 
 /// New weights on the CPU, uniform in +-1/sqrt(in) for weights and biases alike. The n-th member of a seed gets the
-/// same values in a stack of any size, whatever the other seeds are. \throws c10::ValueError, c10::TypeError
+/// same values in a stack of any size, whatever the other seeds are. \throws c10::ValueError or
+/// c10::TypeError
 OMAR_API StackedMlp init(const InitOptions& options);
 
 /// Members [0, count) as views. \throws c10::ValueError
@@ -66,11 +70,13 @@ OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path pat
 
 /// Q of K candidate actions per state: obs [M, B, O], actions [M, B, K, A] -> [T, M, B, K], where the critic holds
 /// T * M networks on (o, a) with one output each; network t * M + m belongs to member m (T = 2: twin critics).
-/// M, O, K, A >= 1, B >= 0. The observation's part of the first layer is computed once per state. Differentiable: the
-/// fused path once, and it recomputes in its backward pass instead of storing; LibTorch ops always. A network's values
-/// and gradients on the fused path depend on neither the stack around it nor the number of threads.
+/// M, O, K, A >= 1, B >= 0. The observation's part of the first layer is computed once per state. `obs` may come in
+/// parts, side by side, each [M, B, columns] or [S, B, columns], whose row s serves members s M / S to (s + 1) M / S -
+/// 1: the fused path copies none of them. Differentiable: the fused path once, and it recomputes in its backward pass
+/// instead of storing; LibTorch ops always. A network's values and gradients on the fused path depend on neither the
+/// stack around it nor the number of threads.
 /// \throws c10::ValueError wrong rank or size, or a path that cannot run; c10::TypeError wrong dtype
-OMAR_API at::Tensor candidate_values(const StackedMlp& critic, const at::Tensor& obs, const at::Tensor& actions,
+OMAR_API at::Tensor candidate_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                      Scoring scoring = {});
 
 /// Candidates of the CQL penalty.
