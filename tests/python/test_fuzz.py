@@ -31,7 +31,7 @@ def test_it_runs():
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     assert done.stdout.startswith("seed 1; ")
-    assert len(done.stdout.splitlines()) == 15
+    assert len(done.stdout.splitlines()) == 17
 
 
 def no_dictionary(folder):
