@@ -50,7 +50,7 @@ html_theme = "furo"
 html_title = f"omar {release}"
 html_static_path = ["static"]
 html_css_files = ["omar.css"]
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
 copybutton_exclude = ".linenos, .gp, .go"
