@@ -481,6 +481,8 @@ def test_state_round_trip_continues_bit_for_bit(norm):
         (lambda: OmarSettings(penalty_samples=0), r"penalty_samples must be in \[1, 1024\], got 0"),
         (lambda: Backbone(path="gpu"), "path must be 'auto', 'plain' or 'fused', got \"gpu\""),
         (lambda: OmarSettings(tau=1.2), r"tau must be in \[0, 1\], got 1.2"),
+        (lambda: OmarSettings(elites=2**63), r"elites must be in \[2, 1024\], got 9223372036854775808"),
+        (lambda: OmarSettings(refit="elite", elites=11), r"elites must be in \[2, 10\], got 11"),
         (lambda: OmarSettings(sigma=0.0), "sigma must be greater than 0, got 0"),
         (lambda: get_algorithm("ppo"), "unknown algorithm 'ppo': expected one of omar, cql"),
     ],

@@ -150,6 +150,8 @@ class TestReport:
         assert "<script" not in page
         assert page.count("<figcaption>") == page.count("<figure")
         assert "Ablation: tau" in page
+        assert '<a href="#ablations">' in page
+        assert "<b>CN medium-replay, omar, tau 0.5.</b>" in page
         assert (out / "figure6.png").read_bytes().startswith(b"\x89PNG")
         assert "| CN medium | 30.5 ± 0.7" in (out / "tables.md").read_text(encoding="utf-8")
         with (out / "numbers.csv").open() as file:

@@ -36,7 +36,7 @@ from omar.offline.minibatches import Minibatches
 from omar.offline.options import NewRun, Resumption, parse
 from omar.runs.files import seal, to_json, unseal
 from omar.runs.reporting import Silent
-from omar.tasks import get_task
+from omar.tasks import ALL_TASKS, get_task
 from omar.terminal.cli import INTERRUPTED
 from omar.train import main
 
@@ -514,7 +514,7 @@ def test_messages(capsys, tmp_path, monkeypatch, arguments, message):
 @pytest.mark.parametrize(
     ("option", "value", "choices"),
     [
-        ("--task", "chess", "simple_spread', 'simple_tag', 'simple_world"),
+        ("--task", "chess", "', '".join(ALL_TASKS)),
         ("--algorithm", "ppo", "omar', 'cql', 'bc"),
         ("--preset", "mine", "released', 'paper"),
         ("--critic", "shared", "independent', 'centralized"),

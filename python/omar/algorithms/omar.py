@@ -61,8 +61,7 @@ class OmarSettings(CqlSettings):
         ranges.between(self, 0, 1, "tau")
         ranges.between(self, 1, MOST_ROUNDS, "rounds")
         ranges.between(self, 1, MOST_SAMPLES, "samples")
-        if self.refit == "elite":
-            ranges.between(self, 2, self.samples, "elites")
+        ranges.between(self, 2, self.samples if self.refit == "elite" else MOST_SAMPLES, "elites")
         ranges.positive(self, "sigma")
         ranges.at_least(self, 0, "beta")
 

@@ -114,7 +114,8 @@ def cells(results: Results, base: Path) -> list[tuple[str, Sheet]]:
         last, listed = cell.document.result.last, cell.listed
         text, interval = own_score(cell)
         sheet = Sheet(
-            f"{short(listed.task, listed.quality)}, {listed.algorithm}",
+            f"{short(listed.task, listed.quality)}, {listed.algorithm}"
+            + (f", {listed.variant}" if listed.variant else ""),
             f"Score {text} {interval.text} after {last.update:,} updates; made in "
             f"{cell.document.made.seconds:.0f} s. ± behind a return: standard error over its episodes.",
             ("seed", "return", "score", "critic's value", "discounted return"),

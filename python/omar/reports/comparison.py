@@ -173,7 +173,7 @@ def overestimation(results: Results) -> Sheet:
                 continue
             interval, last = mean_interval(over), cell.document.result.last
             said, is_ = (float(np.mean(each or ())) for each in (last.values, last.discounted))
-            text = f"{interval.text} {said:.1f} against {is_:.1f}"
+            text = f"{interval.text}\n{number(said)} against {number(is_)}"
             row.append(Field(number(interval.value, "+"), text.strip(), f"#{cell.anchor}"))
         sheet.add(*row)
     return sheet

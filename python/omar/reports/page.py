@@ -40,7 +40,7 @@ def page(results: Results, ablations: Sequence[Results], base: Path) -> str:
     beside = [comparison.against(results, name) for name in results.algorithms]
     behind = [background.data_cards(results), background.run_times(results), background.versions(results)]
     parts = [
-        _head(results),
+        _head(results, bool(ablations)),
         f"<ul>{''.join(f'<li>{claim}</li>' for claim in claims(results))}</ul>",
         '<h2 id="curves">Learning curves</h2>',
         _curves(results),
@@ -65,7 +65,7 @@ def page(results: Results, ablations: Sequence[Results], base: Path) -> str:
     )
 
 
-def _head(results: Results) -> str:
+def _head(results: Results, ablated: bool) -> str:
     seeds = sorted({len(cell.scores) for cell in results.cells})
     episodes = sorted(
         {str(c.document.result.configuration["options"]["eval_episodes"]) for c in results.cells}
@@ -77,6 +77,7 @@ def _head(results: Results) -> str:
         "tables": "Scores",
         "published": "Published figures",
         "critics": "Overestimation",
+        **({"ablations": "Ablations"} if ablated else {}),
         "background": "Data, times, versions",
         "cells": "Cells",
     }

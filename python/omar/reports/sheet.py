@@ -15,7 +15,7 @@ class Field:
     """What stands in one place of a table."""
 
     text: str
-    small: str = ""  # below the text, such as an interval
+    small: str = ""  # below the text, in one line or more, such as an interval
     link: str = ""  # where the number comes from
     strong: bool = False
 
@@ -31,7 +31,7 @@ class Field:
 
     def plain(self) -> str:
         """The text and what stands below it."""
-        return f"{self.text} {self.small}".strip()
+        return " ".join(f"{self.text} {self.small}".split())
 
 
 @dataclass(slots=True)
