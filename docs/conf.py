@@ -27,7 +27,7 @@ extensions = [
     "pictures",
     "tables",
 ]
-exclude_patterns = ["extensions", "static"]
+exclude_patterns = ["extensions", "static", "reproduce.md"]  # the last is a part of guide/reproducing.md
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
