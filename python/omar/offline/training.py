@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 VALUES = 1  # sets the episodes that values are compared on apart from those that are scored
 
 
+STAGES = 0x73746167  # sets the random numbers of what comes before the first update apart
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What a checkpoint holds beside tensors."""
@@ -59,6 +62,7 @@ class Training:
     update: int = 0
     seconds: float = 0.0  # of training before this process
     losses: dict[str, float] = field(default_factory=dict)  # at the last look
+    prepared: bool = False  # whether a checkpoint holds what comes before the first update
 
     @staticmethod
     def build(config: RunConfig, datasets: Sequence[Dataset], prey: Policy | None) -> Training:
@@ -113,6 +117,7 @@ class Training:
         self.agents.load(self._joined(state, folder), state.update)
         self.update, self.seconds = state.update, progress[-1].seconds
         self.losses = dict(progress[-1].losses)
+        self.prepared = True
         return True
 
     def start_from(self, folder: RunFolder) -> None:
@@ -121,6 +126,9 @@ class Training:
         Raises:
             OmarError: No whole checkpoint there, or networks of other shapes.
         """
+        if self.algorithm.stages():
+            name = self.config.options.algorithm
+            raise OmarError(f"{name} begins with a model of its data and cannot start from another run")
         folder.config()  # a run of this kind
         found = checkpoint.load(folder.checkpoints)
         if found is None:
@@ -233,6 +241,12 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     """
     options, updates = training.config.options, training.config.updates
     began = time.monotonic() - training.seconds
+    minibatches: Minibatches | None = None
+    if not training.prepared and training.algorithm.stages():
+        minibatches = _minibatches(training)
+        if not _prepare(training, minibatches, reporter, stop):
+            return False
+        reporter.started(f"{options.algorithm} on {options.task}", 0, updates)
     due = training.update == updates or training.update % options.eval_every == 0
     if due and not folder.has_evaluation(training.update):  # the first one, or one that a kill took
         _evaluate(training, folder, reporter, began)
@@ -241,9 +255,7 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     if training.update >= updates:
         return True
     backbone = training.config.backbone
-    joint = backbone.critic == "centralized"
-    following = training.algorithm.needs_next_actions
-    minibatches = Minibatches(training.datasets, training.device, joint=joint, next_actions=following)
+    minibatches = minibatches or _minibatches(training)
     reporter.paused()
     while training.update < updates:
         step = training.update
@@ -263,6 +275,36 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
             reporter.paused()
         if stopped and not last:
             return False
+    return True
+
+
+def _minibatches(training: Training) -> Minibatches:
+    algorithm = training.algorithm
+    return Minibatches(
+        training.datasets,
+        training.device,
+        joint=training.config.backbone.critic == "centralized" or algorithm.joint_rows,
+        next_actions=algorithm.needs_next_actions,
+    )
+
+
+def _prepare(
+    training: Training, minibatches: Minibatches, reporter: Reporter, stop: Callable[[], bool]
+) -> bool:
+    """What comes before the first update; False where `stop` came first: it then begins again."""
+    options = training.config.options
+    for number, stage in enumerate(training.algorithm.stages()):
+        reporter.started(f"{options.algorithm} on {options.task}: {stage.title}", 0, stage.updates)
+        key = mix(options.seed, STAGES, number)
+        for step in range(stage.updates):
+            batch = minibatches.sample(stage.batch_size, seed=key, step=step)
+            terms = stage.update(batch.scaled(training.config.backbone.reward_scale), step)
+            reporter.updated(step + 1, terms)
+            if step % LOG_EVERY == 0:
+                refuse_divergence(terms, len(next(iter(terms.values()))) // options.seeds, step)
+            if stop():
+                return False
+        stage.finish()
     return True
 
 
