@@ -74,7 +74,7 @@ class AfterstateSettings:
 
 
 class Afterstate(Algorithm[AfterstateSettings]):
-    """Afterstate actor-critic. z is the state of all agents, o_i what agent i sees of it, r the team's reward.
+    """Afterstate actor-critic. z is the state of all agents, o_i what agent i sees of it, r the mean reward.
 
         beforehand: learn the model f(z, a) -> z'; let the policies pi_i imitate the data
         U(z) = sum_i u(o_i, i): what it is worth to come to z; R(z) likewise: the reward of coming there
