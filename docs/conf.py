@@ -27,7 +27,7 @@ extensions = [
     "pictures",
     "tables",
 ]
-exclude_patterns = ["extensions", "static"]
+exclude_patterns = ["extensions", "static", "reproduce.md"]  # the last is a part of guide/reproducing.md
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -50,7 +50,7 @@ html_theme = "furo"
 html_title = f"omar {release}"
 html_static_path = ["static"]
 html_css_files = ["omar.css"]
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
 copybutton_exclude = ".linenos, .gp, .go"

@@ -18,6 +18,7 @@ PAGES = {
     "CHANGELOG.md": "docs/reference/changelog.md",
     "CONTRIBUTING.md": "docs/guide/extending.md",
     "benchmarks/README.md": "docs/guide/benchmarks.md",
+    "docs/reproduce.md": "docs/guide/reproducing.md",
 }
 HEADER = re.compile(r"cpp/include/omar/(\w+)/.*")  # is on the page of its folder
 LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s:#]+)\)")

@@ -64,6 +64,11 @@ def settings(name: str) -> str:
     return head("setting", "default", "meaning") + "".join(lines)
 
 
+def text(value: object) -> str:
+    """A setting's value; numbers get commas between thousands."""
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
 def presets(name: str) -> str:
     """What the preset `released` fixes for each dataset, where datasets differ."""
     found = {
@@ -78,7 +83,7 @@ def presets(name: str) -> str:
     }
     first, *others = flat.values()
     names = [n for n in first if any(values[n] != first[n] for values in others)]
-    lines = [row(f"{t} {q}", *(f"{values[n]:,}" for n in names)) for (t, q), values in flat.items()]
+    lines = [row(f"{t} {q}", *(text(values[n]) for n in names)) for (t, q), values in flat.items()]
     usual = dataclasses.asdict(Backbone()) | dataclasses.asdict(ALGORITHMS[name].Settings())
     fixed = [n for n in usual if n not in names and first[n] != usual[n]]
     same = ", ".join(f"`{n} = {first[n]}`" for n in fixed)
@@ -112,9 +117,8 @@ def published(_: str) -> str:
         for quality, figures in task.qualities.items():
             scores = (figures.scores[name] for name in names)
             cells = (f"{s.mean}" if s.std is None else f"{s.mean} ± {s.std}" for s in scores)
-            lines.append(
-                row(f"{task.name} {quality}", *cells, f"{figures.best.mean} ({figures.best.source})")
-            )
+            best = figures.best and f"{figures.best.mean} ({figures.best.source})"
+            lines.append(row(f"{task.name} {quality}", *cells, best or ""))
     return head("dataset", *names.values(), "best since, decentralised") + "".join(lines)
 
 
@@ -137,12 +141,12 @@ def help_text(module: Any, words: list[str]) -> str:
 def commands(_: str) -> str:
     """A section for every command."""
     os.environ["COLUMNS"] = "100"
-    text = ""
+    found = ""
     for name, module in programs().items():
         for part in getattr(module, "COMMANDS", {"": None}):
             title = f"omar.{name} {part}".strip()
-            text += f"## `python -m {title}`\n\n```text\n{help_text(module, part.split())}\n```\n\n"
-    return text
+            found += f"## `python -m {title}`\n\n```text\n{help_text(module, part.split())}\n```\n\n"
+    return found
 
 
 def read(_app: Sphinx, _name: str, source: list[str]) -> None:
