@@ -71,7 +71,8 @@ class States:
     def of(self, observations: Tensor) -> Tensor:
         """States `[S, B, Z]` of the observations `[S N, B, O]` of all agents."""
         by_seed = observations.view(-1, self.learners, *observations.shape[1:])
-        return (by_seed.transpose(1, 2).flatten(2) - self.mean) @ self.encode
+        states: Tensor = (by_seed.transpose(1, 2).flatten(2) - self.mean) @ self.encode
+        return states
 
     def observations(self, states: Tensor) -> Tensor:
         """Observations `[S, B, N, O]` of states `[S, B, Z]`."""

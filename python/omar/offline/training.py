@@ -22,6 +22,7 @@ from ..tasks import References, get_task, normalized_score
 from .config import RunConfig, device
 from .minibatches import Minibatches, facts, statistics
 from .seeds import join, split
+from .stages import prepare
 from .values import critic_values
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from ..runs.reporting import Reporter
 
 VALUES = 1  # sets the episodes that values are compared on apart from those that are scored
-
-
-STAGES = 0x73746167  # sets the random numbers of what comes before the first update apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +89,12 @@ class Training:
     def learners(self) -> int:
         """N."""
         return get_task(self.config.options.task).num_learners
+
+    def minibatches(self) -> Minibatches:
+        """What the algorithm learns from."""
+        joint = self.config.backbone.critic == "centralized" or self.algorithm.joint_rows
+        following = self.algorithm.needs_next_actions
+        return Minibatches(self.datasets, self.device, joint=joint, next_actions=following)
 
     def restore(self, folder: RunFolder, reporter: Reporter) -> bool:
         """Takes over the newest whole checkpoint of the folder.
@@ -230,8 +234,17 @@ def _part(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+def run(
+    training: Training, folder: RunFolder, reporter: Reporter, stop: Callable[[], bool], title: str
+) -> bool:
     """Trains to the end, or until `stop` says so.
+
+    Args:
+        training: From where it is.
+        folder: Of the run.
+        reporter: Is told of the progress.
+        stop: Asked after every update.
+        title: Of the run, for people.
 
     Returns:
         Whether the training is at its end; a checkpoint holds all work either way.
@@ -243,10 +256,9 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     began = time.monotonic() - training.seconds
     minibatches: Minibatches | None = None
     if not training.prepared and training.algorithm.stages():
-        minibatches = _minibatches(training)
-        if not _prepare(training, minibatches, reporter, stop):
+        minibatches = training.minibatches()
+        if not prepare(training.algorithm, training.config, minibatches, reporter, stop, title):
             return False
-        reporter.started(f"{options.algorithm} on {options.task}", 0, updates)
     due = training.update == updates or training.update % options.eval_every == 0
     if due and not folder.has_evaluation(training.update):  # the first one, or one that a kill took
         _evaluate(training, folder, reporter, began)
@@ -255,7 +267,7 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     if training.update >= updates:
         return True
     backbone = training.config.backbone
-    minibatches = minibatches or _minibatches(training)
+    minibatches = minibatches or training.minibatches()
     reporter.paused()
     while training.update < updates:
         step = training.update
@@ -275,36 +287,6 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
             reporter.paused()
         if stopped and not last:
             return False
-    return True
-
-
-def _minibatches(training: Training) -> Minibatches:
-    algorithm = training.algorithm
-    return Minibatches(
-        training.datasets,
-        training.device,
-        joint=training.config.backbone.critic == "centralized" or algorithm.joint_rows,
-        next_actions=algorithm.needs_next_actions,
-    )
-
-
-def _prepare(
-    training: Training, minibatches: Minibatches, reporter: Reporter, stop: Callable[[], bool]
-) -> bool:
-    """What comes before the first update; False where `stop` came first: it then begins again."""
-    options = training.config.options
-    for number, stage in enumerate(training.algorithm.stages()):
-        reporter.started(f"{options.algorithm} on {options.task}: {stage.title}", 0, stage.updates)
-        key = mix(options.seed, STAGES, number)
-        for step in range(stage.updates):
-            batch = minibatches.sample(stage.batch_size, seed=key, step=step)
-            terms = stage.update(batch.scaled(training.config.backbone.reward_scale), step)
-            reporter.updated(step + 1, terms)
-            if step % LOG_EVERY == 0:
-                refuse_divergence(terms, len(next(iter(terms.values()))) // options.seeds, step)
-            if stop():
-                return False
-        stage.finish()
     return True
 
 
