@@ -19,6 +19,8 @@ from omar.nets import StackedMlp, candidate_values, normal_candidates, uniform_c
 from omar.random import Draw
 
 N, B, O, A = 3, 16, 6, 2
+# Those that learn from minibatches alone, each member by itself; test_afterstate.py has the other one.
+MEMBERWISE = sorted(name for name, kind in ALGORITHMS.items() if not kind.needs_facts)
 SMALL = Backbone(batch_size=B, hidden=8, learning_rate=0.01, input_norm="dataset")
 
 
@@ -73,7 +75,7 @@ def same_weights(stack, index, reference, tolerance=1e-9):
         torch.testing.assert_close(bias[index].detach(), linear.bias.detach(), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", MEMBERWISE)
 def test_networks_that_normalise_learn_as_from_normalised_minibatches(name):
     members = 2 * N
     g = torch.Generator().manual_seed(3)
@@ -218,7 +220,7 @@ def test_omar_with_tau_zero_is_cql():
 
 @pytest.mark.parametrize("norm", ["batch", "dataset"])
 @pytest.mark.parametrize("critic", ["independent", "centralized"])
-@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@pytest.mark.parametrize("name", MEMBERWISE)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_seed_trains_the_same_alone_and_in_a_stack(name, dtype, critic, norm):
     settings = replace(SMALL, critic=critic, input_norm=norm)
@@ -409,7 +411,7 @@ def test_first_policies_are_near_zero():
     assert float(actions.detach().abs().max()) < 0.05
 
 
-@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@pytest.mark.parametrize("name", MEMBERWISE)
 def test_policies_find_the_action_that_each_state_rewards(name):
     """With gamma 0 the value is the reward, highest at a corner that depends on the state."""
     # A critic that rescales the policy's actions tells it nothing of their size: these two get no further.

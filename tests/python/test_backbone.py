@@ -18,7 +18,19 @@ from omar.offline.config import TrainConfig, resolve
 from omar.offline.minibatches import facts
 from omar.offline.training import Training
 from omar.random import Draw
-from test_algorithms import SMALL, A, N, first_members, make_agents, make_algorithm, make_batch, module, needs
+from test_algorithms import (
+    MEMBERWISE,
+    SMALL,
+    A,
+    N,
+    O,
+    first_members,
+    make_agents,
+    make_algorithm,
+    make_batch,
+    module,
+    needs,
+)
 
 FALLING = replace(SMALL, decay_updates=4, final_learning_rate=0.002)
 
@@ -34,7 +46,7 @@ def test_without_a_fall_the_learning_rate_is_the_same_in_all_updates():
     assert {SMALL.learning_rate_at(u) for u in (0, 1, 10**9)} == {0.01}
 
 
-@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@pytest.mark.parametrize("name", MEMBERWISE)
 def test_each_update_has_the_rate_of_its_number(name):
     """An update of a falling rate is one with that rate throughout, from the same state."""
     falling = make_agents(settings=FALLING, **needs(name))
@@ -219,13 +231,21 @@ def test_facts_reach_the_algorithms_that_need_them(tmp_path, monkeypatch):
     config = TrainConfig(dataset=names, algorithm="bc", seeds=2, settings={"reward_scale": 0.1})
     training = Training.build(resolve(config, "random"), datasets, None)
     assert torch.equal(training.algorithm.facts.largest_returns, found.largest_returns)
+    team = [0.1 * dataset.episode_returns().max() for dataset in datasets]
+    np.testing.assert_allclose(found.largest_team_returns, team, rtol=1e-6)
+    rows = min(map(len, datasets))
+    assert found.observations.shape[:3] == found.actions.shape[:3] == (2, rows, N)
+    for seed, dataset in enumerate(datasets):
+        chosen = np.linspace(0, len(dataset) - 1, rows).astype(int)
+        for name in ("observations", "actions", "next_observations"):
+            np.testing.assert_array_equal(getattr(found, name)[seed], dataset.column(name)[chosen])
 
 
 def test_an_algorithm_is_not_made_without_the_facts_that_it_needs():
     agents = make_agents(has_critics=False)
     with pytest.raises(ValueError, match="Curious needs facts of the data"):
         Curious(CuriousSettings(), agents)
-    known = Facts(torch.zeros(2 * N))
+    known = Facts(torch.zeros(2 * N), torch.zeros(2), *(torch.zeros(2, 4, N, size) for size in (O, A, O)))
     assert Curious(CuriousSettings(), agents, known).facts is known
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import OmarError
 from ..random import Draw
+from .afterstate import Afterstate
 from .agents import Agents, Batch
 from .backbone import Backbone
 from .base import Algorithm, LossTerms, Preset, update
@@ -25,6 +26,7 @@ ALGORITHMS: Mapping[str, type[Algorithm[Any]]] = {
     "td3bc": Td3Bc,
     "icq": Icq,
     "bc": Bc,
+    "afterstate": Afterstate,
 }
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from ..nets import StackedMlp, candidate_values, joined
 from .optimizer import StackedOptimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -75,6 +75,7 @@ class Agents:
 
     actor: StackedOptimizer
     critic: StackedOptimizer
+    shared: StackedOptimizer
 
     def __init__(
         self,
@@ -108,7 +109,8 @@ class Agents:
             device: Where the networks live.
             dtype: Of the networks.
         """
-        self.settings = settings
+        self.settings, self.seeds = settings, tuple(seeds)
+        self._kept: Callable[[], dict[str, Tensor]] = dict
         self.members, self.learners = len(seeds), learners
         self.obs_size, self.action_size = obs_size, action_size
         h = settings.hidden
@@ -205,7 +207,16 @@ class Agents:
 
     def act(self, observations: Tensor) -> Tensor:
         """`pi(o)` as updates see it, batch normalisation included: `[M, B, O]` to actions `[M, B, A]`."""
-        return torch.tanh(self.actor.networks(observations, self.settings.path))
+        return torch.tanh(self.logits(observations))
+
+    def logits(self, observations: Tensor) -> Tensor:
+        """What the policies take the tanh of, `[M, B, A]`."""
+        numbers: Tensor = self.actor.networks(observations, self.settings.path)
+        return numbers
+
+    def act_as_target(self, observations: Tensor) -> Tensor:
+        """`pibar(o)` of the target policies, `[M, B, A]`."""
+        return torch.tanh(self.actor.target(observations, self.settings.path))
 
     @property
     def deviation(self) -> Tensor:
@@ -234,7 +245,7 @@ class Agents:
 
         A centralised critic sees the target policies' actions of all agents at their o', as in MATD3.
         """
-        next_actions = torch.tanh(self.actor.target(batch.next_observations, self.settings.path))
+        next_actions = self.act_as_target(batch.next_observations)
         context = self.context(batch.next_observations, next_actions)
         return self.target_values(context, next_actions)
 
@@ -250,19 +261,33 @@ class Agents:
         path = self.settings.path
         return candidate_values(networks, context, candidates, critics=critics, path=path).squeeze(-1)
 
+    def share(self, critic: StackedOptimizer, kept: Callable[[], dict[str, Tensor]]) -> None:
+        """Takes what the agents of a seed share into the state.
+
+        Args:
+            critic: T critics for each seed.
+            kept: Further tensors by name, `[S, ...]` each.
+        """
+        self.shared, self._kept = critic, kept
+
     def _stacks(self) -> dict[str, StackedOptimizer]:
-        return {name: getattr(self, name) for name in ("actor", "critic") if hasattr(self, name)}
+        names = ("actor", "critic", "shared")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def tensors(self) -> dict[str, Tensor]:
-        """The whole state by name."""
+        """The whole state by name; what the agents of a seed share has names that begin with `shared`."""
         stacks = self._stacks().items()
-        return {f"{kind}.{name}": tensor for kind, s in stacks for name, tensor in s.tensors().items()}
+        found = {f"{kind}.{name}": tensor for kind, s in stacks for name, tensor in s.tensors().items()}
+        return found | {f"shared.kept.{name}": tensor for name, tensor in self._kept().items()}
 
+    @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], updates: int) -> None:
         """Takes over a state that `tensors` gave after `updates` updates."""
         for kind, stack in self._stacks().items():
             own = {n.removeprefix(f"{kind}."): t for n, t in tensors.items() if n.startswith(f"{kind}.")}
             stack.load(own, updates)
+        for name, tensor in self._kept().items():
+            tensor.copy_(tensors[f"shared.kept.{name}"])
 
 
 def _no_statistics(members: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,28 @@ class Preset(Generic[S]):
     updates: int  # of every agent
 
 
+class Stage(ABC):
+    """Updates before the first one of the agents, such as learning a model.
+
+    Attributes:
+        title: What is done, for people.
+        updates: How many.
+        batch_size: Transitions in each minibatch.
+    """
+
+    title: str
+    updates: int
+    batch_size: int
+
+    @abstractmethod
+    def update(self, batch: Batch, step: int) -> LossTerms:
+        """One update on a minibatch; `step` counts from 0. Returns the terms, `[M]` or `[S]`."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """The stage is over."""
+
+
 class Algorithm(ABC, Generic[S]):
     """Losses of the critics and of the actors. Networks, targets and optimisers are those of `Agents`.
 
@@ -39,6 +61,7 @@ class Algorithm(ABC, Generic[S]):
         needs_next_actions: Whether minibatches must hold the data's next actions and their mask.
         learned_deviation: Whether the policies have a deviation that is learned, `Agents.deviation`.
         needs_facts: Whether the losses ask for `facts` of the data as a whole.
+        joint_rows: Whether the N members of a seed share their minibatches' rows, whatever critics see.
     """
 
     Settings: ClassVar[type[Any]]
@@ -46,6 +69,7 @@ class Algorithm(ABC, Generic[S]):
     needs_next_actions: ClassVar[bool] = False
     learned_deviation: ClassVar[bool] = False
     needs_facts: ClassVar[bool] = False
+    joint_rows: ClassVar[bool] = False
 
     def __init__(self, settings: S, agents: Agents, facts: Facts | None = None) -> None:
         """Takes what the losses are of.
@@ -69,6 +93,35 @@ class Algorithm(ABC, Generic[S]):
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[S]:
         """The hyper-parameters of a preset for one dataset of a task."""
 
+    def stages(self) -> tuple[Stage, ...]:
+        """What comes before the first update."""
+        return ()
+
+    def update(self, batch: Batch, draw: Draw) -> LossTerms:
+        """One update of all members: a critic step, an actor step, then the targets follow.
+
+        Args:
+            batch: A minibatch, with rewards already scaled.
+            draw: Its step is the number of the update.
+
+        Returns:
+            All terms of both losses, `[M]` each, not differentiable.
+        """
+        agents = self.agents
+        logged: LossTerms = {}
+        if self.has_critics:
+            terms = self.critic_terms(batch, draw)
+            agents.critic.step(sum_terms(terms))
+            logged |= {f"critic/{name}": term.detach() for name, term in terms.items()}
+        terms = self.actor_terms(batch, draw)
+        agents.actor.step(sum_terms(terms))
+        agents.follow(batch.observations)
+        logged |= {f"actor/{name}": term.detach() for name, term in terms.items()}
+        if self.has_critics:  # the critics' targets alone ask for target policies
+            agents.critic.track()
+            agents.actor.track()
+        return logged
+
     def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
         """Terms of the critics' loss on a minibatch; none where there are no critics."""
         return {}
@@ -86,13 +139,16 @@ class Algorithm(ABC, Generic[S]):
         values = self.agents.first_values(self.agents.context(observations, actions), actions)
         return values / self.agents.settings.reward_scale
 
-    @abstractmethod
     def actor_terms(self, batch: Batch, draw: Draw) -> LossTerms:
-        """Terms of the actors' loss on the same minibatch, after the critics' step."""
+        """Terms of the actors' loss on the same minibatch, after the critics' step.
+
+        Every algorithm has them, or an `update` of its own.
+        """
+        raise NotImplementedError
 
 
 def update(algorithm: Algorithm[Any], agents: Agents, batch: Batch, draw: Draw) -> LossTerms:
-    """One update of all members: a critic step, an actor step, then the targets follow.
+    """One update of all members, at the learning rate of its number.
 
     Args:
         algorithm: The losses.
@@ -103,21 +159,8 @@ def update(algorithm: Algorithm[Any], agents: Agents, batch: Batch, draw: Draw) 
     Returns:
         All terms of both losses, `[M]` each, not differentiable.
     """
-    logged: LossTerms = {}
     agents.begin(draw.step)
-    batch = batch.scaled(agents.settings.reward_scale)
-    if algorithm.has_critics:
-        terms = algorithm.critic_terms(batch, draw)
-        agents.critic.step(sum_terms(terms))
-        logged |= {f"critic/{name}": term.detach() for name, term in terms.items()}
-    terms = algorithm.actor_terms(batch, draw)
-    agents.actor.step(sum_terms(terms))
-    agents.follow(batch.observations)
-    logged |= {f"actor/{name}": term.detach() for name, term in terms.items()}
-    if algorithm.has_critics:  # the critics' targets alone ask for target policies
-        agents.critic.track()
-        agents.actor.track()
-    return logged
+    return algorithm.update(batch.scaled(agents.settings.reward_scale), draw)
 
 
 def sum_terms(terms: LossTerms) -> Tensor:

@@ -90,6 +90,13 @@ class StackedOptimizer:
         """Moves the target copy towards the networks: `target += rate (weights - target)`."""
         self._target.lerp_(self._flat, self._polyak_rate)
 
+    @torch.no_grad()
+    def restart(self) -> None:
+        """The weights are where training starts: the target copy is equal to them, and Adam knows nothing."""
+        self._target.copy_(self._flat)
+        for tensor in self._adam.state[self._flat].values():
+            tensor.zero_()
+
     def tensors(self) -> dict[str, Tensor]:
         """The whole state by name: weights, normalisation, target weights, moments. Views, not copies."""
         named = {name: tensor.detach() for name, tensor in self.networks.named_parameters()}

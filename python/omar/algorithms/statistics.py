@@ -30,3 +30,7 @@ class Facts:
     """What a loss may need to know of the data as a whole, for every member."""
 
     largest_returns: Tensor  # [M], of an episode, undiscounted, in the scale that the losses see rewards in
+    largest_team_returns: Tensor  # [S], the same of the mean reward over the learners
+    observations: Tensor  # [S, R, N, O]: of a sample of rows, evenly spread over the data
+    actions: Tensor  # [S, R, N, A]: of the same rows
+    next_observations: Tensor  # [S, R, N, O]: of the same rows

@@ -184,9 +184,12 @@ class StackedMlp(nn.Module):
         """M."""
         return int(self.weights[0].shape[0])
 
-    def forward(self, x: torch.Tensor, path: Path = "auto") -> torch.Tensor:
-        """Outputs [M, B, out] of inputs x [M, B, in]; `path` as in `candidate_values`."""
-        core, (given,) = self.core_for([x], path=path)
+    def forward(self, x: torch.Tensor, path: Path = "auto", members: int | None = None) -> torch.Tensor:
+        """Outputs [M, B, out] of inputs x [M, B, in]; `path` as in `candidate_values`.
+
+        With `members`, of so many networks, counted from the first.
+        """
+        core, (given,) = self.core_for([x], members, path=path)
         return _core.nn_forward(core, given, core_path(path))
 
     def extra_repr(self) -> str:

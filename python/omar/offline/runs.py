@@ -176,8 +176,9 @@ def _run(
     options = config.options
     folder.begin(training.update)
     title = f"{options.algorithm} on {options.task} {options.dataset_name}, {options.seeds} seeds"
-    reporter.started(f"{title}, preset {options.preset}", training.update, config.updates)
-    finished = run(training, folder, reporter, stop or (lambda: False))
+    title = f"{title}, preset {options.preset}"
+    reporter.started(title, training.update, config.updates)
+    finished = run(training, folder, reporter, stop or (lambda: False), title)
     result = Result(
         path=folder.path,
         config=config,

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+SHARED = "shared."  # how names begin of tensors that have one network for all agents of a seed
+
+
+def _networks(name: str, learners: int) -> int:
+    """Networks of a seed in a tensor of that name."""
+    return 1 if name.startswith(SHARED) else learners
+
+
 def split(tensors: Mapping[str, Tensor], seeds: int, learners: int) -> list[dict[str, Tensor]]:
     """Tensors by name for each of S seeds.
 
@@ -27,7 +35,7 @@ def split(tensors: Mapping[str, Tensor], seeds: int, learners: int) -> list[dict
     """
     return [
         {
-            name: tensor.view(-1, seeds, learners, *tensor.shape[1:])[:, seed].flatten(0, 1)
+            name: tensor.view(-1, seeds, _networks(name, learners), *tensor.shape[1:])[:, seed].flatten(0, 1)
             for name, tensor in tensors.items()
         }
         for seed in range(seeds)
@@ -54,7 +62,9 @@ def join(
         whole = [tensor for tensor in found if tensor is not None and tensor.shape == shape]
         if not parts or len(whole) != len(parts):
             raise OmarError(f"{name} is missing or has another shape than {list(shape)}")
-        by_seed = torch.stack([tensor.view(-1, learners, *tensor.shape[1:]) for tensor in whole], dim=1)
+        by_seed = torch.stack(
+            [tensor.view(-1, _networks(name, learners), *tensor.shape[1:]) for tensor in whole], dim=1
+        )
         joined[name] = by_seed.flatten(0, 2)
     for part in parts:
         if part.keys() != like.keys():

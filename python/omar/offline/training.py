@@ -22,6 +22,7 @@ from ..tasks import References, get_task, normalized_score
 from .config import RunConfig, device
 from .minibatches import Minibatches, facts, statistics
 from .seeds import join, split
+from .stages import prepare
 from .values import critic_values
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Training:
     update: int = 0
     seconds: float = 0.0  # of training before this process
     losses: dict[str, float] = field(default_factory=dict)  # at the last look
+    prepared: bool = False  # whether a checkpoint holds what comes before the first update
 
     @staticmethod
     def build(config: RunConfig, datasets: Sequence[Dataset], prey: Policy | None) -> Training:
@@ -88,6 +90,12 @@ class Training:
         """N."""
         return get_task(self.config.options.task).num_learners
 
+    def minibatches(self) -> Minibatches:
+        """What the algorithm learns from."""
+        joint = self.config.backbone.critic == "centralized" or self.algorithm.joint_rows
+        following = self.algorithm.needs_next_actions
+        return Minibatches(self.datasets, self.device, joint=joint, next_actions=following)
+
     def restore(self, folder: RunFolder, reporter: Reporter) -> bool:
         """Takes over the newest whole checkpoint of the folder.
 
@@ -113,6 +121,7 @@ class Training:
         self.agents.load(self._joined(state, folder), state.update)
         self.update, self.seconds = state.update, progress[-1].seconds
         self.losses = dict(progress[-1].losses)
+        self.prepared = True
         return True
 
     def start_from(self, folder: RunFolder) -> None:
@@ -121,6 +130,9 @@ class Training:
         Raises:
             OmarError: No whole checkpoint there, or networks of other shapes.
         """
+        if self.algorithm.stages():
+            name = self.config.options.algorithm
+            raise OmarError(f"{name} begins with a model of its data and cannot start from another run")
         folder.config()  # a run of this kind
         found = checkpoint.load(folder.checkpoints)
         if found is None:
@@ -222,8 +234,17 @@ def _part(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callable[[], bool]) -> bool:
+def run(
+    training: Training, folder: RunFolder, reporter: Reporter, stop: Callable[[], bool], title: str
+) -> bool:
     """Trains to the end, or until `stop` says so.
+
+    Args:
+        training: From where it is.
+        folder: Of the run.
+        reporter: Is told of the progress.
+        stop: Asked after every update.
+        title: Of the run, for people.
 
     Returns:
         Whether the training is at its end; a checkpoint holds all work either way.
@@ -233,6 +254,11 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     """
     options, updates = training.config.options, training.config.updates
     began = time.monotonic() - training.seconds
+    minibatches: Minibatches | None = None
+    if not training.prepared and training.algorithm.stages():
+        minibatches = training.minibatches()
+        if not prepare(training.algorithm, training.config, minibatches, reporter, stop, title):
+            return False
     due = training.update == updates or training.update % options.eval_every == 0
     if due and not folder.has_evaluation(training.update):  # the first one, or one that a kill took
         _evaluate(training, folder, reporter, began)
@@ -241,9 +267,7 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     if training.update >= updates:
         return True
     backbone = training.config.backbone
-    joint = backbone.critic == "centralized"
-    following = training.algorithm.needs_next_actions
-    minibatches = Minibatches(training.datasets, training.device, joint=joint, next_actions=following)
+    minibatches = minibatches or training.minibatches()
     reporter.paused()
     while training.update < updates:
         step = training.update

@@ -1,0 +1,287 @@
+"""Afterstate actor-critic: values of where actions lead, by a model of one step learned from the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from ..errors import SettingError
+from ..nets import StackedMlp
+from ..random import Draw, mix, normal_like, uniform_actions
+from ..runs import ranges
+from ..runs.decode import check_types
+from . import losses
+from .agents import CRITIC
+from .backbone import Backbone
+from .base import Algorithm, Preset, Stage, sum_terms
+from .dynamics import Dynamics, LearnModel, States, by_row
+from .optimizer import StackedOptimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from .agents import Agents, Batch
+    from .base import LossTerms
+    from .presets import PresetName
+    from .statistics import Facts
+
+NOISE, RESET = 0x6E6F6973, 0x72657365  # keys of the imagined states' random numbers
+UPDATES = 2000
+TINY = 1e-8  # squared length below which a vector has no direction
+FARTHEST = 12.0  # deviations from which on an imagined state is none
+
+
+@dataclass(frozen=True, slots=True)
+class AfterstateSettings:
+    """Settings of the model, of the cloning beforehand, and of the actors' losses."""
+
+    model_updates: int = 2000
+    """Updates of the model, before those of the agents."""
+    model_batch_size: int = 512
+    """Transitions in each minibatch of the model."""
+    model_hidden: int = 128
+    """Width of the model's network."""
+    model_learning_rate: float = 4e-3
+    """Adam's for the model at first; it falls linearly to a fiftieth."""
+    clone_updates: int = 300
+    """Updates in which the policies imitate the data, before those of the agents."""
+    anchor: float = 0.003
+    """Weight of the imitation in the actors' loss, for behaviours whose variance around the clone is 1."""
+    imagined: int = 128
+    """Imagined states in each minibatch, beside the data's."""
+    imagined_noise: float = 0.1
+    """Standard deviation of the noise on actions in imagined steps."""
+    restart: float = 0.1
+    """Probability with which an imagined state starts anew from the data."""
+    fovea: float = 0.03
+    """Distance, as a share of a vector's usual length, from which on the critics see less of its length."""
+    logit_penalty: float = 0.01
+    """Weight of the mean square of what the policies' tanh is taken of."""
+
+    def __post_init__(self) -> None:
+        """Raises SettingError where a setting has the wrong type or is out of range."""
+        check_types(self)
+        ranges.at_least(
+            self, 1, "model_updates", "model_batch_size", "model_hidden", "clone_updates", "imagined"
+        )
+        ranges.at_least(self, 0, "anchor", "imagined_noise", "logit_penalty")
+        ranges.positive(self, "model_learning_rate", "fovea")
+        ranges.between(self, 0, 1, "restart")
+
+
+class Afterstate(Algorithm[AfterstateSettings]):
+    """Afterstate actor-critic. z is the state of all agents, o_i what agent i sees of it, r the mean reward.
+
+        beforehand: learn the model f(z, a) -> z'; let the policies pi_i imitate the data
+        U(z) = sum_i u(o_i, i): what it is worth to come to z; R(z) likewise: the reward of coming there
+        states: rows of the data, and imagined ones, which follow pi and f from the data's
+        y = r + gamma min(min_k Ubar^k(f(z', pibar(z'))), largest return in the data)
+        critics: descend  sum_k mean (U^k(z') - y)^2 + mean (R^k(z') - r)^2
+        v = U^1(f(z, pi(z)))
+        actors: descend  -mean v / std v + anchor / variance mean |pi_i(o_i) - a_i|^2 + 0.01 mean logits^2
+        targets: follow critics and actors
+
+    The variance is that of the data's actions around the clone. In imagined steps r is R.
+    """
+
+    Settings: ClassVar[type[AfterstateSettings]] = AfterstateSettings
+    has_critics: ClassVar[bool] = False  # they are its own: they take no action
+    needs_facts: ClassVar[bool] = True
+    joint_rows: ClassVar[bool] = True
+
+    def __init__(self, settings: AfterstateSettings, agents: Agents, facts: Facts | None = None) -> None:
+        """As `Algorithm`'s; fits the states and the linear part of the model."""
+        super().__init__(settings, agents, facts)
+        if agents.settings.critic == "centralized":
+            raise SettingError(
+                "critic", "must be independent: the critics of afterstate see all agents anyway"
+            )
+        assert facts is not None  # noqa: S101 - the base class looks
+        self.largest = facts.largest_team_returns[:, None]
+        self.learners = agents.learners
+        seeds = agents.seeds[:: self.learners]
+        backbone = agents.settings
+        self.states = States(facts)
+        self.model = Dynamics(
+            self.states, facts, seeds=seeds, hidden=settings.model_hidden, path=backbone.path
+        )
+        self.critics = backbone.num_critics
+        vectors = len(self.states.varying) // 2
+        features = len(self.states.varying) + 3 * vectors + self.learners
+        networks = StackedMlp(
+            self.critics * len(seeds),
+            (features, backbone.hidden, backbone.hidden, 2),
+            seeds=[*seeds] * self.critics,
+            network=CRITIC,
+            layer_norm=backbone.critic_norm == "layer",
+        )
+        self.critic = StackedOptimizer(
+            networks,
+            members=networks.members,
+            learning_rate=backbone.learning_rate,
+            polyak_rate=backbone.polyak_rate,
+            clip_norm=backbone.clip_norm,
+        )
+        self.weight = torch.zeros(len(seeds))
+        self.pool = torch.zeros(len(seeds), settings.imagined, self.states.size)
+        agents.share(self.critic, lambda: {"weight": self.weight, "pool": self.pool} | self.model.tensors())
+
+    @classmethod
+    def preset(cls, task: str, quality: str, name: PresetName) -> Preset[AfterstateSettings]:
+        """One setting for all datasets of the particle tasks."""
+        backbone = Backbone(
+            batch_size=128,
+            learning_rate=2e-3,
+            final_learning_rate=2e-4,
+            decay_updates=UPDATES,
+            polyak_rate=0.04,
+            action_penalty=0.0,
+            critic_norm="layer",
+            reward_scale=0.1,
+            input_norm="dataset",
+        )
+        return Preset(backbone, AfterstateSettings(), UPDATES)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Learning the model, and cloning."""
+        s = self.settings
+        learning = LearnModel(
+            self.model,
+            updates=s.model_updates,
+            batch_size=s.model_batch_size,
+            learning_rate=s.model_learning_rate,
+        )
+        return learning, Clone(self)
+
+    def update(self, batch: Batch, draw: Draw) -> LossTerms:
+        """One update of critics and actors, on rows of the data and as many imagined states."""
+        z, after = self.states.of(batch.observations), self.states.of(batch.next_observations)
+        rewards = by_row(batch.rewards, self.learners).mean(dim=2)
+        imagined, led_to, imagined_rewards = self._imagine(z, draw)
+        known = rewards.shape[1]
+        z, after = torch.cat([z, imagined], dim=1), torch.cat([after, led_to], dim=1)
+        critic = self._critic_terms(after, torch.cat([rewards, imagined_rewards], dim=1), known)
+        self.critic.step(sum_terms(critic))
+        actor = self._actor_terms(z, batch)
+        self.agents.actor.step(sum_terms(actor))
+        self.critic.track()
+        self.agents.actor.track()
+        logged = {f"critic/{name}": term.detach() for name, term in critic.items()}
+        return logged | {f"actor/{name}": term.detach() for name, term in actor.items()}
+
+    def _critic_terms(self, after: Tensor, rewards: Tensor, known: int) -> LossTerms:
+        """The TD error of all states that were come to, and the error of the rewards that the data knows."""
+        with torch.no_grad():
+            actions = self._act(after, self.agents.act_as_target)
+            following, _ = self._worth(self.critic.target, self.model(after, actions))
+            bounded = torch.minimum(following.amin(dim=0), self.largest)
+            targets = rewards + self.agents.settings.gamma * bounded
+        values, guessed = self._worth(self.critic.networks, after)
+        reward_error = (guessed[:, :, :known] - rewards[:, :known]).square().mean(dim=2).sum(dim=0)
+        return {"td": losses.td_error(values, targets), "reward": reward_error}
+
+    def _actor_terms(self, z: Tensor, batch: Batch) -> LossTerms:
+        """The value of where the policies lead, the anchor on the data's rows, and the logits' penalty."""
+        agents, n = self.agents, self.learners
+        logits = agents.logits(self._seen(z))
+        actions = torch.tanh(logits)
+        values, _ = self._worth(self.critic.networks, self.model(z, by_row(actions, n)), critics=1)
+        value = -values[0].mean(dim=1) / values[0].detach().std(dim=1)
+        off = losses.squared_distance(actions[:, : batch.actions.shape[1]], batch.actions)
+        return {
+            "value": value.repeat_interleave(n),
+            "anchor": self.weight.repeat_interleave(n) * off / n,
+            "logits": self.settings.logit_penalty * losses.action_norm(logits) / n,
+        }
+
+    @torch.no_grad()
+    def _imagine(self, z: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+        """Imagined states, where their steps lead, and the rewards there; the pool goes a step on."""
+        settings, count = self.settings, self.settings.imagined
+        data = z[:, torch.arange(count) % z.shape[1]]
+        states = data if draw.step == 0 else self.pool.clone()
+        actions = self._act(states, self.agents.act)
+        noise = normal_like(tuple(actions.shape), Draw(mix(draw.seed, NOISE), draw.step), like=actions)
+        actions = (actions + settings.imagined_noise * noise).clamp(-1.0, 1.0)
+        led_to = self.model(states, actions)
+        _, rewards = self._worth(self.critic.networks, led_to)
+        fate = uniform_actions((len(z), count, 1), Draw(mix(draw.seed, RESET), draw.step), like=z)
+        lost = led_to.abs().amax(dim=2, keepdim=True) > FARTHEST
+        self.pool.copy_(torch.where((fate < 2 * settings.restart - 1) | lost, data, led_to))
+        return states, led_to, rewards.mean(dim=0)
+
+    def _seen(self, z: Tensor) -> Tensor:
+        """What every member sees of states `[S, B, Z]`: `[S N, B, O]`."""
+        return self.states.observations(z).transpose(1, 2).flatten(0, 1)
+
+    def _act(self, z: Tensor, act: Callable[[Tensor], Tensor]) -> Tensor:
+        """Actions `[S, B, N, A]` in states `[S, B, Z]`."""
+        return by_row(act(self._seen(z)), self.learners)
+
+    def _worth(self, networks: StackedMlp, z: Tensor, critics: int | None = None) -> tuple[Tensor, Tensor]:
+        """U and R of states `[S, B, Z]` by the first critics (None: all): `[T, S, B]` each."""
+        rows = self._features(z)
+        count = self.critics if critics is None else critics
+        said = networks(rows.repeat(count, 1, 1), self.agents.settings.path, count * len(z))
+        summed = said.view(count, len(z), -1, self.learners, 2).sum(dim=3)
+        return summed[..., 0], summed[..., 1]
+
+    def _features(self, z: Tensor) -> Tensor:
+        """What the critics see of each agent in states `[S, B, Z]`: `[S, B N, F]`.
+
+        Its normalised observation; for each vector of two numbers in it the logarithm of the length and the
+        direction, in which what is near stands out; and which agent it is.
+        """
+        numbers, states = self.states.normalized(z), self.states
+        raw = torch.addcmul(states.center, numbers, states.std)
+        vectors = _pairs(raw)
+        usual = _pairs(states.std.square() + states.center.square()).sum(dim=3).sqrt()
+        length = (vectors.square().sum(dim=3) + TINY).sqrt() + self.settings.fovea * usual
+        who = torch.eye(self.learners).repeat(z.shape[1], 1).expand(len(z), -1, -1)
+        return torch.cat([numbers, length.log(), (vectors / length[..., None]).flatten(2), who], dim=2)
+
+    def estimate(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """U^1 of where the actions lead, in the data's units of reward."""
+        z = self.model(self.states.of(observations), by_row(actions, self.learners))
+        values, _ = self._worth(self.critic.networks, z, critics=1)
+        return (values[0] / self.agents.settings.reward_scale).repeat_interleave(self.learners, dim=0)
+
+
+def _pairs(numbers: Tensor) -> Tensor:
+    """`[S, R, O]` as vectors of two numbers, `[S, R, O // 2, 2]`; an odd one at the end is left out."""
+    pairs = numbers.shape[2] // 2
+    return numbers[..., : 2 * pairs].reshape(*numbers.shape[:2], pairs, 2)
+
+
+class Clone(Stage):
+    """Cloning: the policies imitate the data, and their loss at the end is the behaviour's variance."""
+
+    title = "cloning the behaviour"
+
+    def __init__(self, algorithm: Afterstate) -> None:
+        """Args: whose policies."""
+        self.algorithm = algorithm
+        self.updates = algorithm.settings.clone_updates
+        self.batch_size = algorithm.agents.settings.batch_size
+        self._losses: list[Tensor] = []
+
+    def update(self, batch: Batch, step: int) -> LossTerms:
+        """One step on the distance of the policies' actions from the data's."""
+        agents, rate = self.algorithm.agents, self.algorithm.agents.settings.learning_rate
+        agents.actor.set_learning_rate(rate * (1 - 0.9 * step / self.updates))
+        loss = losses.squared_distance(agents.act(batch.observations), batch.actions)
+        agents.actor.step(loss)
+        if step >= self.updates * 3 // 4:
+            self._losses.append(loss.detach())
+        return {"imitation": loss.detach()}
+
+    def finish(self) -> None:
+        """Weighs the anchor; training starts from the clone."""
+        algorithm = self.algorithm
+        variance = torch.stack(self._losses).mean(dim=0).view(-1, algorithm.learners).mean(dim=1)
+        algorithm.weight.copy_(algorithm.settings.anchor / variance)
+        algorithm.agents.actor.restart()

@@ -1,0 +1,59 @@
+"""What some algorithms do before their first update, such as learning a model of the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..algorithms.divergence import LOG_EVERY, refuse_divergence
+from ..random import mix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..algorithms import Algorithm
+    from ..runs.reporting import Reporter
+    from .config import RunConfig
+    from .minibatches import Minibatches
+
+STAGES = 0x73746167  # sets the random numbers of stages apart from those of the updates
+
+
+def prepare(
+    algorithm: Algorithm[Any],
+    config: RunConfig,
+    minibatches: Minibatches,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    title: str,
+) -> bool:
+    """All stages of an algorithm, from their beginning.
+
+    Args:
+        algorithm: Whose stages.
+        config: Of the run.
+        minibatches: What they learn from.
+        reporter: Is told of the progress of each stage, and then that the run starts.
+        stop: Asked after every update.
+        title: Of the run.
+
+    Returns:
+        False where `stop` came first: nothing of the stages is kept.
+
+    Raises:
+        OmarError: A loss that is not finite.
+    """
+    options = config.options
+    for number, stage in enumerate(algorithm.stages()):
+        reporter.started(f"{title}: {stage.title}", 0, stage.updates)
+        key = mix(options.seed, STAGES, number)
+        for step in range(stage.updates):
+            batch = minibatches.sample(stage.batch_size, seed=key, step=step)
+            terms = stage.update(batch.scaled(config.backbone.reward_scale), step)
+            reporter.updated(step + 1, terms)
+            if step % LOG_EVERY == 0:
+                refuse_divergence(terms, len(next(iter(terms.values()))) // options.seeds, step)
+            if stop():
+                return False
+        stage.finish()
+    reporter.started(title, 0, config.updates)
+    return True
