@@ -92,6 +92,7 @@ class Agents:
         self.settings = settings
         self.members, self.learners = len(seeds), learners
         self.obs_size, self.action_size = obs_size, action_size
+        self._others = _others(self.members, learners, device)
         h = settings.hidden
         actor = StackedMlp(
             self.members,
@@ -165,10 +166,8 @@ class Agents:
         n = self.learners
         if self.settings.critic == "independent" or n == 1:
             return observations
-        others = [[j for j in range(n) if j != i] for i in range(n)]
-        by_seed = actions.view(-1, n, *actions.shape[1:])[:, others]  # [S, N, N - 1, B, A]
-        rest = by_seed.transpose(2, 3).reshape(self.members, actions.shape[1], -1)
-        parts = [*observations.view(-1, n, *observations.shape[1:]).unbind(1), rest]
+        joint = observations.view(-1, n, *observations.shape[1:]).unbind(1)
+        parts = [*joint, *(actions.index_select(0, others) for others in self._others)]
         return joined(parts, actions) if self.settings.input_norm == "batch" else parts
 
     def act(self, observations: Tensor) -> Tensor:
@@ -185,8 +184,8 @@ class Agents:
         return self._values(self.critic.networks, context, actions)
 
     def first_values(self, context: Observations, actions: Tensor) -> Tensor:
-        """Q^1 of one action per state, `[M, B]`."""
-        return self._values(self.critic.networks, context, actions, critics=1)[0]
+        """Q^1 of one action per state, `[M, B]`, with gradients for the actions alone."""
+        return self._values(self.critic.networks, context, actions, critics=1, fixed=True)[0]
 
     @torch.no_grad()
     def next_values(self, batch: Batch) -> Tensor:
@@ -199,11 +198,17 @@ class Agents:
         return self._values(self.critic.target, context, next_actions)
 
     def _values(
-        self, networks: StackedMlp, context: Observations, actions: Tensor, critics: int | None = None
+        self,
+        networks: StackedMlp,
+        context: Observations,
+        actions: Tensor,
+        critics: int | None = None,
+        *,
+        fixed: bool = False,
     ) -> Tensor:
-        candidates = actions[:, :, None]
-        path = self.settings.path
-        return candidate_values(networks, context, candidates, critics=critics, path=path).squeeze(-1)
+        candidates, path = actions[:, :, None], self.settings.path
+        values = candidate_values(networks, context, candidates, critics=critics, fixed=fixed, path=path)
+        return values.squeeze(-1)
 
     def _stacks(self) -> dict[str, StackedOptimizer]:
         return {name: getattr(self, name) for name in ("actor", "critic") if hasattr(self, name)}
@@ -218,6 +223,16 @@ class Agents:
         for kind, stack in self._stacks().items():
             own = {n.removeprefix(f"{kind}."): t for n, t in tensors.items() if n.startswith(f"{kind}.")}
             stack.load(own, updates)
+
+
+def _others(members: int, learners: int, device: torch.device | str) -> list[Tensor]:
+    """N - 1 times `[M]`: the first, second, ... of each member's seed that is not the member itself."""
+    by_agent = [[j for j in range(learners) if j != i] for i in range(learners)]
+    firsts = range(0, members, learners)
+    return [
+        torch.tensor([first + others[k] for first in firsts for others in by_agent], device=device)
+        for k in range(learners - 1)
+    ]
 
 
 def _no_statistics(members: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:

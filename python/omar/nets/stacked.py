@@ -138,11 +138,18 @@ class StackedMlp(nn.Module):
         return weights, biases
 
     def core(
-        self, members: int | None = None, inputs: Sequence[torch.Tensor] | None = None
+        self,
+        members: int | None = None,
+        inputs: Sequence[torch.Tensor] | None = None,
+        *,
+        fixed: bool = False,
     ) -> _core.StackedMlp:
-        """All parameters in the core's form; arguments as those of `layers`."""
+        """All parameters in the core's form, as constants where `fixed`; arguments as those of `layers`."""
         norms = ([p[:members] for p in norm] for norm in (self.norm_scales, self.norm_shifts))
-        return _core.StackedMlp(*self.layers(members, inputs), *norms)
+        groups = [*self.layers(members, inputs), *norms]
+        if fixed and self.batch_norm is None:  # its statistics are functions of the inputs
+            groups = [[p.detach() for p in group] for group in groups]
+        return _core.StackedMlp(*groups)
 
     @property
     def members(self) -> int:
