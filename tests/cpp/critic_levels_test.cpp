@@ -116,7 +116,7 @@ struct Network {
     mlp = nn::init({.sizes = sizes, .seeds = {3}, .dtype = dtype()});
     mlp.activation = {kind.activation};
     for (size_t i = 0; mlp.activation.has_layer_norm() && i < hidden.size(); ++i) {
-      const at::Tensor noise = cem::normals({1, hidden[i], 2, 1}, {1, 2 + i}, 0).to(dtype());
+      const at::Tensor noise = cem::normals({1, hidden[i], 2, 1}, {1, 2}, 0).to(dtype());
       mlp.norm_scales.push_back((1 + 0.3 * noise.select(2, 0)).view({1, hidden[i]}).contiguous());
       mlp.norm_shifts.push_back((0.3 * noise.select(2, 1)).view({1, hidden[i]}).contiguous());
     }
