@@ -34,6 +34,12 @@ TensorPair maximize(const nn::StackedMlp& critic, const at::Tensor& obs, const a
   return cem::maximize(critic, obs, policy_actions, options, draw, path);
 }
 
+TensorPair maximize_normalized(const nn::StackedMlp& critic, const at::Tensor& scale, const at::Tensor& shift,
+                               const at::Tensor& obs, const at::Tensor& policy_actions, const cem::CemOptions& options,
+                               const Draw& draw) {
+  return cem::maximize(critic, nn::BatchNorm{scale, shift}, obs, policy_actions, options, draw);
+}
+
 }  // namespace
 
 void bind_cem(py::module_& m) {
@@ -66,6 +72,9 @@ void bind_cem(py::module_& m) {
         py::arg("draw"), unlocked, "The whole search for a callable scorer.");
   m.def("cem_maximize", &maximize, py::arg("critic"), py::arg("obs"), py::arg("policy_actions"), py::arg("options"),
         py::arg("draw"), py::arg("path"), unlocked, "The whole search for a stacked critic.");
+  m.def("cem_maximize_normalized", &maximize_normalized, py::arg("critic"), py::arg("scale"), py::arg("shift"),
+        py::arg("obs"), py::arg("policy_actions"), py::arg("options"), py::arg("draw"), unlocked,
+        "The whole search for a stacked critic behind batch normalisation, whose scale and shift are [M, in].");
 }
 
 }  // namespace omar::bindings

@@ -1,3 +1,5 @@
+#include <omar/nn/batch_norm.h>
+#include <omar/nn/policy.h>
 #include <omar/nn/stacked_mlp.h>
 
 #include "bindings.h"
@@ -46,6 +48,47 @@ std::optional<std::string> fused_obstacle(const nn::StackedMlp& mlp, const Tenso
   return nn::fused_obstacle(mlp, constants);
 }
 
+using TensorPair = std::pair<at::Tensor, at::Tensor>;
+
+TensorPair moments(const at::Tensor& x) {
+  nn::Moments found = nn::moments(x);
+  return {std::move(found.mean), std::move(found.variance)};
+}
+
+TensorPair fold(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& scale, const at::Tensor& shift,
+                const std::vector<TensorPair>& parts) {
+  std::vector<nn::Moments> inputs;
+  for (const auto& [mean, variance] : parts) inputs.push_back({mean, variance});
+  return nn::fold(weight, bias, {scale, shift}, inputs);
+}
+
+at::Tensor attach_moments(const at::Tensor& x, const TensorPair& moments) {
+  return nn::attach_moments(x, {moments.first, moments.second});
+}
+
+at::Tensor act(Tensors weights, Tensors biases, const at::Tensor& observations) {
+  return nn::act(nn::StackedMlp{std::move(weights), std::move(biases)}, observations);
+}
+
+using ReferenceEntry = std::tuple<double, double, std::string>;
+using PolicyEntry = std::tuple<Tensors, Tensors, std::optional<ReferenceEntry>, std::map<std::string, std::string>>;
+
+PolicyEntry to_entry(const nn::Policy& policy) {
+  std::optional<ReferenceEntry> references;
+  if (const auto& r = policy.references) references = {r->random, r->expert, r->source};
+  return {policy.networks.weights, policy.networks.biases, references, policy.source};
+}
+
+std::tuple<std::string, std::vector<PolicyEntry>, std::optional<PolicyEntry>> parse_policies(const py::bytes& contents,
+                                                                                             const std::string& name) {
+  const std::vector<nn::Policy> policies = nn::parse_policies(std::string_view(contents), name);
+  std::vector<PolicyEntry> seeds;
+  for (const nn::Policy& policy : policies) seeds.push_back(to_entry(policy));
+  std::optional<PolicyEntry> prey;
+  if (policies.front().prey) prey = to_entry(*policies.front().prey);
+  return {policies.front().task, std::move(seeds), std::move(prey)};
+}
+
 }  // namespace
 
 void bind_nn(py::module_& m) {
@@ -73,6 +116,17 @@ void bind_nn(py::module_& m) {
   m.def("nn_candidate_values", &candidate_values, py::arg("critic"), py::arg("obs"), py::arg("actions"),
         py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O], in parts, under T * M stacked critics.");
+  m.def("nn_moments", &moments, py::arg("x"), unlocked,
+        "Mean and biased variance [M, columns] of the rows of x [M, ..., columns]; not differentiable.");
+  m.def("nn_fold", &fold, py::arg("weight"), py::arg("bias"), py::arg("scale"), py::arg("shift"), py::arg("parts"),
+        unlocked, "A first layer behind batch normalisation as a function of raw inputs with these moments.");
+  m.def("nn_attach_moments", &attach_moments, py::arg("x"), py::arg("moments"), unlocked,
+        "x itself; gradients to it include those through its moments.");
+  m.def("nn_act", &act, py::arg("weights"), py::arg("biases"), py::arg("observations"), unlocked,
+        "Actions [..., M, A] of stacked policies for observations [..., M, O]; no gradient is recorded.");
+  m.attr("MOST_POLICY_BYTES") = nn::kMostPolicyBytes;
+  m.def("parse_policies", &parse_policies, py::arg("contents"), py::arg("name"),
+        "Task, (weights, biases, references, source) of every seed, and those of the prey, from a file's contents.");
   m.def("nn_draws_on_cuda", &draws::on_cuda, "Are candidates for CUDA devices drawn there, by this build's kernels?");
   m.def("nn_uniform_candidates", &uniform_candidates, py::arg("sizes"), py::arg("draw"), py::arg("like"), unlocked,
         "Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.");

@@ -36,6 +36,7 @@ void bind_rollout(py::module_& m) {
 }  // namespace
 
 void bind_particle(py::module_& m) {
+  using particle::Bodies;
   using particle::ParticleEnv;
   using particle::ParticleEnvOptions;
   using particle::Reward;
@@ -65,6 +66,11 @@ void bind_particle(py::module_& m) {
       .def_readwrite("reward", &ParticleEnvOptions::reward, "Reward variant.")
       .def_readwrite("num_agents", &ParticleEnvOptions::num_agents, "Agents and targets of simple_spread, 1..10.");
 
+  py::class_<Bodies>(m, "Bodies", "The discs of a world, as one draws them.")
+      .def_readonly("agents", &Bodies::agents, "Radii [A].")
+      .def_readonly("landmarks", &Bodies::landmarks, "Radii [L]; 0: a point.")
+      .def_readonly("obstacles", &Bodies::obstacles, "Landmarks that agents collide with; they come first.");
+
   py::class_<ParticleEnv>(m, "ParticleEnv", "E worlds of one scenario, stepped together.")
       .def(py::init<const ParticleEnvOptions&>(), py::arg("options"), Release(), "Builds and starts the worlds.")
       .def_property_readonly("options", &ParticleEnv::options, "What the worlds were built from.")
@@ -75,6 +81,7 @@ void bind_particle(py::module_& m) {
       .def_property_readonly("episode_length", &ParticleEnv::episode_length, "Steps until an episode is cut.")
       .def_property_readonly("action_size", &ParticleEnv::action_size, "Numbers in an agent's action.")
       .def_property_readonly("obs_sizes", &ParticleEnv::obs_sizes, "Observation size per agent.")
+      .def_property_readonly("bodies", &ParticleEnv::bodies, "The discs of a world.")
       .def("reset", &ParticleEnv::reset, py::arg("seed") = py::none(), Release(),
            "Starts new episodes in all worlds; returns observations.")
       .def("step", &ParticleEnv::step, py::arg("actions"), Release(), "One step of all worlds; actions [E, A, 2].")

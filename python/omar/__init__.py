@@ -20,7 +20,7 @@ from .errors import OmarError  # noqa: E402
 from .replay import ReplayBuffer  # noqa: E402
 
 if TYPE_CHECKING:
-    from .behaviors import Policy, load_policies, load_policy
+    from .behaviors import Policy, load_policies, load_policy, load_prey
     from .offline.config import TrainConfig
     from .offline.result import Result
     from .offline.runs import resume, train
@@ -38,6 +38,7 @@ __all__ = [
     "envs",
     "load_policies",
     "load_policy",
+    "load_prey",
     "nets",
     "resume",
     "train",
@@ -51,6 +52,7 @@ _LATER = {
     "TrainConfig": "offline.config",
     "load_policies": "behaviors",
     "load_policy": "behaviors",
+    "load_prey": "behaviors",
     "resume": "offline.runs",
 }
 

@@ -142,8 +142,9 @@ def maximize(
         options: rounds, samples, refit.
         seed: of the random numbers.
         step: update number.
-        path: of a stacked critic: "fused" runs all rounds of some states in cache (CPU, `fused_obstacle`),
-            "plain" uses LibTorch ops, "auto" is fused where it can.
+        path: of a stacked critic: "fused" runs all rounds of some states in cache, or with batch
+            normalisation each round of all states (CPU, `fused_obstacle`), "plain" uses LibTorch ops, "auto"
+            is fused where it can.
 
     Returns:
         Actions [M, B, A] and their values [M, B]; gradients do not flow through them.
@@ -152,16 +153,19 @@ def maximize(
         ValueError: a wrong shape, a size of 0, a seed or step out of range, or a path that cannot run.
         TypeError: a wrong dtype.
     """
+    native, counter, chosen = _native(options), draw("cem.maximize", seed, step), core_path(path)
     observations = joined(obs, policy_actions)
     if isinstance(critic, StackedMlp) and critic.batch_norm is not None:
+        core, norm = critic.core_behind_batch_norm(), critic.batch_norm
+        if path != "plain" and _core.nn_fused_obstacle(core, []) is None:
+            return _core.cem_maximize_normalized(
+                core, norm.scale, norm.shift, observations, policy_actions, native, counter
+            )
         scorer = _scorer(critic, options, path)
         options = replace(options, precision="float32", reduction="first")  # they are the scorer's now
         return maximize(scorer, observations, policy_actions, options, seed=seed, step=step)
-    native, counter = _native(options), draw("cem.maximize", seed, step)
     if isinstance(critic, StackedMlp):
-        return _core.cem_maximize(
-            critic.core(), observations, policy_actions, native, counter, core_path(path)
-        )
+        return _core.cem_maximize(critic.core(), observations, policy_actions, native, counter, chosen)
     if path == "fused":
         raise ValueError("[cem.maximize] the fused path takes a StackedMlp critic, not a callable")
     return _core.cem_maximize_scorer(

@@ -24,7 +24,7 @@ from .evaluation.returns import EVALUATION
 from .random import mix
 from .runs import ranges
 from .runs.memory import check_worlds
-from .tasks import TASKS, TaskName, get_task, normalized_score
+from .tasks import ALL_TASKS, TaskName, get_task, normalized_score
 from .terminal.cli import OptionalFile, OptionalFolder, run, say
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Files: TypeAlias = Annotated[
     tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]", help_behavior_hint="")
 ]
 OneTask: TypeAlias = Annotated[
-    TaskName | None, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}", help_behavior_hint="")
+    TaskName | None, tyro.conf.arg(metavar=f"{{{','.join(ALL_TASKS)}}}", help_behavior_hint="")
 ]
 
 

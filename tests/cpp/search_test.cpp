@@ -8,6 +8,8 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 namespace omar::cem {
 namespace {
 
@@ -45,6 +47,36 @@ TEST(Maximize, TakesAnEnsembleAndAScorerAlike) {
       EXPECT_TRUE(at::allclose(values, wanted.second, 1e-4, 1e-4));
     }
   }
+}
+
+TEST(Maximize, NormalizesEachRoundByItsOwnMoments) {
+  const Host host;
+  const nn::BatchNorm norm{normals({kMembers, 1, 1, kObs + kSize}, kDraw, 42).flatten(1) + 1.0,
+                           normals({kMembers, 1, 1, kObs + kSize}, kDraw, 43).flatten(1)};
+  const nn::Moments observed = nn::moments(host.obs);
+  const Scorer scorer = [&](const at::Tensor& actions) {
+    nn::StackedMlp critic = host.critic;
+    std::tie(critic.weights[0], critic.biases[0]) =
+        nn::fold(critic.weights[0], critic.biases[0], norm, {observed, nn::moments(actions)});
+    return nn::candidate_values(critic, host.obs, actions)[0];
+  };
+  CemOptions options;
+  for (const Refit refit : {Refit::softmax, Refit::elite}) {
+    options.refit = refit;
+    const auto wanted = maximize(scorer, host.policy, options, kDraw);
+    const auto [actions, values] = maximize(host.critic, norm, host.obs, host.policy, options, kDraw);
+    EXPECT_TRUE(at::allclose(actions, wanted.first, 1e-4, 1e-4));
+    EXPECT_TRUE(at::allclose(values, wanted.second, 1e-4, 1e-4));
+  }
+}
+
+TEST(Maximize, RefusesANormalisationOfOtherMembersOrColumns) {
+  const Host host;
+  const at::Tensor scale = at::zeros({kMembers, kObs + kSize}), other = at::zeros({kMembers + 1, kObs + kSize});
+  EXPECT_THROW(maximize(host.critic, {other, other}, host.obs, host.policy, {}, kDraw), c10::ValueError);
+  EXPECT_THROW(maximize(host.critic, {scale, other}, host.obs, host.policy, {}, kDraw), c10::ValueError);
+  EXPECT_THROW(nn::fold(host.critic.weights[0], host.critic.biases[0], {scale, scale}, {nn::moments(host.obs)}),
+               c10::ValueError);
 }
 
 TEST(Maximize, RefusesWhatIsTheScorersBusiness) {

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from data_cases import make_dataset, save_authors_prey, some_policy, some_prey
+from matrix_cases import made_up_folder, plan_of, small_cell
 from omar import ReplayBuffer
-from omar.behaviors.find import load_prey
+from omar.behaviors.find import read_prey
 from omar.behaviors.policy_file import load_policies, save_policies
 from omar.data import Dataset
 from omar.data import manifest as manifests
@@ -25,6 +26,7 @@ from omar.data.card import make_card
 from omar.data.formats import export_dataset
 from omar.data.importing import import_dataset
 from omar.data.npy import open_npy
+from omar.matrix.folder import MatrixFolder
 from omar.offline.config import RunConfig, TrainConfig, resolve
 from omar.runs import checkpoint, files, metrics
 from omar.runs.folder import RunFolder
@@ -132,9 +134,9 @@ def read_policies(folder: Path) -> Any:
     return preys, [(policy.sha256, policy.task, policy.scale, dict(policy.source)) for policy in found]
 
 
-def read_prey(folder: Path) -> Any:
+def read_prey_file(folder: Path) -> Any:
     (file,) = folder.iterdir()
-    prey = load_prey(file, get_task("simple_tag"))
+    prey = read_prey(file, get_task("simple_tag"))
     prey(np.zeros((1, 14), np.float32))
     return prey.sha256, prey.references, dict(prey.source)
 
@@ -173,6 +175,15 @@ def seal_file(entries: dict[str, Any]) -> dict[str, Any]:
     return files.seal({name: value for name, value in entries.items() if name != files.SEAL})
 
 
+def make_matrix(folder: Path) -> None:
+    made_up_folder(folder, plan_of(small_cell("cql")))
+
+
+def read_cell(folder: Path) -> Any:
+    (file,) = (folder / "cells").iterdir()
+    return repr(MatrixFolder(folder).document(file.stem.rpartition("-")[2]))
+
+
 TARGETS = {
     "replay": Target(make_replay, "x.replay", read_replay, refusals=(ValueError,)),  # the core's own errors
     "manifest": Target(
@@ -207,10 +218,14 @@ TARGETS = {
     ),
     "policy": Target(make_policies, "policy.safetensors", read_policies),
     "prey": Target(
-        lambda folder: save_policies(folder / "prey.safetensors", [some_prey(hidden=2)]), "*", read_prey
+        lambda folder: save_policies(folder / "prey.safetensors", [some_prey(hidden=2)]), "*", read_prey_file
     ),
     "authors-prey": Target(
-        lambda folder: save_authors_prey(folder / "prey.pt") and None, "*", read_prey, checked=False
+        lambda folder: save_authors_prey(folder / "prey.pt") and None, "*", read_prey_file, checked=False
+    ),
+    "cell": Target(make_matrix, "cells/*.json", read_cell, seal=seal_file),
+    "index": Target(
+        make_matrix, "matrix.json", lambda folder: repr(MatrixFolder(folder).index()), seal=seal_file
     ),
     "config": Target(make_config, "config.json", read_config, seal=seal_file),
     "metrics": Target(make_metrics, "metrics.jsonl", read_metrics, means=fewer_lines, seal=seal_line),

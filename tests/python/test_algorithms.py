@@ -1,7 +1,7 @@
 """Stacked agents against agents trained one at a time with torch's own modules and optimisers."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -29,18 +29,25 @@ def make_batch(members, seed=0, dtype=torch.float64, terminated=False):
         return torch.randn(members, B, *shape, generator=g, dtype=dtype)
 
     flags = (draw() > 1).to(dtype) if terminated else None
-    return Batch(draw(O), draw(A).clamp(-1, 1), draw(), draw(O), flags)
+    columns = draw(O), draw(A).clamp(-1, 1), draw(), draw(O)
+    mask = (draw() > -1).to(dtype)
+    return Batch(*columns, flags, draw(A).clamp(-1, 1) * mask[..., None], mask)
 
 
 def first_members(batch, count):
-    flags = None if batch.terminated is None else batch.terminated[:count]
-    columns = (batch.observations, batch.actions, batch.rewards, batch.next_observations)
-    return Batch(*(c[:count] for c in columns), flags)
+    columns = {f.name: getattr(batch, f.name) for f in fields(Batch)}
+    return Batch(**{name: None if c is None else c[:count] for name, c in columns.items()})
 
 
 def make_agents(seeds=2, settings=SMALL, dtype=torch.float64, **more):
     keys = [s for s in range(seeds) for _ in range(N)]
     return Agents(settings, seeds=keys, obs_size=O, action_size=A, learners=N, dtype=dtype, **more)
+
+
+def needs(name):
+    """What the networks of an algorithm must have."""
+    kind = get_algorithm(name)
+    return {"has_critics": kind.has_critics, "learned_deviation": kind.learned_deviation}
 
 
 def make_algorithm(name, agents, **settings):
@@ -74,7 +81,7 @@ def test_networks_that_normalise_learn_as_from_normalised_minibatches(name):
     observed = Statistics(mean, std.abs() + 0.5)
     acted = Statistics(mean[:, :A] / 10, std[:, :A].abs() + 0.5)
     keys = [s for s in range(2) for _ in range(N)]
-    sizes = {"seeds": keys, "obs_size": O, "action_size": A, "dtype": torch.float64}
+    sizes = {"seeds": keys, "obs_size": O, "action_size": A, "dtype": torch.float64, **needs(name)}
     raw = Agents(SMALL, **sizes, observation_statistics=observed, action_statistics=acted)
     normalised = Agents(SMALL, **sizes, action_statistics=acted)
     for step in range(20):
@@ -214,8 +221,8 @@ def test_omar_with_tau_zero_is_cql():
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_seed_trains_the_same_alone_and_in_a_stack(name, dtype, critic, norm):
-    critics, settings = ALGORITHMS[name].critics, replace(SMALL, critic=critic, input_norm=norm)
-    many, alone = (make_agents(seeds, settings, dtype, critics=critics) for seeds in (3, 1))
+    settings = replace(SMALL, critic=critic, input_norm=norm)
+    many, alone = (make_agents(seeds, settings, dtype, **needs(name)) for seeds in (3, 1))
     algorithms = make_algorithm(name, many), make_algorithm(name, alone)
     for step in range(5):
         batch = make_batch(3 * N, seed=step, dtype=dtype)
@@ -351,7 +358,7 @@ def test_a_centralized_critic_standardizes_every_action_with_its_own_agents_stat
 
 
 def test_behaviour_cloning_has_no_critic_and_imitates_each_agents_own_actions():
-    agents = make_agents(critics=0)
+    agents = make_agents(has_critics=False)
     assert all(name.startswith("actor.") for name in agents.tensors())
     before = [tensor.clone() for tensor in agents.actor.target.parameters()]
     batch = make_batch(2 * N)
@@ -405,22 +412,24 @@ def test_first_policies_are_near_zero():
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_policies_find_the_action_that_each_state_rewards(name):
     """With gamma 0 the value is the reward, highest at a corner that depends on the state."""
-    # A critic that rescales the policy's actions tells it nothing of their size: cql alone gets no further.
-    norm = "dataset" if name == "cql" else "batch"
+    # A critic that rescales the policy's actions tells it nothing of their size: these two get no further.
+    norm = "dataset" if name in ("cql", "td3bc") else "batch"
     settings = Backbone(gamma=0.0, batch_size=128, hidden=16, input_norm=norm)
     kind = ALGORITHMS[name]
-    agents = make_agents(seeds=1, settings=settings, dtype=torch.float32, critics=kind.critics)
-    algorithm = make_algorithm(name, agents, **({"alpha": 0.1} if kind.critics else {}))
+    agents = make_agents(seeds=1, settings=settings, dtype=torch.float32, **needs(name))
+    own = {"cql": {"alpha": 0.1}, "omar": {"alpha": 0.1}, "icq": {"advantage": "policy", "beta": 0.15}}
+    algorithm = make_algorithm(name, agents, **own.get(name, {}))
     g = torch.Generator().manual_seed(0)
     for step in range(150):
         o = torch.randn(N, 128, O, generator=g)
         a = torch.rand(N, 128, A, generator=g) * 2 - 1
         best = torch.sign(o[..., :A])
-        if not kind.critics:  # imitation finds it where the data has it
+        if not kind.has_critics:  # imitation finds it where the data has it
             a = best * torch.rand(N, 128, A, generator=g)
-        update(algorithm, agents, Batch(o, a, (a * best).sum(dim=-1), o), Draw(0, step))
+        mask = torch.ones(N, 128)
+        update(algorithm, agents, Batch(o, a, (a * best).sum(dim=-1), o, None, a, mask), Draw(0, step))
     actions = agents.act(o).detach()
-    expected = best if kind.critics else best / 2
+    expected = best if kind.has_critics else best / 2
     assert float((actions - expected).abs().mean()) < 0.3
 
 
@@ -472,6 +481,8 @@ def test_state_round_trip_continues_bit_for_bit(norm):
         (lambda: OmarSettings(penalty_samples=0), r"penalty_samples must be in \[1, 1024\], got 0"),
         (lambda: Backbone(path="gpu"), "path must be 'auto', 'plain' or 'fused', got \"gpu\""),
         (lambda: OmarSettings(tau=1.2), r"tau must be in \[0, 1\], got 1.2"),
+        (lambda: OmarSettings(elites=2**63), r"elites must be in \[2, 1024\], got 9223372036854775808"),
+        (lambda: OmarSettings(refit="elite", elites=11), r"elites must be in \[2, 10\], got 11"),
         (lambda: OmarSettings(sigma=0.0), "sigma must be greater than 0, got 0"),
         (lambda: get_algorithm("ppo"), "unknown algorithm 'ppo': expected one of omar, cql"),
     ],

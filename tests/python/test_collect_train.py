@@ -11,7 +11,7 @@ from data_cases import some_policy, some_prey
 from omar.behaviors.policy import Policy
 from omar.behaviors.policy_file import load_policy, save_policies
 from omar.behaviors.recording import load_recording
-from omar.behaviors.shipped import BEHAVIORS, FOLDER, RECORDING, card, load, load_prey, recording
+from omar.behaviors.shipped import BEHAVIORS, FOLDER, RECORDING, card, load, recording, shipped_prey
 from omar.collect import ShipBehaviors, TrainBehaviors, main
 from omar.data import ensure_dataset
 from omar.envs import ParticleEnv
@@ -238,7 +238,7 @@ def test_ship_refuses_a_training_whose_prey_was_trained_too(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"task": "chess"}, "task must be 'simple_spread', 'simple_tag' or 'simple_world'"),
+        ({"task": "chess"}, "task must be 'simple_spread', 'simple_tag', 'simple_world', 'simple_spread_1'"),
         ({"prey": "train"}, "simple_spread has no prey: leave out --prey"),
         (
             {"task": "simple_tag", "prey": "nowhere.safetensors"},
@@ -339,7 +339,7 @@ def test_shipped_policies_are_those_of_the_card(name, quality):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_levels_are_those_of_the_published_sets(name):
     task, entry = get_task(name), card(name)
-    prey = load_prey(name) if task.has_prey else None
+    prey = shipped_prey(name) if task.has_prey else None
     for quality in BEHAVIORS:
         policy = load(name, quality)
         assert policy.scale == task.references
@@ -355,7 +355,7 @@ def test_shipped_levels_are_those_of_the_published_sets(name):
 
 @pytest.mark.parametrize("name", TASK_NAMES[1:])
 def test_shipped_preys_name_whom_they_imitate(name):
-    prey, entry = load_prey(name), card(name)["prey"]
+    prey, entry = shipped_prey(name), card(name)["prey"]
     assert prey.source["imitates"] == "pretrained_adv_model.pt"
     assert "OG-MARL" in prey.source["origin"]
     assert "Apache License 2.0" in prey.source["origin"]
@@ -387,7 +387,7 @@ def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch,
     behaviour = dataset.manifest.recipe["behaviour"]
     assert behaviour == {"source": "network", "sha256": load(name, quality).sha256, "noise": 0.1}
     if get_task(name).has_prey:
-        prey = load_prey(name)
+        prey = shipped_prey(name)
         assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256
         assert dataset.manifest.references == get_task(name).references
 

@@ -13,7 +13,7 @@ import torch
 
 from data_cases import some_prey
 from omar.behaviors import load
-from omar.behaviors.shipped import load_prey
+from omar.behaviors.shipped import shipped_prey
 from omar.data import ensure_dataset, home, replay_buffer, resolve_datasets
 from omar.data.manifest import FLOAT_COLUMNS
 from omar.envs import ParticleEnv
@@ -93,7 +93,7 @@ def test_actions_are_those_of_the_shipped_policies_with_noise(task):
     assert noise[inside].mean() == pytest.approx(0.0, abs=0.002)
     assert np.abs(dataset.column("actions")).max() == 1.0
     if get_task(task).has_prey:
-        prey = load_prey(task)(np.array(dataset.column("prey_observations"))[:, None])
+        prey = shipped_prey(task)(np.array(dataset.column("prey_observations"))[:, None])
         np.testing.assert_allclose(dataset.column("prey_actions"), prey[:, 0], atol=1e-5)
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from data_cases import some_policy, some_prey
-from omar.behaviors.find import choose_prey, load_prey
+from omar.behaviors.find import choose_prey, read_prey
 from omar.behaviors.policy_file import save_policies
-from omar.behaviors.shipped import load_prey as load_shipped_prey
+from omar.behaviors.shipped import shipped_prey
 from omar.errors import OmarError
 from omar.tasks import get_task
 
@@ -58,7 +58,7 @@ def test_the_folded_prey_acts_like_the_network_it_came_from(tmp_path, task, zipp
     found = get_task(task)
     size = found.obs_sizes[-1]
     path = save(tmp_path / "prey.pt", checkpoint(size), _use_new_zipfile_serialization=zipped)
-    prey = load_prey(path, found)
+    prey = read_prey(path, found)
     network = AuthorsPolicy(size).eval()
     observations = torch.randn(500, size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -71,9 +71,9 @@ def test_the_folded_prey_acts_like_the_network_it_came_from(tmp_path, task, zipp
 
 
 def test_two_preys_have_two_recipes(tmp_path):
-    first = load_prey(save(tmp_path / "a.pt", checkpoint()), TAG)
-    again = load_prey(save(tmp_path / "b.pt", checkpoint()), TAG)
-    other = load_prey(save(tmp_path / "c.pt", checkpoint(**{"fc3.bias": torch.zeros(2)})), TAG)
+    first = read_prey(save(tmp_path / "a.pt", checkpoint()), TAG)
+    again = read_prey(save(tmp_path / "b.pt", checkpoint()), TAG)
+    other = read_prey(save(tmp_path / "c.pt", checkpoint(**{"fc3.bias": torch.zeros(2)})), TAG)
     assert first.recipe() == again.recipe() != other.recipe()
 
 
@@ -91,7 +91,7 @@ def test_a_checkpoint_with_code_is_refused_and_not_run(tmp_path, zipped):
     contents = checkpoint() | {"extra": Bomb(str(trap))}
     path = save(tmp_path / "prey.pt", contents, _use_new_zipfile_serialization=zipped)
     with pytest.raises(OmarError, match=r"prey.pt is not a checkpoint of tensors and plain values"):
-        load_prey(path, TAG)
+        read_prey(path, TAG)
     assert not trap.exists()
 
 
@@ -100,7 +100,7 @@ def test_a_bare_pickle_with_code_is_refused_and_not_run(tmp_path):
     path = tmp_path / "prey.pt"
     path.write_bytes(pickle.dumps(Bomb(str(trap))))
     with pytest.raises(OmarError, match=r"prey.pt is not a checkpoint of tensors and plain values"):
-        load_prey(path, TAG)
+        read_prey(path, TAG)
     assert not trap.exists()
 
 
@@ -137,7 +137,7 @@ def test_a_bare_pickle_with_code_is_refused_and_not_run(tmp_path):
 def test_other_checkpoints_are_refused(tmp_path, contents, message):
     path = save(tmp_path / "prey.pt", contents)
     with pytest.raises(OmarError, match=message):
-        load_prey(path, TAG)
+        read_prey(path, TAG)
 
 
 def test_a_quantized_tensor_is_refused(tmp_path):
@@ -146,7 +146,7 @@ def test_a_quantized_tensor_is_refused(tmp_path):
         weight = torch.quantize_per_tensor(torch.ones(64, 14), 0.1, 0, torch.qint8)
         path = save(tmp_path / "prey.pt", checkpoint(**{"fc1.weight": weight}))
         with pytest.raises(OmarError, match=r"prey.pt is not"):
-            load_prey(path, TAG)
+            read_prey(path, TAG)
 
 
 def test_a_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
@@ -156,11 +156,11 @@ def test_a_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
             entry.write(bytes(2**20))
     assert path.stat().st_size < 2**20
     with pytest.raises(OmarError, match=r"it holds 68157440 bytes, at most 67108864 are read"):
-        load_prey(path, TAG)
+        read_prey(path, TAG)
     with path.open("wb") as file:
         file.truncate(2**40)  # a hole on the disk
     with pytest.raises(OmarError, match=r"it holds 1099511627776 bytes"):
-        load_prey(path, TAG)
+        read_prey(path, TAG)
 
 
 class Filler:
@@ -173,7 +173,7 @@ def test_a_call_that_fills_memory_is_refused(tmp_path, zipped):
     contents = checkpoint() | {"extra": Filler()}
     path = save(tmp_path / "prey.pt", contents, _use_new_zipfile_serialization=zipped)
     with pytest.raises(OmarError, match="plain values: it asks for a bytearray"):
-        load_prey(path, TAG)
+        read_prey(path, TAG)
 
 
 def test_a_damaged_archive_is_refused(tmp_path):
@@ -184,14 +184,14 @@ def test_a_damaged_archive_is_refused(tmp_path):
         damaged[place] ^= 0x55
         path.write_bytes(damaged)
         with contextlib.suppress(OmarError):  # a flipped weight is another prey; nothing else may happen
-            load_prey(path, TAG)
+            read_prey(path, TAG)
 
 
 def test_a_policy_file_of_a_prey_is_a_prey_too(tmp_path):
     path = tmp_path / "prey.safetensors"
     own = some_prey()
     save_policies(path, [own])
-    assert load_prey(path, TAG).sha256 == choose_prey(TAG, path).sha256 == own.sha256
+    assert read_prey(path, TAG).sha256 == choose_prey(TAG, path).sha256 == own.sha256
     for policies, message in (
         ([some_policy("simple_tag")], "it holds 1 policies of the learners of simple_tag"),
         ([some_prey("simple_world")], "it holds 1 policies of the prey of simple_world"),
@@ -200,17 +200,17 @@ def test_a_policy_file_of_a_prey_is_a_prey_too(tmp_path):
     ):
         save_policies(path, policies)
         with pytest.raises(OmarError, match=f"prey.safetensors is not a prey of simple_tag: {message}"):
-            load_prey(path, TAG)
+            read_prey(path, TAG)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(OmarError, match="is not a whole safetensors file"):
-        load_prey(path, TAG)
+        read_prey(path, TAG)
 
 
 def test_without_a_file_the_shipped_prey_moves():
-    assert choose_prey(TAG, None) is load_shipped_prey("simple_tag")
+    assert choose_prey(TAG, None) is shipped_prey("simple_tag")
     assert choose_prey(get_task("simple_spread"), None) is None
     with pytest.raises(OmarError, match="simple_spread has no prey"):
-        load_shipped_prey("simple_spread")
+        shipped_prey("simple_spread")
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
@@ -218,8 +218,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     for content in (b"", b"hello", np.random.default_rng(0).bytes(1000)):
         path.write_bytes(content)
         with pytest.raises(OmarError, match=r"prey.pt is not a checkpoint of tensors and plain values"):
-            load_prey(path, TAG)
+            read_prey(path, TAG)
     with pytest.raises(OmarError, match=r"no prey at .*nowhere.pt: there is no such file"):
-        load_prey(tmp_path / "nowhere.pt", TAG)
+        read_prey(tmp_path / "nowhere.pt", TAG)
     with pytest.raises(OmarError, match=r"simple_spread has no prey, but .*prey.pt was given"):
-        load_prey(path, get_task("simple_spread"))
+        read_prey(path, get_task("simple_spread"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 import omar.data.__main__
-from omar import bench, collect, evaluate, export
+from omar import bench, collect, evaluate, export, report, reproduce
 
 COMMANDS = {
     "evaluate": (evaluate.main, []),
     "export": (export.main, []),
     "bench": (bench.main, []),
+    "reproduce": (reproduce.main, []),
+    "report": (report.main, []),
     **{f"collect {name}": (collect.main, [name]) for name in collect.COMMANDS},
     **{f"data {name}": (omar.data.__main__.main, [name]) for name in omar.data.__main__.COMMANDS},
 }

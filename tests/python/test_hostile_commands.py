@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import omar.train  # noqa: F401  (the module; the name `omar.train` can be called)
 from data_cases import make_dataset, save_authors_prey, some_policy
-from omar import bench, collect, evaluate, export
+from matrix_cases import made_up_folder, plan_of, small_cell
+from omar import bench, collect, evaluate, export, report, reproduce
 from omar.algorithms import ALGORITHMS, Backbone
 from omar.behaviors.policy_file import save_policies
 from omar.data.__main__ import Export, Import, Info, Verify
@@ -28,6 +29,7 @@ from omar.terminal import cli
 train_main = sys.modules["omar.train"].main
 
 FEW = ["--episodes", "2", "--candidates", "1"]
+BC = ["--only", "task=simple_spread,quality=medium-replay,algorithm=bc"]
 ONLINE = ["--updates", "0", "--eval-episodes", "1", "--warmup", "250", "--worlds", "10", "--batch-size", "16"]
 SMALL = ["--batch-size", "8", "--hidden", "2", "--updates", "0", "--eval-episodes", "1", "--seeds", "1"]
 
@@ -66,6 +68,12 @@ COMMANDS = {
         ["export", "--folder", "set", "--format", "authors", "--out", "new"],
         options(Export),
     ),
+    "reproduce": (
+        reproduce.main,
+        ["--out", "new", "--dry-run", *BC, "--eval-episodes", "1"],
+        options(reproduce.ReproduceOptions),
+    ),
+    "report": (report.main, ["--results", "matrix", "--out", "new"], options(report.ReportOptions)),
     "bench": (bench.main, ["dataset", "--device", "sky"], options(bench.BenchConfig)),
 }
 
@@ -95,6 +103,7 @@ def place(tmp_path_factory):
         shutil.move(next((folder / "out").glob("*/*/*")), folder / "foreign")
         save_authors_prey(folder / "prey.pt")
         save_policies(folder / "policy.safetensors", [some_policy(hidden=2)])
+        made_up_folder(folder / "matrix", plan_of(small_cell()))
         (folder / "empty").mkdir()
         (folder / "noise").write_bytes(random.Random(0).randbytes(500))
         (folder / "list.json").write_text("[]")

@@ -16,6 +16,7 @@ from omar import _core
 from omar.behaviors import load
 from omar.envs import ParticleEnv
 from omar.envs.rollout import rollout
+from omar.nets.batch_norm import moments
 from particle_cases import SCENARIOS, STARTS, put, start_state
 
 HERE = Path(__file__).parent
@@ -88,13 +89,24 @@ def rolled() -> dict[str, torch.Tensor]:
     return found
 
 
+def summed() -> dict[str, torch.Tensor]:
+    """Moments of narrow and wide rows."""
+    generator = torch.Generator().manual_seed(3)
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        for columns in (2, 18, 300):
+            mean, variance = moments(torch.randn(2, 301, columns, generator=generator, dtype=dtype))
+            found |= {f"{columns} {dtype} mean": mean, f"{columns} {dtype} variance": variance}
+    return found
+
+
 def everything() -> dict[str, torch.Tensor]:
-    return {k: v.clone().contiguous() for k, v in (stepped() | sampled() | rolled()).items()}
+    return {k: v.clone().contiguous() for k, v in (stepped() | sampled() | rolled() | summed()).items()}
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_levels_agree(level: str, tmp_path: Path) -> None:
-    """The arithmetic of worlds, policies and minibatches is the same at each level, to the last bit."""
+    """Worlds, policies, minibatches and moments are the same at each level, to the last bit."""
     need(level)
     run = at_level(level, __file__, str(tmp_path / "there.safetensors"))
     assert run.returncode == 0, run.stderr
@@ -108,7 +120,8 @@ def test_levels_agree(level: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_oracles_hold(level: str) -> None:
     need(level)
-    tests = [str(HERE / "test_particle_oracle.py"), str(HERE / "test_particle_rollout.py")]
+    tests = [str(HERE / f"test_{name}.py") for name in ("particle_oracle", "particle_rollout")]
+    tests.append(f"{HERE / 'test_batch_norm.py'}::test_the_search_normalises_every_round")
     run = at_level(level, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert run.returncode == 0, run.stdout[-2000:]
 

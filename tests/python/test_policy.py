@@ -293,9 +293,9 @@ def rewritten(change=None, **metadata):
         (save({"x": torch.zeros(1)}, HEAD), "is damaged: its checksum does not match its contents"),
         (
             save({"x": torch.zeros(1).half()}, HEAD),
-            "x must be a dense float32 tensor on the CPU, got float16",
+            "is not a policy: x must be float32, got F16",
         ),
-        (save({"x": torch.zeros(4, dtype=torch.float8_e5m2)}, HEAD), "got float8_e5m2"),
+        (save({"x": torch.zeros(4, dtype=torch.float8_e5m2)}, HEAD), "got F8_E5M2"),
         (rewritten(format="x"), "is not a policy: its `format` is not 'omar-policy'"),
         (rewritten(format_version="2"), "has format version '2', this version of omar reads '1'"),
         (rewritten(task="chess"), "is not a policy: unknown task 'chess'"),

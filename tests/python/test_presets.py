@@ -24,7 +24,7 @@ def presets(algorithm, task, name="released"):
 )
 def test_released_figures(task, updates, alpha, tau):
     omar, cql, bc = (presets(name, task) for name in ("omar", "cql", "bc"))
-    assert [p.updates for p in omar] == [p.updates for p in cql] == [p.updates for p in bc] == updates
+    assert all([p.updates for p in presets(name, task)] == updates for name in ALGORITHMS)
     assert [p.settings.alpha for p in omar] == [p.settings.alpha for p in cql] == alpha
     assert [p.settings.tau for p in omar] == tau
     assert {p.backbone for p in [*omar, *cql, *bc]} == {
@@ -36,7 +36,11 @@ def test_released_figures(task, updates, alpha, tau):
             hidden=64,
             clip_norm=0.5,
             action_penalty=1e-3,
+            decay_updates=0,
             critic="independent",
+            num_critics=2,
+            critic_norm="none",
+            reward_scale=1.0,
             input_norm="batch",
         )
     }

@@ -17,16 +17,17 @@ OWN = {"__doc__", "__version__", "_core", "_bounds"}  # names of the package tha
 # From the top floor to the ground. A module imports from its own room and from the floors below.
 FLOORS = (
     ("omar",),  # the public names
-    ("__main__", "train", "evaluate", "export", "collect", "data.__main__", "bench"),
+    ("__main__", "train", "evaluate", "export", "collect", "data.__main__", "bench", "reproduce", "report"),
     ("benchmarks",),
     ("reports",),
+    ("matrix",),
     ("offline",),
     ("data", "online"),  # neither imports the other
     ("evaluation",),
     ("behaviors",),
     ("algorithms",),
-    ("nets", "cem", "replay", "random", "envs", "tasks"),
-    ("terminal",),
+    ("nets", "cem", "replay", "random", "envs", "tasks", "theory"),
+    ("terminal", "pictures"),
     ("runs",),
     ("errors", "arguments", "threads", "_versions", "_build"),
     ("_core", "_bounds"),

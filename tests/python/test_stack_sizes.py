@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from omar.algorithms.optimizer import StackedOptimizer
+from omar.cem import CemOptions, maximize
 from omar.nets import StackedMlp
 from omar.nets.batch_norm import moments
 
@@ -72,7 +73,7 @@ def normalized(seeds, learners, twins, sizes):
         return torch.stack([torch.randn(shape, generator=g) for g in columns[:members]])
 
     inputs = [draw(1000, sizes[0] - actions), draw(1000, 7, actions)]
-    weights, biases = networks.layers(inputs=inputs)
+    weights, biases, _ = networks.layers_for(inputs)
     loss = torch.cat([t.sin().flatten(1) for t in (*weights, *biases)], dim=1).sum(dim=1)
     networks.batch_norm.follow(draw(1000, sizes[0]))
     optimizer.step(loss.view(twins, -1).sum(dim=0))
@@ -82,7 +83,24 @@ def normalized(seeds, learners, twins, sizes):
     return [first_seed(t, seeds, learners) for t in tensors]
 
 
-@pytest.mark.parametrize("work", [folded, optimized, normalized])
+def searched(seeds, learners, twins, sizes):
+    """The search that normalises each round's inputs; in float64, where every sum shows its order."""
+    members, actions = seeds * learners, 2
+    own = [(s, n) for s in range(seeds) for n in range(learners)]
+    networks = StackedMlp(
+        members * twins, (*sizes[:-1], 1), seeds=[s for s, _ in own] * twins, dtype=torch.float64
+    )
+    networks.normalize_batches(members)
+    columns = [torch.Generator().manual_seed(10 * s + n) for s, n in own]
+    obs, pi = (
+        torch.stack([torch.randn(250, size, generator=g, dtype=torch.float64) for g in columns])
+        for size in (sizes[0] - actions, actions)
+    )
+    found = maximize(networks, obs, pi.tanh(), CemOptions(reduction="min"), seed=1, step=2)
+    return [first_seed(t, seeds, learners) for t in found]
+
+
+@pytest.mark.parametrize("work", [folded, optimized, normalized, searched])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize(("learners", "twins"), [(1, 1), (1, 2), (3, 1), (3, 2)])
 def test_a_seed_alone_is_the_same_as_among_others(work, sizes, learners, twins):

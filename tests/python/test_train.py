@@ -24,18 +24,19 @@ import omar
 from data_cases import make_dataset, save_authors_prey
 from hostile import JSON_VALUES
 from omar.algorithms import ALGORITHMS
-from omar.behaviors.find import load_prey
+from omar.behaviors.find import read_prey
 from omar.behaviors.policy_file import load_policies
-from omar.behaviors.shipped import load_prey as load_shipped_prey
+from omar.behaviors.shipped import shipped_prey
 from omar.data import Dataset, ensure_dataset
 from omar.errors import OmarError
 from omar.evaluate import main as evaluate
+from omar.export import main as export
 from omar.offline.config import RunConfig, TrainConfig, resolve
 from omar.offline.minibatches import Minibatches
 from omar.offline.options import NewRun, Resumption, parse
 from omar.runs.files import seal, to_json, unseal
 from omar.runs.reporting import Silent
-from omar.tasks import get_task
+from omar.tasks import ALL_TASKS, get_task
 from omar.terminal.cli import INTERRUPTED
 from omar.train import main
 
@@ -147,7 +148,7 @@ def test_every_algorithm_trains_with_both_kinds_of_critic(dataset, tmp_path, alg
     assert train(dataset, tmp_path / "one", *arguments, "--seeds", 1) == 0
     two, one = weights(tmp_path / "two"), weights(tmp_path / "one")
     assert all(torch.equal(two[name], tensor) for name, tensor in one.items())
-    if ALGORITHMS[algorithm].critics:
+    if ALGORITHMS[algorithm].has_critics:
         inputs = 18 + 2 if critic == "independent" else 3 * (18 + 2)
         assert one["critic.weights.0"].shape == (6, inputs, 8)
     else:
@@ -190,7 +191,7 @@ def test_another_seed_gives_other_weights(dataset, tmp_path):
     assert not same_weights(tmp_path / "first", tmp_path / "second")
 
 
-@pytest.mark.parametrize("algorithm", ["omar", "cql", "bc"])
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_seed_has_the_same_checkpoint_bytes_whatever_is_trained_beside_it(
     dataset, tmp_path, algorithm, threads
@@ -264,8 +265,9 @@ def test_a_damaged_line_is_refused_and_nothing_is_lost(dataset, tmp_path, capsys
     assert metrics.read_text() == damaged
 
 
-def test_a_finished_run_can_be_extended(dataset, tmp_path, capsys):
-    arguments = ("--eval-every", 4, "--checkpoint-every", 4)
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_a_finished_run_can_be_extended(dataset, tmp_path, capsys, algorithm):
+    arguments = ("--eval-every", 4, "--checkpoint-every", 4, "--algorithm", algorithm)
     assert train(dataset, tmp_path / "run", "--updates", 8, *arguments) == 0
     assert main(["--resume", str(tmp_path / "run"), "--updates", "12"]) == 0
     assert train(dataset, tmp_path / "whole", "--updates", 12, *arguments) == 0
@@ -274,6 +276,19 @@ def test_a_finished_run_can_be_extended(dataset, tmp_path, capsys):
     assert json.loads((tmp_path / "run" / "result.json").read_text())["updates"] == 12
     message = f"--updates 6 is less than the 12 updates of {tmp_path / 'run'}"
     assert message in fails(capsys, ["--resume", tmp_path / "run", "--updates", 6])
+
+
+def test_the_deviation_of_icq_is_checkpointed_and_its_mean_acts(dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(dataset, out, "--algorithm", "icq", "--updates", 20) == 0
+    tensors = weights(out)
+    assert tensors["actor.deviation"].shape == (3, 2)
+    assert bool((tensors["actor.deviation"].abs() > 0.01).all())
+    assert evaluate(["--run", str(out), "--episodes", "3"]) == 0
+    assert "seed 1  return" in capsys.readouterr().out
+    target = tmp_path / "policy.pt"
+    assert export(["--run", str(out), "--format", "torchscript", "--out", str(target)]) == 0
+    assert target.is_file()
 
 
 def test_a_moved_run_goes_on_with_a_moved_dataset(dataset, tmp_path, capsys, monkeypatch):
@@ -476,7 +491,9 @@ def fails(capsys, arguments):
         (["--rounds", "0"], "--rounds must be in [1, 48], got 0"),
         (["--refit", "elite", "--elites", "11"], "--elites must be in [2, 10], got 11"),
         (["--algorithm", "cql", "--tau", "0.5"], "--tau is an option of omar, not of cql"),
-        (["--algorithm=bc", "--alpha=1"], "--alpha is an option of omar and cql, not of bc"),
+        (["--algorithm", "cql", "--beta-q", "5"], "--beta-q is an option of icq, not of cql"),
+        (["--algorithm", "cql", "--beta", "5"], "--beta is an option of omar and icq, not of cql"),
+        (["--algorithm=bc", "--alpha=1"], "--alpha is an option of omar, cql and td3bc, not of bc"),
         (["--device", "tpu"], "unknown device 'tpu': expected auto, cpu, cuda or cuda:1"),
         (["--device", "meta"], "unknown device 'meta': expected auto, cpu, cuda or cuda:1"),
         (["--device", "cpu:1"], "unknown device 'cpu:1': expected auto, cpu, cuda or cuda:1"),
@@ -497,7 +514,7 @@ def test_messages(capsys, tmp_path, monkeypatch, arguments, message):
 @pytest.mark.parametrize(
     ("option", "value", "choices"),
     [
-        ("--task", "chess", "simple_spread', 'simple_tag', 'simple_world"),
+        ("--task", "chess", "', '".join(ALL_TASKS)),
         ("--algorithm", "ppo", "omar', 'cql', 'bc"),
         ("--preset", "mine", "released', 'paper"),
         ("--critic", "shared", "independent', 'centralized"),
@@ -571,7 +588,7 @@ def test_python_settings_are_checked_by_name():
         resolve(TrainConfig(settings={"gamma": "0.9"}), "random")
     with pytest.raises(OmarError, match=r"task must be 'simple_spread', .* or 'simple_world', got \"chess\""):
         TrainConfig(task="chess")
-    with pytest.raises(OmarError, match="algorithm must be 'omar', 'cql' or 'bc', got \"ppo\""):
+    with pytest.raises(OmarError, match=r"algorithm must be 'omar', .* or 'bc', got \"ppo\""):
         TrainConfig(algorithm="ppo")
     with pytest.raises(OmarError, match="preset must be 'released' or 'paper', got \"mine\""):
         TrainConfig(preset="mine")
@@ -657,7 +674,10 @@ def test_message_config_damaged(capsys, tmp_path, text, message):
         ({"options": {"seeds": "2"}}, 'config.json: `options.seeds` must be an integer, got "2"'),
         ({"options": {"seeds": 0}}, "config.json: `options.seeds` must be at least 1, got 0"),
         ({"options": {"updates": None}}, "config.json: `options.updates` must be an integer, got null"),
-        ({"options": {"algorithm": "ppo"}}, "`options.algorithm` must be 'omar', 'cql' or 'bc'"),
+        (
+            {"options": {"algorithm": "ppo"}},
+            "`options.algorithm` must be 'omar', 'cql', 'td3bc', 'icq' or 'bc'",
+        ),
         ({"options": {"dataset": []}}, "`options.dataset` must name one dataset or one for each"),
         ({"backbone": []}, "config.json: `backbone` must be a JSON object, got []"),
         ({"backbone": {"gamma": True}}, "config.json: `backbone.gamma` must be a finite number, got true"),
@@ -734,7 +754,7 @@ def test_a_set_that_does_not_know_its_prey_is_scored_on_the_scale_of_the_prey_th
     assert said.count("warning: ") == 1
     assert f"warning: {silent} does not say which prey moved in it" in said
     policies = load_policies(tmp_path / "run" / "policy.safetensors")
-    shipped = load_shipped_prey("simple_tag")
+    shipped = shipped_prey("simple_tag")
     assert [policy.scale for policy in policies] == [shipped.scale] * 2
     assert [policy.prey.sha256 for policy in policies] == [shipped.sha256] * 2
     file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
@@ -773,7 +793,7 @@ def test_a_prey_of_the_authors_is_chased_and_scored_with_the_papers_references(t
     monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
     file = save_authors_prey(tmp_path / "pretrained_adv_model.pt")
     task = get_task("simple_tag")
-    own = ensure_dataset(task.name, "random", steps=1000, prey=load_prey(file, task)).path
+    own = ensure_dataset(task.name, "random", steps=1000, prey=read_prey(file, task)).path
     chase = ("--task", task.name, "--prey", file, "--updates", 2)
     assert train(own, tmp_path / "run", *chase) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -6,6 +6,8 @@
 #include <omar/core/draws.h>
 #include <omar/core/rng.h>
 #include <omar/cql/penalty.h>
+#include <omar/nn/batch_norm.h>
+#include <omar/nn/policy.h>
 #include <omar/nn/stacked_mlp.h>
 #include <omar/particle/particle_env.h>
 #include <omar/particle/rollout.h>

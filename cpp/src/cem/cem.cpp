@@ -93,6 +93,18 @@ void check_policy_actions(const at::Tensor& policy_actions, const CemOptions& op
   draws::check_candidate_sizes(kMaximize, {members, batch, options.samples, size});
 }
 
+/// The networks whose scores count. \throws c10::ValueError, c10::TypeError
+nn::StackedMlp check_critic(const nn::StackedMlp& critic, const at::Tensor& obs, const at::Tensor& policy_actions,
+                            const CemOptions& options) {
+  check(options);
+  nn::validate(critic);
+  check::shape(kMaximize, "obs", obs, {-1, -1, -1}, "[M, B, O]");
+  check::shape(kMaximize, "policy_actions", policy_actions, {obs.size(0), obs.size(1), -1}, "[M, B, A]");
+  check_policy_actions(policy_actions, options);
+  nn::check_candidates(kMaximize, critic, obs, policy_actions.unsqueeze(2));
+  return options.reduction == Reduction::first ? nn::first(critic, obs.size(0)) : critic;
+}
+
 /// The search in LibTorch ops, for valid arguments.
 std::pair<at::Tensor, at::Tensor> search(const Scorer& scorer, const at::Tensor& policy_actions,
                                          const CemOptions& options, const Draw& counter) {
@@ -174,20 +186,23 @@ std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const at::Tenso
 std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
                                            const at::Tensor& policy_actions, const CemOptions& options, Draw draw,
                                            Path path) {
-  check(options);
-  nn::validate(critic);
-  check::shape(kMaximize, "obs", obs, {-1, -1, -1}, "[M, B, O]");
-  check::shape(kMaximize, "policy_actions", policy_actions, {obs.size(0), obs.size(1), -1}, "[M, B, A]");
-  check_policy_actions(policy_actions, options);
-  nn::check_candidates(kMaximize, critic, obs, policy_actions.unsqueeze(2));
-  const nn::StackedMlp scoring = options.reduction == Reduction::first ? nn::first(critic, obs.size(0)) : critic;
+  const nn::StackedMlp scoring = check_critic(critic, obs, policy_actions, options);
   if (nn::takes_fused(kMaximize, path, nn::fused_obstacle(scoring))) {
-    return fused_search(scoring, obs, policy_actions, options, draws::on_host(kMaximize, draw));
+    return fused_search(scoring, nullptr, obs, policy_actions, options, draws::on_host(kMaximize, draw));
   }
   const Scorer scorer = [&](const at::Tensor& actions) {
     return reduced(nn::candidate_values(scoring, obs, actions, {Path::plain, options.precision}), options.reduction);
   };
   return search(scorer, policy_actions, options, draw);
+}
+
+std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const nn::BatchNorm& norm,
+                                           const at::Tensor& obs, const at::Tensor& policy_actions,
+                                           const CemOptions& options, Draw draw) {
+  const nn::StackedMlp scoring = check_critic(critic, obs, policy_actions, options);
+  check::shape(kMaximize, "scale", norm.scale, {obs.size(0), critic.in_features()}, "[M, in]");
+  nn::takes_fused(kMaximize, Path::fused, nn::fused_obstacle(scoring));
+  return fused_search(scoring, &norm, obs, policy_actions, options, draws::on_host(kMaximize, draw));
 }
 
 }  // namespace omar::cem

@@ -2,153 +2,18 @@
 
 #include <limits>
 
-#include "cem/refit_state.h"
+#include "cem/search_memory.h"
+#include "cem/softmax_refit.h"
 #include "nn/critic_block.h"
-#include "nn/exp.h"
 
 namespace omar::cem::OMAR_LEVEL {
 namespace {
 
 using nn::OMAR_LEVEL::ActionView;
 using nn::OMAR_LEVEL::CriticBlock;
-using nn::OMAR_LEVEL::exp_;
 using nn::OMAR_LEVEL::Keep;
-using nn::OMAR_LEVEL::round_up;
 using nn::OMAR_LEVEL::Scratch;
 using nn::OMAR_LEVEL::states_per_block;
-
-constexpr std::int64_t kStride = round_up(kSearchStates, 16);  ///< states are the fastest index of all arrays
-
-/// Arrays of a range of states: normals and candidates [K, A], scores and weights [K], the distribution [A]; and the
-/// elites carried between rounds, in falling order.
-template <class T>
-struct Memory {
-  float* z;
-  T *actions, *q, *weights, *mu, *sigma;
-  T *elites, *elite_q, *fresh, *fresh_q;  ///< [S, E, A], [S, E], one state's [E, A], [E]
-  std::int64_t size;
-
-  Memory(std::int64_t samples, std::int64_t actions_size, std::int64_t elite_count, T* memory) {
-    T* next = memory;
-    const auto take = [&](std::int64_t n) {
-      T* at = next;
-      next += round_up(n, 64 / static_cast<std::int64_t>(sizeof(T)));
-      return at;
-    };
-    z = reinterpret_cast<float*>(take(samples * actions_size * kStride));
-    actions = take(samples * actions_size * kStride);
-    q = take(samples * kStride);
-    weights = take(samples * kStride);
-    mu = take(actions_size * kStride);
-    sigma = take(actions_size * kStride);
-    elites = take(kStride * elite_count * actions_size);
-    elite_q = take(kStride * elite_count);
-    fresh = take(elite_count * actions_size);
-    fresh_q = take(elite_count);
-    size = next - memory;
-  }
-};
-
-/// A number for each state.
-template <class T>
-using PerState = T[kStride];
-
-/// The softmax refit of a block of states, in place.
-template <class T>
-struct SoftmaxRefit {
-  const T* scores;      ///< [K]
-  const T* candidates;  ///< [K, A]
-  T* weights;           ///< scratch [K]
-  T* means;             ///< [A]
-  T* deviations;        ///< [A]
-  std::int64_t count;   ///< of states
-  std::int64_t samples, size;
-  T beta;
-
-  /// Scores that are NaN or infinite weigh nothing; a state that has no other keeps its distribution.
-  void run() const {
-    PerState<T> top, total, known;
-    for (std::int64_t s = 0; s < count; ++s) {
-      top[s] = std::numeric_limits<T>::lowest();
-      total[s] = known[s] = T(0);
-    }
-    for (std::int64_t k = 0; k < samples; ++k) {
-      const T* q = scores + k * kStride;
-      for (std::int64_t s = 0; s < count; ++s) top[s] = finite(q[s]) && q[s] > top[s] ? q[s] : top[s];
-    }
-    for (std::int64_t k = 0; k < samples; ++k) {
-      const T* q = scores + k * kStride;
-      T* w = weights + k * kStride;
-      for (std::int64_t s = 0; s < count; ++s) {
-        const T weight = exp_(beta * below_top(q[s], top[s]));
-        w[s] = finite(q[s]) ? weight : T(0);
-        total[s] += w[s];
-        known[s] += finite(q[s]) ? T(1) : T(0);
-      }
-    }
-    for (std::int64_t d = 0; d < size; ++d) fit(d, total, known);
-  }
-
- private:
-  /// Weighted mean and root mean square distance to it, of one action dimension.
-  void fit(std::int64_t d, const T* total, const T* known) const {
-    PerState<T> mean, square;
-    for (std::int64_t s = 0; s < count; ++s) mean[s] = square[s] = T(0);
-    for (std::int64_t k = 0; k < samples; ++k) {
-      const T* w = weights + k * kStride;
-      const T* a = candidates + (k * size + d) * kStride;
-      for (std::int64_t s = 0; s < count; ++s) mean[s] += w[s] * a[s];
-    }
-    for (std::int64_t s = 0; s < count; ++s) mean[s] /= total[s];
-    for (std::int64_t k = 0; k < samples; ++k) {
-      const T* q = scores + k * kStride;
-      const T* a = candidates + (k * size + d) * kStride;
-      for (std::int64_t s = 0; s < count; ++s) {
-        const T distance = a[s] - mean[s];
-        square[s] += finite(q[s]) ? distance * distance : T(0);
-      }
-    }
-    T* mu = means + d * kStride;
-    T* sigma = deviations + d * kStride;
-    for (std::int64_t s = 0; s < count; ++s) {
-      const T deviation = sqrt_(square[s] / known[s]);
-      mu[s] = known[s] > T(0) ? mean[s] : mu[s];
-      sigma[s] = known[s] > T(0) ? deviation : sigma[s];
-    }
-  }
-};
-
-/// Rows [states, width] to [width, kStride], and back.
-template <class T>
-void to_columns(const T* rows, std::int64_t states, std::int64_t width, T* columns) {
-  for (std::int64_t s = 0; s < states; ++s) {
-    for (std::int64_t i = 0; i < width; ++i) columns[i * kStride + s] = rows[s * width + i];
-  }
-}
-template <class T>
-void to_rows(const T* columns, std::int64_t states, std::int64_t width, T* rows) {
-  for (std::int64_t s = 0; s < states; ++s) {
-    for (std::int64_t i = 0; i < width; ++i) rows[s * width + i] = columns[i * kStride + s];
-  }
-}
-
-/// The softmax refit of states [first, first + count) of `args`, count <= kSearchStates.
-template <class T>
-void refit_softmax(const RefitArgs<T>& args, std::int64_t first, std::int64_t count, T* memory) {
-  const std::int64_t samples = args.samples, size = args.size;
-  T* const scores = memory;
-  T* const weights = scores + samples * kStride;
-  T* const candidates = weights + samples * kStride;
-  T* const means = candidates + samples * size * kStride;
-  T* const deviations = means + size * kStride;
-  to_columns(args.q + first * samples, count, samples, scores);
-  to_columns(args.actions + first * samples * size, count, samples * size, candidates);
-  to_columns(args.mu + first * size, count, size, means);
-  to_columns(args.sigma + first * size, count, size, deviations);
-  SoftmaxRefit<T>{scores, candidates, weights, means, deviations, count, samples, size, args.beta}.run();
-  to_rows(means, count, size, args.next_mu + first * size);
-  to_rows(deviations, count, size, args.next_sigma + first * size);
-}
 
 template <class T, Precision P>
 class Search {
@@ -164,48 +29,108 @@ class Search {
         elites_(pass.options.refit == Refit::elite ? pass.options.elites : 0),
         block_states_(states_per_block(pass.critic.shape)),
         block_(pass.critic, block_states_, kSearchStates),
-        memory_(samples_, size_, elites_, pass.critic.scratch + block_.scratch().size) {}
+        kept_(samples_, size_, elites_, pass.kept),
+        memory_(samples_, size_, pass.critic.scratch + block_.scratch().size),
+        round_(pass.draws) {}
 
-  static std::int64_t memory_size(const nn::CriticShape& shape, std::int64_t elites) {
+  static std::int64_t memory_size(const nn::CriticShape& shape) {
     return Scratch<T>(shape, states_per_block(shape), kSearchStates, nullptr).size +
-           Memory<T>(shape.samples, shape.actions, elites, nullptr).size;
+           Memory<T>(shape.samples, shape.actions, nullptr).size;
   }
 
-  void run(const SearchStates<T>& states, draws::CandidateBlock draws) {
-    count_ = states.count;
-    obs_ = states.obs;
-    block_.observe(obs_, count_);
-    for (std::int64_t i = 0; i < size_ * kStride; ++i) {
-      memory_.mu[i] = static_cast<T>(options_.mu);
-      memory_.sigma[i] = static_cast<T>(options_.sigma);
-    }
-    const ActionView<T> candidates{memory_.actions, 1, size_ * kStride, kStride};
-    for (std::int64_t round = 0; round < options_.rounds; ++round, ++draws.stream) {
-      sample(draws);
-      score(candidates, samples_, memory_.q);
-      const bool last = round + 1 == options_.rounds;
-      if (last) {
-        take_best(states, round);
-      } else if (options_.refit == Refit::softmax) {
-        refit_softmax();
-      } else {
-        for (std::int64_t s = 0; s < count_; ++s) refit_elite(s, round > 0);
-      }
+  static std::int64_t kept_size(const nn::CriticShape& shape, std::int64_t elites) {
+    return Kept<T>(shape.samples, shape.actions, elites, nullptr).size;
+  }
+
+  void run(const SearchStates<T>& states) {
+    start(states);
+    observe();
+    for (std::int64_t round = 0; round < options_.rounds; ++round) {
+      sample(round);
+      finish_round(states, round);
     }
     compare_with_policy(states);
   }
 
+  void run_step(const SearchStates<T>& states, std::int64_t step, CandidateSums* sums) {
+    if (step == 0) {
+      start(states);
+    } else {
+      take(states);
+      observe();
+    }
+    if (step > options_.rounds) return compare_with_policy(states);
+    if (step > 0) finish_round(states, step - 1);
+    if (step == options_.rounds) return;
+    sample(step);
+    for (std::int64_t d = 0; d < size_; ++d) sums[d] = candidate_sums(d);
+  }
+
  private:
   /// Candidate k of state s: its first number; the others are kStride apart.
-  const T* candidate(std::int64_t k, std::int64_t s) const { return memory_.actions + k * size_ * kStride + s; }
+  const T* candidate(std::int64_t k, std::int64_t s) const { return kept_.actions + k * size_ * kStride + s; }
 
-  void sample(const draws::CandidateBlock& draws) {
+  void take(const SearchStates<T>& states) {
+    count_ = states.count;
+    obs_ = states.obs;
+  }
+
+  void start(const SearchStates<T>& states) {
+    take(states);
+    for (std::int64_t i = 0; i < size_ * kStride; ++i) {
+      kept_.mu[i] = static_cast<T>(options_.mu);
+      kept_.sigma[i] = static_cast<T>(options_.sigma);
+    }
+  }
+
+  /// Several critics prepare the observations when their turn comes.
+  void observe() {
+    if (critics_ == 1) block_.observe(obs_, count_);
+  }
+
+  /// Scores of a round's candidates, and the next distribution or the best of them.
+  void finish_round(const SearchStates<T>& states, std::int64_t round) {
+    score({kept_.actions, 1, size_ * kStride, kStride}, samples_, memory_.q);
+    if (round + 1 == options_.rounds) return take_best(states, round);
+    if (options_.refit == Refit::softmax) return refit_softmax();
+    for (std::int64_t s = 0; s < count_; ++s) refit_elite(s, round > 0);
+  }
+
+  /// Of number d. Sums are in float64, where squares of numbers in [-1, 1] lose nothing that matters beside the epsilon
+  /// that a variance gets; in as many lanes at every instruction level.
+  CandidateSums candidate_sums(std::int64_t d) const {
+    constexpr std::int64_t lanes = 8;
+    double sums[lanes] = {}, squares[lanes] = {};
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      const T* a = kept_.actions + (k * size_ + d) * kStride;
+      const auto add = [&](std::int64_t j, T number) {
+        const double x = static_cast<double>(number);
+        sums[j] += x;
+        squares[j] += x * x;
+      };
+      std::int64_t s = 0;
+      for (; s + lanes <= count_; s += lanes) {
+        for (std::int64_t j = 0; j < lanes; ++j) add(j, a[s + j]);
+      }
+      for (std::int64_t j = 0; s + j < count_; ++j) add(j, a[s + j]);
+    }
+    CandidateSums total{0.0, 0.0};
+    for (std::int64_t j = 0; j < lanes; ++j) {
+      total.numbers += sums[j];
+      total.squares += squares[j];
+    }
+    return total;
+  }
+
+  void sample(std::int64_t round) {
+    draws::CandidateBlock draws = round_;
+    draws.stream += static_cast<std::uint32_t>(round);
     draws_.candidates(draws::Distribution::normal, draws, {1, size_ * kStride, kStride}, memory_.z);
     for (std::int64_t row = 0; row < samples_ * size_; ++row) {
       const float* z = memory_.z + row * kStride;
-      const T* mu = memory_.mu + row % size_ * kStride;
-      const T* sigma = memory_.sigma + row % size_ * kStride;
-      T* a = memory_.actions + row * kStride;
+      const T* mu = kept_.mu + row % size_ * kStride;
+      const T* sigma = kept_.sigma + row % size_ * kStride;
+      T* a = kept_.actions + row * kStride;
       for (std::int64_t s = 0; s < count_; ++s) {
         const T x = mu[s] + sigma[s] * static_cast<T>(z[s]);
         a[s] = x < T(-1) ? T(-1) : (x > T(1) ? T(1) : x);
@@ -258,19 +183,19 @@ class Search {
 
   void refit_softmax() const {
     const T beta = static_cast<T>(options_.beta);
-    const Memory<T>& m = memory_;
-    SoftmaxRefit<T>{m.q, m.actions, m.weights, m.mu, m.sigma, count_, samples_, size_, beta}.run();
+    SoftmaxRefit<T>{memory_.q, kept_.actions, memory_.weights, kept_.mu, kept_.sigma, count_, samples_, size_, beta}
+        .run();
   }
 
   /// Elites of the fresh candidates and the carried elites, which they replace; then mean and deviation.
   void refit_elite(std::int64_t s, bool carried) {
     const T* q = memory_.q + s;
     T* taken = memory_.weights + s;  // 1 where a fresh candidate was chosen
-    T* kept = memory_.elites + s * elites_ * size_;
-    T* kept_q = memory_.elite_q + s * elites_;
+    T* kept = kept_.elites + s * elites_ * size_;
+    T* kept_q = kept_.elite_q + s * elites_;
     for (std::int64_t k = 0; k < samples_; ++k) taken[k * kStride] = T(0);
     std::int64_t found = 0, next = 0;  // of `kept`, the first `next` were chosen
-    const std::int64_t pool = carried ? carried_[s] : 0;
+    const std::int64_t pool = carried ? kept_.carried[s] : 0;
     for (; found < elites_; ++found) {
       std::int64_t index = -1;
       for (std::int64_t k = 0; k < samples_; ++k) {
@@ -291,7 +216,7 @@ class Search {
     }
     for (std::int64_t i = 0; i < found * size_; ++i) kept[i] = memory_.fresh[i];
     for (std::int64_t i = 0; i < found; ++i) kept_q[i] = memory_.fresh_q[i];
-    carried_[s] = found;
+    kept_.carried[s] = found;
     fit_elite(s, kept, found);
   }
 
@@ -306,8 +231,8 @@ class Search {
         const T distance = a[i * size_ + d] - mu;
         square += distance * distance;
       }
-      memory_.mu[d * kStride + s] = mu;
-      if (n > 1) memory_.sigma[d * kStride + s] = sqrt_(square / static_cast<T>(n - 1));
+      kept_.mu[d * kStride + s] = mu;
+      if (n > 1) kept_.sigma[d * kStride + s] = sqrt_(square / static_cast<T>(n - 1));
     }
   }
 
@@ -330,9 +255,9 @@ class Search {
     const bool carries = elites_ > 0 && round > 0;
     for (std::int64_t s = 0; s < count_; ++s) {
       T* action = states.actions + s * size_;
-      const T* elite = memory_.elites + s * elites_ * size_;
-      const T* elite_q = memory_.elite_q + s * elites_;
-      const bool elite_wins = carries && carried_[s] > 0 && (best[s] < 0 || elite_q[0] > top[s]);
+      const T* elite = kept_.elites + s * elites_ * size_;
+      const T* elite_q = kept_.elite_q + s * elites_;
+      const bool elite_wins = carries && kept_.carried[s] > 0 && (best[s] < 0 || elite_q[0] > top[s]);
       for (std::int64_t d = 0; d < size_; ++d) {
         action[d] = elite_wins ? elite[d] : best[s] >= 0 ? candidate(best[s], s)[d * kStride] : T(0);
       }
@@ -358,28 +283,36 @@ class Search {
   std::int64_t critics_, critic_stride_;
   std::int64_t samples_, size_, elites_, block_states_;
   CriticBlock<T, P> block_;
+  Kept<T> kept_;
   Memory<T> memory_;
-  std::int64_t count_ = 0;               ///< states of the range
-  const T* obs_ = nullptr;               ///< their observations
-  PerState<std::int64_t> carried_ = {};  ///< elites with a finite score
+  draws::CandidateBlock round_;  ///< of round 0
+  std::int64_t count_ = 0;       ///< states of the range
+  const T* obs_ = nullptr;       ///< their observations
 };
 
-template <class T, Precision P>
-void search(const SearchPass<T>& pass, const SearchStates<T>& states) {
-  Search<T, P>(pass).run(states, pass.draws);
+/// Calls body(search) with the search of the wanted precision.
+template <class T, class Body>
+void with_search(const SearchPass<T>& pass, const Body& body) {
+  if (pass.options.precision == Precision::bf16) {
+    Search<T, Precision::bf16> search(pass);
+    return body(search);
+  }
+  Search<T, Precision::float32> search(pass);
+  body(search);
 }
 
 template <class T>
 SearchKernels<T> kernels() {
   SearchKernels<T> table;
   table.memory_size = &Search<T, Precision::float32>::memory_size;
+  table.kept_size = &Search<T, Precision::float32>::kept_size;
   table.search = [](const SearchPass<T>& pass, const SearchStates<T>& states) {
-    if (pass.options.precision == Precision::bf16) return search<T, Precision::bf16>(pass, states);
-    search<T, Precision::float32>(pass, states);
+    with_search(pass, [&](auto& search) { search.run(states); });
   };
-  table.refit_memory_size = [](std::int64_t samples, std::int64_t actions) {
-    return (samples * (actions + 2) + 2 * actions) * kStride;
+  table.step = [](const SearchPass<T>& pass, const SearchStates<T>& states, std::int64_t step, CandidateSums* sums) {
+    with_search(pass, [&](auto& search) { search.run_step(states, step, sums); });
   };
+  table.refit_memory_size = &refit_memory_size;
   table.refit_softmax = &refit_softmax<T>;
   return table;
 }

@@ -28,6 +28,7 @@ struct SearchStates {
 template <class T>
 struct SearchPass {
   nn::CriticPass<T> critic;    ///< of the member's first critic; samples = K; scratch: memory_size, 64-byte aligned
+  T* kept;                     ///< kept_size, 64-byte aligned: what stands between two steps
   std::int64_t critics;        ///< T, of which options.reduction makes one score; 1 for Reduction::first
   std::int64_t critic_stride;  ///< numbers between the packed parameters of the member's critics
   CemOptions options;
@@ -35,10 +36,19 @@ struct SearchPass {
   draws::CandidateBlock draws;  ///< of these states, round 0
 };
 
+/// Of one number of the action, over the candidates of a range of states.
+struct CandidateSums {
+  double numbers, squares;
+};
+
 template <class T>
 struct SearchKernels {
-  std::int64_t (*memory_size)(const nn::CriticShape& shape, std::int64_t elites);
+  std::int64_t (*memory_size)(const nn::CriticShape& shape);
+  std::int64_t (*kept_size)(const nn::CriticShape& shape, std::int64_t elites);
   void (*search)(const SearchPass<T>& pass, const SearchStates<T>& states);
+  /// The same in steps 0 .. J + 1, between which the critic's first layer may change: step j scores the candidates of
+  /// round j - 1 and draws those of round j, of which it writes the sums [A]; the last one scores the policy's.
+  void (*step)(const SearchPass<T>& pass, const SearchStates<T>& states, std::int64_t step, CandidateSums* sums);
   std::int64_t (*refit_memory_size)(std::int64_t samples, std::int64_t actions);
   /// The softmax refit of states [first, first + count), count <= kSearchStates, outside the fused search.
   void (*refit_softmax)(const RefitArgs<T>& args, std::int64_t first, std::int64_t count, T* memory);

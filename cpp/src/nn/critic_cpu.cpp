@@ -23,6 +23,34 @@ std::int64_t sums_size(const CriticShape& shape) {
   return NetworkLayout<T>(shape).sums_size();
 }
 
+template <class T>
+struct Layer {
+  const T* weight;  // [in, out]
+  const T* bias;    // [out]
+};
+
+/// A layer as it is packed: in front of layer norm centred over its outputs, in a corner of `packed`.
+template <class T>
+Layer<T> prepared(const CriticShape& s, Layer<T> from, std::int64_t in, std::int64_t out, T* packed) {
+  if (!s.activation.has_layer_norm()) return from;
+  T* const centred = packed + NetworkLayout<T>(s).centred();
+  centre_rows(from.weight, in, out, centred);
+  centre_rows(from.bias, 1, out, centred + in * out);
+  return {centred, centred + in * out};
+}
+
+template <class T>
+void pack_first(const CriticShape& s, const T* weight, const T* bias, T* packed) {
+  const NetworkLayout<T> layout(s);
+  const std::int64_t in = s.obs + s.actions, out = s.hidden[0];
+  const Layer<T> layer = prepared(s, Layer<T>{weight, bias}, in, out, packed);
+  T* to = packed + layout.weight(0);
+  for (std::int64_t i = 0; i < in; ++i) {
+    for (std::int64_t j = 0; j < out; ++j) to[i * layout.width(0) + j] = layer.weight[i * out + j];
+  }
+  for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(0) + j] = layer.bias[j];
+}
+
 template <class T, class Ops>
 void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed) {
   using Element = typename Ops::Element;
@@ -30,29 +58,17 @@ void pack_as(const CriticShape& s, const CriticWeights<const T>& from, T* packed
   constexpr std::int64_t panel = kPanel<T>;
   std::memset(packed, 0, static_cast<std::size_t>(layout.packed_size()) * sizeof(T));
   const auto elements = [&](std::int64_t offset) { return reinterpret_cast<Element*>(packed + offset); };
-  const bool normed = s.activation.has_layer_norm();
-  for (std::int64_t l = 0; l < s.layers; ++l) {
-    const std::int64_t in = l == 0 ? s.obs + s.actions : s.hidden[l - 1], out = s.hidden[l];
-    const T *weight = from.weights[l], *bias = from.biases[l];
-    if (normed) {
-      T* const centred = packed + layout.centred();
-      centre_rows(weight, in, out, centred);
-      centre_rows(bias, 1, out, centred + in * out);
-      weight = centred;
-      bias = centred + in * out;
-      for (std::int64_t j = 0; j < out; ++j) packed[layout.norm_scale(l) + j] = from.norm_scales[l][j];
-      for (std::int64_t j = 0; j < out; ++j) packed[layout.norm_shift(l) + j] = from.norm_shifts[l][j];
-    }
-    if (l == 0) {
-      T* to = packed + layout.weight(0);
-      for (std::int64_t i = 0; i < in; ++i) {
-        for (std::int64_t j = 0; j < out; ++j) to[i * layout.width(0) + j] = weight[i * out + j];
-      }
-    } else {
-      Ops::pack({weight, out, 1, in, out}, elements(layout.weight(l)), layout.inputs(l) / panel);
-      Ops::pack({weight, 1, out, out, in}, elements(layout.transposed(l)), layout.width(l) / panel);
-    }
-    for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(l) + j] = bias[j];
+  pack_first(s, from.weights[0], from.biases[0], packed);
+  for (std::int64_t l = 1; l < s.layers; ++l) {
+    const std::int64_t in = s.hidden[l - 1], out = s.hidden[l];
+    const Layer<T> layer = prepared(s, Layer<T>{from.weights[l], from.biases[l]}, in, out, packed);
+    Ops::pack({layer.weight, out, 1, in, out}, elements(layout.weight(l)), layout.inputs(l) / panel);
+    Ops::pack({layer.weight, 1, out, out, in}, elements(layout.transposed(l)), layout.width(l) / panel);
+    for (std::int64_t j = 0; j < out; ++j) packed[layout.bias(l) + j] = layer.bias[j];
+  }
+  for (std::int64_t l = 0; s.activation.has_layer_norm() && l < s.layers; ++l) {
+    for (std::int64_t j = 0; j < s.hidden[l]; ++j) packed[layout.norm_scale(l) + j] = from.norm_scales[l][j];
+    for (std::int64_t j = 0; j < s.hidden[l]; ++j) packed[layout.norm_shift(l) + j] = from.norm_shifts[l][j];
   }
   const std::int64_t in = s.hidden[s.layers - 1], width = layout.width(s.layers - 1);
   for (std::int64_t o = 0; o < s.outputs; ++o) {
@@ -210,6 +226,7 @@ CriticKernels<T> kernels() {
   table.scratch_size = &scratch_size<T>;
   table.sums_size = &sums_size<T>;
   table.pack = &pack<T>;
+  table.pack_first = &pack_first<T>;
   table.values = [](const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
     choose(pass, [&] { values<T, full>(pass, states, q); }, [&] { values<T, half>(pass, states, q); });
   };

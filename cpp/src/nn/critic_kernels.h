@@ -79,6 +79,8 @@ struct CriticKernels {
 
   /// Rearranges one network's parameters.
   void (*pack)(const CriticShape& shape, const CriticWeights<const T>& weights, Precision precision, T* packed);
+  /// Replaces the first layer of packed parameters: weight [in, out], bias [out].
+  void (*pack_first)(const CriticShape& shape, const T* weight, const T* bias, T* packed);
   /// q [count, K, outputs].
   void (*values)(const CriticPass<T>& pass, const CriticStates<T>& states, T* q);
   /// Adds the parameters' gradients under upstream gradients dq [count, K, outputs] to `sums`; writes those of the

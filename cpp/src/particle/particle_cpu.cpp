@@ -178,9 +178,13 @@ bool all_within(const void* numbers, std::int64_t count, double limit) {
 
 template <class S>
 struct Sizes {
-  int values[S::agents];
-  constexpr Sizes() : values() {
-    for (int i = 0; i < S::agents; ++i) values[i] = S::obs_size(i);
+  int observations[S::agents];
+  double agents[S::agents];
+  double landmarks[S::landmarks];
+  constexpr Sizes() : observations(), agents(), landmarks() {
+    for (int i = 0; i < S::agents; ++i) observations[i] = S::obs_size(i);
+    for (int i = 0; i < S::agents; ++i) agents[i] = S::size(i);
+    for (int l = 0; l < S::landmarks; ++l) landmarks[l] = S::landmark_size(l);
   }
 };
 template <class S>
@@ -188,7 +192,8 @@ constexpr Sizes<S> kSizes;
 
 template <class S, class T>
 constexpr Kernels make_kernels() {
-  return {{S::name, S::agents, S::learners, S::landmarks, S::max_obs, kSizes<S>.values},
+  return {{S::name, S::agents, S::learners, S::landmarks, S::obstacles, S::max_obs, kSizes<S>.observations,
+           kSizes<S>.agents, kSizes<S>.landmarks},
           sizeof(T) == 4,
           step_blocks<S, T>,
           start_blocks<S, T>,

@@ -87,6 +87,13 @@ int64_t ParticleEnv::episode_length() const { return kEpisodeLength; }
 int64_t ParticleEnv::action_size() const { return kActionSize; }
 const std::vector<int64_t>& ParticleEnv::obs_sizes() const { return impl_->obs_sizes; }
 
+Bodies ParticleEnv::bodies() const {
+  const ScenarioInfo& info = impl_->kernels->info;
+  return {{info.agent_sizes, info.agent_sizes + info.agents},
+          {info.landmark_sizes, info.landmark_sizes + info.landmarks},
+          info.obstacles};
+}
+
 at::Tensor ParticleEnv::reset(std::optional<std::uint64_t> seed) {
   Impl& m = *impl_;
   const std::lock_guard lock(m.mutex);

@@ -22,8 +22,11 @@ struct ScenarioInfo {
   int agents;    ///< A
   int learners;  ///< agents that learn; they come first
   int landmarks;
+  int obstacles;  ///< landmarks that agents collide with; they come first
   int max_obs_size;
-  const int* obs_sizes;  ///< [A]
+  const int* obs_sizes;          ///< [A]
+  const double* agent_sizes;     ///< [A]
+  const double* landmark_sizes;  ///< [L]
 
   constexpr int fields() const { return 4 * agents + 2 * landmarks; }
   constexpr int row() const { return agents * max_obs_size; }

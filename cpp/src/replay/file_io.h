@@ -1,9 +1,11 @@
 #pragma once
-/// Files of the operating system, and what the file of a replay buffer is written and read with.
+/// What the file of a replay buffer is written and read with.
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "core/file.h"
 
 namespace omar::replay {
 
@@ -16,32 +18,6 @@ class Checksum {
 
  private:
   std::uint64_t lanes_[4] = {1, 2, 3, 4};
-};
-
-/// \throws std::system_error with the last error of the operating system
-[[noreturn]] void fail(std::string_view op, const std::string& path);
-
-/// An open file, closed at the end of its life. Every member \throws std::system_error.
-class File {
- public:
-  /// `flags` as for open(2).
-  File(std::string_view op, std::string path, int flags);
-  ~File();
-  File(File&& other) noexcept;
-  File(const File&) = delete;
-  File& operator=(File&&) = delete;
-  File& operator=(const File&) = delete;
-
-  void write(const char* data, std::size_t bytes, std::size_t offset);
-  /// \return bytes read: fewer than asked for only at the file's end
-  std::size_t read(char* data, std::size_t bytes, std::size_t offset);
-  std::size_t bytes();
-  void sync();
-
- private:
-  std::string op_;
-  std::string path_;
-  int descriptor_ = -1;
 };
 
 /// A file that takes the place of `path` once it is whole; removed at the end of its life unless it did.

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import torch
 import typing
-__all__: list[str] = ['CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'StackedMlp', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_normal_candidates', 'nn_uniform_candidates', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['Bodies', 'CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'MOST_POLICY_BYTES', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'StackedMlp', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_normalized', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_act', 'nn_attach_moments', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_fold', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_moments', 'nn_normal_candidates', 'nn_uniform_candidates', 'parse_policies', 'rollout_into', 'scenario_names']
 class Draw:
     """
     Counter of random numbers.
@@ -282,6 +282,25 @@ class ParticleEnvOptions:
     @seed.setter
     def seed(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
+class Bodies:
+    """
+    The discs of a world, as one draws them.
+    """
+    @property
+    def agents(self) -> list[float]:
+        """
+        Radii [A].
+        """
+    @property
+    def landmarks(self) -> list[float]:
+        """
+        Radii [L]; 0: a point.
+        """
+    @property
+    def obstacles(self) -> int:
+        """
+        Landmarks that agents collide with; they come first.
+        """
 class ParticleEnv:
     """
     E worlds of one scenario, stepped together.
@@ -322,6 +341,11 @@ class ParticleEnv:
     def action_size(self) -> int:
         """
         Numbers in an agent's action.
+        """
+    @property
+    def bodies(self) -> Bodies:
+        """
+        The discs of a world.
         """
     @property
     def episode_length(self) -> int:
@@ -664,6 +688,10 @@ def cem_maximize(critic: StackedMlp, obs: torch.Tensor, policy_actions: torch.Te
     """
     The whole search for a stacked critic.
     """
+def cem_maximize_normalized(critic: StackedMlp, scale: torch.Tensor, shift: torch.Tensor, obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    The whole search for a stacked critic behind batch normalisation, whose scale and shift are [M, in].
+    """
 def cem_maximize_scorer(scorer: collections.abc.Callable[[torch.Tensor], torch.Tensor], policy_actions: torch.Tensor, options: CemOptions, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
     """
     The whole search for a callable scorer.
@@ -700,6 +728,14 @@ def make_transitions(env: ParticleEnv, steps: typing.SupportsInt | typing.Suppor
     """
     Columns for rollout_into.
     """
+def nn_act(weights: collections.abc.Sequence[torch.Tensor], biases: collections.abc.Sequence[torch.Tensor], observations: torch.Tensor) -> torch.Tensor:
+    """
+    Actions [..., M, A] of stacked policies for observations [..., M, O]; no gradient is recorded.
+    """
+def nn_attach_moments(x: torch.Tensor, moments: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """
+    x itself; gradients to it include those through its moments.
+    """
 def nn_candidate_values(critic: StackedMlp, obs: collections.abc.Sequence[torch.Tensor], actions: torch.Tensor, scoring: Scoring) -> torch.Tensor:
     """
     Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O], in parts, under T * M stacked critics.
@@ -707,6 +743,10 @@ def nn_candidate_values(critic: StackedMlp, obs: collections.abc.Sequence[torch.
 def nn_draws_on_cuda() -> bool:
     """
     Are candidates for CUDA devices drawn there, by this build's kernels?
+    """
+def nn_fold(weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, parts: collections.abc.Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    A first layer behind batch normalisation as a function of raw inputs with these moments.
     """
 def nn_forward(mlp: StackedMlp, x: torch.Tensor, path: Path = ...) -> torch.Tensor:
     """
@@ -720,6 +760,10 @@ def nn_init(sizes: collections.abc.Sequence[typing.SupportsInt | typing.Supports
     """
     First weights and biases of a stack: lists of [M, in, out] and [M, out].
     """
+def nn_moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Mean and biased variance [M, columns] of the rows of x [M, ..., columns]; not differentiable.
+    """
 def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typing.SupportsIndex, samples: typing.SupportsInt | typing.SupportsIndex, draw: Draw, set: typing.SupportsInt | typing.SupportsIndex) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Normal actions around mean [M, B, A] and their log density.
@@ -727,6 +771,10 @@ def nn_normal_candidates(mean: torch.Tensor, sigma: typing.SupportsFloat | typin
 def nn_uniform_candidates(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], draw: Draw, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Uniform actions [M, B, K, A] and their log density [M, B, K], of the dtype and device of `like`.
+    """
+def parse_policies(contents: bytes, name: str) -> tuple[str, list[tuple[list[torch.Tensor], list[torch.Tensor], tuple[float, float, str] | None, dict[str, str]]], tuple[list[torch.Tensor], list[torch.Tensor], tuple[float, float, str] | None, dict[str, str]] | None]:
+    """
+    Task, (weights, biases, references, source) of every seed, and those of the prey, from a file's contents.
     """
 def rollout_into(env: ParticleEnv, options: RolloutOptions, out: Transitions, prey_out: Transitions | None = None) -> None:
     """
@@ -736,3 +784,4 @@ def scenario_names() -> list[str]:
     """
     Names of all particle scenarios.
     """
+MOST_POLICY_BYTES: int = 268435456

@@ -11,13 +11,21 @@ from .backbone import Backbone
 from .base import Algorithm, LossTerms, Preset, update
 from .bc import Bc
 from .cql import Cql
+from .icq import Icq
 from .omar import Omar
 from .presets import PRESETS, PresetName
+from .td3bc import Td3Bc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ALGORITHMS: Mapping[str, type[Algorithm[Any]]] = {"omar": Omar, "cql": Cql, "bc": Bc}
+ALGORITHMS: Mapping[str, type[Algorithm[Any]]] = {
+    "omar": Omar,
+    "cql": Cql,
+    "td3bc": Td3Bc,
+    "icq": Icq,
+    "bc": Bc,
+}
 
 if TYPE_CHECKING:
     AlgorithmName: TypeAlias = str

@@ -1,8 +1,8 @@
 """The backbone that all algorithms share: TD3-style agents, stacked.
 
-Member m = (seed m // N, agent m % N) has its own deterministic tanh policy, T critics (twins, or none where
-an algorithm needs none), and target copies of both. No target-policy noise and no delayed actor, as in the
-released code.
+Member m = (seed m // N, agent m % N) has its own deterministic tanh policy, T critics (twins unless the
+settings say otherwise, none where an algorithm needs none), and target copies of both. No target-policy noise
+and no delayed actor, as in the released code.
 
 A critic maps a context and its own agent's action to a value. The context is the agent's own observation
 (independent critics: "ITD3"), or the observations of all N agents and the actions of the N - 1 others
@@ -11,10 +11,11 @@ A critic maps a context and its own agent's action to a value. The context is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from ..nets import StackedMlp, candidate_values, joined
 from .optimizer import StackedOptimizer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..nets import Observations
+    from ..nets import Observations, Step
     from .backbone import Backbone
     from .statistics import Statistics
 
@@ -45,6 +46,22 @@ class Batch:
     rewards: Tensor  # [M, B]
     next_observations: Tensor  # [M, B, O]
     terminated: Tensor | None = None  # [M, B], 1 where the episode ended; None where the data has no such row
+    next_actions: Tensor | None = None  # [M, B, A] of the data; None unless the algorithm needs them
+    next_mask: Tensor | None = None  # [M, B], 0 where the episode has no next action
+
+    def scaled(self, factor: float) -> Batch:
+        """The same with rewards times a factor."""
+        return self if factor == 1.0 else replace(self, rewards=factor * self.rewards)
+
+    def following(self) -> tuple[Tensor, Tensor]:
+        """The data's next actions and their mask.
+
+        Raises:
+            ValueError: The minibatch was drawn without them.
+        """
+        if self.next_actions is None or self.next_mask is None:
+            raise ValueError("[algorithms] this minibatch has no next actions, which its algorithm needs")
+        return self.next_actions, self.next_mask
 
 
 class Agents:
@@ -67,7 +84,8 @@ class Agents:
         obs_size: int,
         action_size: int,
         learners: int = 1,
-        critics: int = 2,
+        has_critics: bool = True,
+        learned_deviation: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         observation_statistics: Statistics | None = None,
@@ -81,7 +99,8 @@ class Agents:
             obs_size: O.
             action_size: A.
             learners: N, agents of a seed; matters to centralised critics alone.
-            critics: T, critics of each member.
+            has_critics: Whether members have critics; how many, T, the settings say.
+            learned_deviation: Whether the policies' state holds the numbers of `deviation`.
             observation_statistics: Of the data's observations, `[M, O]` each, with which actors and critics
                 normalise them where `input_norm` is "dataset"; None leaves them as they are.
             action_statistics: Of the data's actions, `[M, A]` each, with which critics normalise them where
@@ -107,19 +126,26 @@ class Agents:
             actor.normalize_batches()
         elif settings.input_norm == "dataset" and observation_statistics is not None:
             actor.standardize(*observation_statistics)
+        if learned_deviation:
+            shape = self.members, action_size
+            actor.register_parameter(
+                "deviation", nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
+            )
         self.actor = self._optimizer(actor)
-        if critics == 0:
+        if not has_critics:
             return
+        critics = settings.num_critics
         critic = StackedMlp(
             critics * self.members,
             (self.context_size + action_size, h, h, 1),
             seeds=[*seeds] * critics,
             network=CRITIC,
+            layer_norm=settings.critic_norm == "layer",
             device=device,
             dtype=dtype,
         )
         if settings.input_norm == "batch":
-            critic.normalize_batches(self.members)  # one for both twins
+            critic.normalize_batches(self.members)  # one for all T
         elif settings.input_norm == "dataset":
             self._standardize(critic, observation_statistics, action_statistics)
         self.critic = self._optimizer(critic)
@@ -170,9 +196,23 @@ class Agents:
         parts = [*joint, *(actions.index_select(0, others) for others in self._others)]
         return joined(parts, actions) if self.settings.input_norm == "batch" else parts
 
+    def begin(self, update: Step) -> None:
+        """Sets the learning rate for the update of that number."""
+        if self.settings.decay_updates:
+            for stack in self._stacks().values():
+                stack.set_learning_rate(self.settings.learning_rate_at(int(update)))
+
     def act(self, observations: Tensor) -> Tensor:
         """`pi(o)` as updates see it, batch normalisation included: `[M, B, O]` to actions `[M, B, A]`."""
         return torch.tanh(self.actor.networks(observations, self.settings.path))
+
+    @property
+    def deviation(self) -> Tensor:
+        """`[M, A]`, at first 0: learned with the policies, for algorithms whose policies have a deviation.
+
+        What it means is the algorithm's affair. The target copy has one too; acting asks for none.
+        """
+        return self.actor.networks.get_parameter("deviation")
 
     def follow(self, observations: Tensor) -> None:
         """Lets the statistics that policies act with, where they have any, follow a minibatch `[M, B, O]`."""
@@ -195,7 +235,12 @@ class Agents:
         """
         next_actions = torch.tanh(self.actor.target(batch.next_observations, self.settings.path))
         context = self.context(batch.next_observations, next_actions)
-        return self._values(self.critic.target, context, next_actions)
+        return self.target_values(context, next_actions)
+
+    @torch.no_grad()
+    def target_values(self, context: Observations, actions: Tensor) -> Tensor:
+        """The target critics' values of one action per state, `[T, M, B]`."""
+        return self._values(self.critic.target, context, actions)
 
     def _values(
         self,

@@ -11,8 +11,11 @@ from ..runs.decode import check_types
 from .presets import PresetName, by_quality, look_up
 
 MOST_STATES = 2**24  # the search numbers the states of a minibatch with 24 bits
+MOST_CRITICS = 64
+MOST_DECAY = 2**32 - 1  # no run is longer
 
 CriticKind: TypeAlias = Literal["independent", "centralized"]
+CriticNorm: TypeAlias = Literal["none", "layer"]
 InputNorm: TypeAlias = Literal["batch", "dataset", "none"]
 
 # Discount factor by preset: the released code runs 0.95 everywhere, the appendix says 0.99.
@@ -35,7 +38,11 @@ class Backbone:
     batch_size: int = 1024
     """Transitions in each member's minibatch."""
     learning_rate: float = 0.01
-    """Adam's, for actors and critics."""
+    """Adam's, for actors and critics; at the first update where it falls."""
+    final_learning_rate: float = 0.001
+    """The learning rate after decay_updates."""
+    decay_updates: int = 0
+    """Updates over which the learning rate falls linearly to the final one; 0: it never falls."""
     polyak_rate: float = 0.01
     """Share of the new weights mixed into the targets at each update."""
     hidden: int = 64
@@ -43,9 +50,15 @@ class Backbone:
     clip_norm: float = 0.5
     """Largest gradient norm of an actor, and of a member's critics together."""
     action_penalty: float = 1e-3
-    """Weight of mean(pi(o)^2) in the actor's loss; bc has no such term."""
+    """Weight of mean(pi(o)^2) in the actor's loss; bc and icq have no such term."""
     critic: CriticKind = "independent"
     """What a critic sees: its own agent's observation and action, or those of all agents."""
+    num_critics: int = 2
+    """T: critics of each member. Targets take the least of their values; actors follow the first."""
+    critic_norm: CriticNorm = "none"
+    """layer: layer norm before each ReLU of the critics; none: as in the released code."""
+    reward_scale: float = 1.0
+    """Factor on the data's rewards."""
     input_norm: InputNorm = "batch"
     """How networks normalise their inputs. batch: by the statistics of each minibatch, as the released code's
     BatchNorm; dataset: by those of the data; none: not at all."""
@@ -57,10 +70,19 @@ class Backbone:
         check_types(self)
         ranges.between(self, 2 if self.input_norm == "batch" else 1, MOST_STATES, "batch_size")
         ranges.at_least(self, 1, "hidden")
-        ranges.positive(self, "learning_rate", "clip_norm")
+        ranges.between(self, 1, MOST_CRITICS, "num_critics")
+        ranges.between(self, 0, MOST_DECAY, "decay_updates")
+        ranges.positive(self, "learning_rate", "clip_norm", "reward_scale")
         ranges.between(self, 0, 1, "gamma", brackets="[)")
         ranges.between(self, 0, 1, "polyak_rate", brackets="(]")
-        ranges.at_least(self, 0, "action_penalty")
+        ranges.at_least(self, 0, "action_penalty", "final_learning_rate")
+
+    def learning_rate_at(self, update: int) -> float:
+        """Adam's rate in the update of that number, counted from 0: a function of nothing else."""
+        if update >= self.decay_updates:
+            return self.final_learning_rate if self.decay_updates else self.learning_rate
+        share = update / self.decay_updates
+        return (1.0 - share) * self.learning_rate + share * self.final_learning_rate
 
     @staticmethod
     def preset(task: str, name: PresetName) -> Backbone:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .agents import Agents, Batch
     from .backbone import Backbone
     from .presets import PresetName
+    from .statistics import Facts
 
 S = TypeVar("S")
 
@@ -34,16 +35,34 @@ class Algorithm(ABC, Generic[S]):
 
     Attributes:
         Settings: A frozen dataclass; its fields are options of the command line.
-        critics: Critics of each member (2: twins); 0 where the algorithm has none.
+        has_critics: Whether members have critics.
+        needs_next_actions: Whether minibatches must hold the data's next actions and their mask.
+        learned_deviation: Whether the policies have a deviation that is learned, `Agents.deviation`.
+        needs_facts: Whether the losses ask for `facts` of the data as a whole.
     """
 
     Settings: ClassVar[type[Any]]
-    critics: ClassVar[int] = 2
+    has_critics: ClassVar[bool] = True
+    needs_next_actions: ClassVar[bool] = False
+    learned_deviation: ClassVar[bool] = False
+    needs_facts: ClassVar[bool] = False
 
-    def __init__(self, settings: S, agents: Agents) -> None:
-        """Args: `agents` are the stacked networks that the losses are of."""
+    def __init__(self, settings: S, agents: Agents, facts: Facts | None = None) -> None:
+        """Takes what the losses are of.
+
+        Args:
+            settings: Of the algorithm.
+            agents: The stacked networks.
+            facts: Of the data, for algorithms that need them.
+
+        Raises:
+            ValueError: The algorithm needs facts and got none.
+        """
         self.settings = settings
         self.agents = agents
+        if facts is None and self.needs_facts:
+            raise ValueError(f"[algorithms] {type(self).__name__} needs facts of the data")
+        self.facts = facts
 
     @classmethod
     @abstractmethod
@@ -54,6 +73,19 @@ class Algorithm(ABC, Generic[S]):
         """Terms of the critics' loss on a minibatch; none where there are no critics."""
         return {}
 
+    def estimate(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """What Q^1 says actions are worth, in the data's units of reward: what evaluations log.
+
+        Args:
+            observations: `[M, B, O]`; the N members of a seed share their rows.
+            actions: `[M, B, A]` of all agents.
+
+        Returns:
+            `[M, B]`: discounted returns, as if there were no time limit.
+        """
+        values = self.agents.first_values(self.agents.context(observations, actions), actions)
+        return values / self.agents.settings.reward_scale
+
     @abstractmethod
     def actor_terms(self, batch: Batch, draw: Draw) -> LossTerms:
         """Terms of the actors' loss on the same minibatch, after the critics' step."""
@@ -62,11 +94,19 @@ class Algorithm(ABC, Generic[S]):
 def update(algorithm: Algorithm[Any], agents: Agents, batch: Batch, draw: Draw) -> LossTerms:
     """One update of all members: a critic step, an actor step, then the targets follow.
 
+    Args:
+        algorithm: The losses.
+        agents: The networks that they are of.
+        batch: A minibatch, with rewards as they are in the data.
+        draw: Its step is the number of the update.
+
     Returns:
         All terms of both losses, `[M]` each, not differentiable.
     """
     logged: LossTerms = {}
-    if algorithm.critics:
+    agents.begin(draw.step)
+    batch = batch.scaled(agents.settings.reward_scale)
+    if algorithm.has_critics:
         terms = algorithm.critic_terms(batch, draw)
         agents.critic.step(sum_terms(terms))
         logged |= {f"critic/{name}": term.detach() for name, term in terms.items()}
@@ -74,7 +114,7 @@ def update(algorithm: Algorithm[Any], agents: Agents, batch: Batch, draw: Draw) 
     agents.actor.step(sum_terms(terms))
     agents.follow(batch.observations)
     logged |= {f"actor/{name}": term.detach() for name, term in terms.items()}
-    if algorithm.critics:  # the critics' targets alone ask for target policies
+    if algorithm.has_critics:  # the critics' targets alone ask for target policies
         agents.critic.track()
         agents.actor.track()
     return logged

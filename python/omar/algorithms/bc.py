@@ -25,7 +25,7 @@ class Bc(Algorithm[BcSettings]):
     """Actor: minimise `mean |pi(o) - a|^2`."""
 
     Settings: ClassVar[type[BcSettings]] = BcSettings
-    critics: ClassVar[int] = 0
+    has_critics: ClassVar[bool] = False
 
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[BcSettings]:

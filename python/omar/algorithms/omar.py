@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..random import Draw
     from .agents import Agents, Batch
     from .base import LossTerms
+    from .statistics import Facts
 
 MOST_ROUNDS = 48
 
@@ -60,8 +61,7 @@ class OmarSettings(CqlSettings):
         ranges.between(self, 0, 1, "tau")
         ranges.between(self, 1, MOST_ROUNDS, "rounds")
         ranges.between(self, 1, MOST_SAMPLES, "samples")
-        if self.refit == "elite":
-            ranges.between(self, 2, self.samples, "elites")
+        ranges.between(self, 2, self.samples if self.refit == "elite" else MOST_SAMPLES, "elites")
         ranges.positive(self, "sigma")
         ranges.at_least(self, 0, "beta")
 
@@ -98,9 +98,9 @@ class Omar(Algorithm[OmarSettings]):
 
     Settings: ClassVar[type[OmarSettings]] = OmarSettings
 
-    def __init__(self, settings: OmarSettings, agents: Agents) -> None:
-        """Args: `agents` are the stacked networks that the losses are of."""
-        super().__init__(settings, agents)
+    def __init__(self, settings: OmarSettings, agents: Agents, facts: Facts | None = None) -> None:
+        """As `Algorithm`."""
+        super().__init__(settings, agents, facts)
         self.search = settings.search()
 
     @classmethod

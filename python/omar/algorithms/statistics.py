@@ -1,7 +1,8 @@
-"""Statistics of the data that networks normalise their inputs with."""
+"""What networks and losses know of the data as a whole."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -22,3 +23,10 @@ class Statistics(NamedTuple):
     def of(mean: Tensor, std: Tensor) -> Statistics:
         """The statistics of measured means and deviations."""
         return Statistics(mean, torch.where(std > CONSTANT, std, torch.ones_like(std)))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a loss may need to know of the data as a whole, for every member."""
+
+    largest_returns: Tensor  # [M], of an episode, undiscounted, in the scale that the losses see rewards in

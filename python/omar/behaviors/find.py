@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OmarError
+from ..tasks import get_task
 from .authors import read_authors_prey
 from .policy_file import load_policies
-from .shipped import load_prey as load_shipped_prey
+from .shipped import shipped_prey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ..tasks import Task
     from .policy import Policy
+
+
+def load_prey(task: str, path: str | Path | None = None) -> Policy:
+    """The prey of a task: the one that ships, or that of a file.
+
+    Args:
+        task: Name of a task that has a prey.
+        path: A policy file, or the authors' `pretrained_adv_model.pt`; None: the shipped prey.
+
+    Raises:
+        OmarError: Unknown task, one without a prey, or a file that is not a prey of this task.
+    """
+    return shipped_prey(task) if path is None else read_prey(Path(path), get_task(task))
 
 
 def choose_prey(task: Task, path: Path | None) -> Policy | None:
@@ -24,11 +38,11 @@ def choose_prey(task: Task, path: Path | None) -> Policy | None:
         OmarError: A file that is not a prey of this task.
     """
     if path is not None:
-        return load_prey(path, task)
-    return load_shipped_prey(task.name) if task.has_prey else None
+        return read_prey(path, task)
+    return shipped_prey(task.name) if task.has_prey else None
 
 
-def load_prey(path: Path, task: Task) -> Policy:
+def read_prey(path: Path, task: Task) -> Policy:
     """The prey of a policy file or of the authors' `pretrained_adv_model.pt`; its contents say which it is.
 
     Raises:

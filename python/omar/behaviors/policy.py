@@ -183,15 +183,9 @@ class Policy:
             )
 
 
-@torch.no_grad()
 def act(weights: Sequence[Tensor], biases: Sequence[Tensor], observations: Tensor) -> Tensor:
-    """Actions [..., M, A] of M stacked policies for observations [..., M, O]."""
-    flat = observations.reshape(-1, *observations.shape[-2:])
-    by_member = flat.transpose(0, 1).contiguous()
-    actions = torch.tanh(
-        _core.nn_forward(_core.StackedMlp(list(weights), list(biases)), by_member)
-    ).transpose(0, 1)
-    return actions.reshape(*observations.shape[:-1], actions.shape[-1])
+    """Actions [..., M, A] of M stacked policies for observations [..., M, O]; no gradient is recorded."""
+    return _core.nn_act(list(weights), list(biases), observations)
 
 
 def check_layers(weights: Any, biases: Any, sizes: tuple[int, int, int]) -> None:

@@ -31,14 +31,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
-import safetensors.torch
 import torch
 
+from .. import _core
 from ..errors import OmarError
 from ..runs.files import write_atomically
 from ..tasks import References
-from .policy import Policy, check_dense
+from .policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 
 FORMAT, FORMAT_VERSION = "omar-policy", "1"
 POLICY, CONFIG = "policy.safetensors", "config.json"  # names in a run's folder
-LARGEST = 256 * 2**20  # bytes of a file
+_NAME = "it"  # what the core calls the file: a path need not be text
 
 
 def save_policies(path: Path | str, policies: Sequence[Policy]) -> None:
@@ -70,8 +69,10 @@ def load_policies(path: Path | str) -> tuple[Policy, ...]:
     if not path.is_file():
         raise OmarError(f"no policy at {path}: there is no such file")
     size = path.stat().st_size
-    if size > LARGEST:
-        raise OmarError(f"{path} is not a policy: it has {size} bytes, a policy at most {LARGEST}")
+    if size > _core.MOST_POLICY_BYTES:
+        raise OmarError(
+            f"{path} is not a policy: it has {size} bytes, a policy at most {_core.MOST_POLICY_BYTES}"
+        )
     return from_bytes(path.read_bytes(), path)
 
 
@@ -135,67 +136,32 @@ def to_bytes(policies: Sequence[Policy]) -> bytes:
 
 
 def from_bytes(data: bytes, path: Path) -> tuple[Policy, ...]:
-    """The policies of a file's contents; `path` names it in errors.
+    """The policies of a file's contents, as the core reads them; `path` names it in errors.
 
     Raises:
         OmarError: As `load_policies`.
     """
     try:
-        tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0][:160]
-        raise OmarError(f"{path} is not a whole safetensors file: {reason}") from None
-    metadata: dict[str, str] = header.get("__metadata__") or {}
-    if metadata.get("format") != FORMAT:
-        raise OmarError(f"{path} is not a policy: its `format` is not {FORMAT!r}")
-    version = metadata.get("format_version")
-    if version != FORMAT_VERSION:
-        raise OmarError(
-            f"{path} has format version {version!r}, this version of omar reads {FORMAT_VERSION!r}"
-        )
+        task, seeds, own = _core.parse_policies(data, _NAME)
+    except ValueError as error:
+        raise OmarError(f"{path} {str(error).removeprefix(f'[nn::load] {_NAME} ')}") from None
     try:
-        for name, tensor in tensors.items():
-            check_dense(name, tensor)
-        if metadata.get("sha256") == _checksum(tensors, metadata):
-            return _policies(tensors, metadata)
+        prey = None if own is None else _policy(task, None, *own)
+        return tuple(_policy(task, prey, *seed) for seed in seeds)
     except OmarError as error:
         raise OmarError(f"{path} is not a policy: {error}") from None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        raise OmarError(f"{path} is damaged: an entry of its metadata has the wrong form") from None
-    raise OmarError(f"{path} is damaged: its checksum does not match its contents")
 
 
-def _policies(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> tuple[Policy, ...]:
-    """The policies of checked tensors and metadata; errors of all kinds where an entry has a wrong form."""
-    task, references = metadata["task"], _parse_references(json.loads(metadata["references"]))
-    sources = json.loads(metadata["sources"])
-    prey = None
-    own = {name: tensor for name, tensor in tensors.items() if name.startswith("prey.")}
-    if ("prey" in metadata) != bool(own):
-        raise OmarError("its metadata and its tensors differ in whether there is a prey")
-    if own:
-        entry = json.loads(metadata["prey"])
-        layers = _split({name.removeprefix("prey."): tensor for name, tensor in own.items()})
-        prey = Policy(*layers, task, _parse_references(entry["references"]), None, entry["source"])
-    weights, biases = _split({name: tensor for name, tensor in tensors.items() if name not in own})
-    seeds = {len(tensor) if tensor.ndim else 0 for tensor in (*weights, *biases)}
-    if not isinstance(sources, list) or seeds != {len(sources)} or not sources:
-        raise OmarError(f"its tensors must hold one policy for each of its {len(sources)} sources")
-    return tuple(
-        Policy(tuple(w[s] for w in weights), tuple(b[s] for b in biases), task, references, prey, source)
-        for s, source in enumerate(sources)
-    )
-
-
-def _split(tensors: Mapping[str, Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Weights and biases in order of the layers."""
-    depth = len(tensors) // 2
-    names = [[f"{kind}.{i}" for i in range(depth)] for kind in ("weights", "biases")]
-    if not depth or tensors.keys() != {name for kind in names for name in kind}:
-        raise OmarError(f"it holds {', '.join(sorted(tensors)) or 'no tensors'}")
-    weights, biases = (tuple(tensors[name] for name in kind) for kind in names)
-    return weights, biases
+def _policy(
+    task: str,
+    prey: Policy | None,
+    weights: list[Tensor],
+    biases: list[Tensor],
+    references: tuple[float, float, str] | None,
+    source: dict[str, str],
+) -> Policy:
+    own = None if references is None else References(*references)
+    return Policy(tuple(weights), tuple(biases), task, own, prey, source)
 
 
 def _layers(policy: Policy) -> dict[str, Tensor]:
@@ -221,12 +187,6 @@ def _check_alike(policies: Sequence[Policy]) -> None:
 
 def _references(policy: Policy) -> dict[str, Any] | None:
     return None if policy.references is None else asdict(policy.references)
-
-
-def _parse_references(entry: Any) -> References | None:
-    if entry is None:
-        return None
-    return References(float(entry["random"]), float(entry["expert"]), str(entry["source"]))
 
 
 def _to_json(value: Any) -> str:

@@ -35,7 +35,7 @@ def load(task: str, quality: str) -> Policy:
 
 
 @cache
-def load_prey(task: str) -> Policy:
+def shipped_prey(task: str) -> Policy:
     """The shipped prey of a task, with its references.
 
     Raises:
@@ -53,7 +53,7 @@ def recording(task: str) -> Recording:
     Raises:
         OmarError: Unknown task, or a damaged file.
     """
-    prey = load_prey(task) if get_task(task).has_prey else None
+    prey = shipped_prey(task) if get_task(task).has_prey else None
     return load_recording(FOLDER / get_task(task).name / RECORDING, prey)
 
 

@@ -107,6 +107,12 @@ class Dataset:
         """[episodes]: undiscounted sums of the mean reward over the learners."""
         return episode_returns(self.column("rewards"), self.episode_ends())
 
+    def largest_returns(self) -> npt.NDArray[np.float64]:
+        """[N]: the largest undiscounted return of an episode, of every learner by itself."""
+        rewards, ends = self.column("rewards"), self.episode_ends()
+        returns = [episode_returns(rewards[:, i : i + 1], ends) for i in range(rewards.shape[1])]
+        return np.array([by_episode.max() for by_episode in returns])
+
     def statistics(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Mean and standard deviation of a column over all transitions, [N, ...] each."""
         values = self.column(name)
@@ -159,6 +165,14 @@ class Dataset:
             DatasetError: Any column differs from what the manifest states.
         """
         self._check_contents()
+        self.check_order()
+
+    def check_order(self) -> None:
+        """Makes sure that steps follow one another: for those who read the next row as the next step.
+
+        Raises:
+            DatasetError: Within an episode a transition does not start where the one before it ended.
+        """
         try:
             check_order(self.column("observations"), self.column("next_observations"), self.episode_ends())
         except DatasetError as error:

@@ -12,8 +12,8 @@ import torch
 
 from ..behaviors.policy import Policy
 from ..behaviors.recording import Recording
-from ..behaviors.shipped import BEHAVIORS, load, load_prey, recording
-from ..envs import ParticleEnv, Transitions, rollout_into
+from ..behaviors.shipped import BEHAVIORS, load, recording, shipped_prey
+from ..envs import Transitions, rollout_into, task_env
 from ..errors import DatasetError
 from ..tasks import Task, get_quality, get_task
 from ..terminal.progress import progress_bar
@@ -99,7 +99,7 @@ def make_plan(
     if prey is not None and not found.has_prey:
         raise DatasetError(f"{task} has no prey, but one was given")
     if found.has_prey and prey is None:
-        prey = load_prey(task)
+        prey = shipped_prey(task)
     return Plan(
         found,
         quality,
@@ -151,7 +151,7 @@ def _part(plan: Plan, number: int, policy: Policy | None, episodes: int) -> Iter
     """The episodes of one policy, in worlds of their own."""
     task = plan.task
     worlds = min(WORLDS, episodes)
-    env = ParticleEnv(task.environment, num_envs=worlds, seed=plan.key(f"worlds {number}"))
+    env = task_env(task, num_envs=worlds, seed=plan.key(f"worlds {number}"))
     columns = _allocate(task, worlds)
     out = _transitions(columns, FLOAT_COLUMNS)
     prey_out = _transitions(columns, PREY_COLUMNS) if task.has_prey else None

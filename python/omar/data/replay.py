@@ -40,7 +40,8 @@ def replay_buffer(
     """Replay storage filled from S datasets, one for each seed; a dataset given twice is stored twice.
 
     Raises:
-        DatasetError: No dataset, or datasets of different tasks or shapes.
+        DatasetError: No dataset, or datasets of different tasks or shapes. With `next_actions`: a dataset
+            whose rows do not follow one another within an episode.
     """
     if not datasets:
         raise DatasetError("a replay buffer needs at least one dataset")
@@ -53,6 +54,8 @@ def replay_buffer(
     capacity = max(len(dataset) for dataset in datasets)
     buffer = ReplayBuffer(capacity, shapes, device=device, datasets=len(datasets))
     for index, dataset in enumerate(datasets):
+        if next_actions:
+            dataset.check_order()
         _fill(buffer, index, dataset, next_actions=next_actions)
     return buffer
 

@@ -7,7 +7,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DatasetError
-from ..tasks import TASKS, References
+from ..tasks import ALL_TASKS, References
 from .manifest import PREY_COLUMNS, STATE_COLUMNS, is_name
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ class DatasetSpec:
                 raise DatasetError(
                     f"{text!r} cannot name a {name}: expected up to 64 letters, digits, '.', '_' or '-'"
                 )
-        if self.references is None and self.task not in TASKS:
+        if self.references is None and self.task not in ALL_TASKS:
             raise DatasetError(f"unknown task {self.task!r}: its set needs references of its own")
 
     @property
     def scale(self) -> References:
         """What counts as 0 and 100."""
-        return TASKS[self.task].references if self.references is None else self.references
+        return ALL_TASKS[self.task].references if self.references is None else self.references
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every column."""

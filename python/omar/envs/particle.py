@@ -7,7 +7,7 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 import torch
 
 from .. import _core
-from .._core import Step
+from .._core import Bodies, Step
 from ..arguments import check_device, check_integer, check_kind, check_seed, refuse_copy
 
 __all__ = ["ParticleEnv", "State", "Step", "scenario_names"]
@@ -100,6 +100,11 @@ class ParticleEnv:
     def obs_sizes(self) -> tuple[int, ...]:
         """Observation size per agent."""
         return tuple(self.core.obs_sizes)
+
+    @property
+    def bodies(self) -> Bodies:
+        """The discs of a world: radii of `agents` [A] and `landmarks` [L], and the number of `obstacles`."""
+        return self.core.bodies
 
     @property
     def action_size(self) -> int:

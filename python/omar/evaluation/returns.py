@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING
 
 import torch
 
-from ..behaviors.policy import Policy
-from ..envs import ParticleEnv
 from ..errors import OmarError
-from .policies import stack
+from .play import play
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
+    from ..behaviors.policy import Policy
     from ..tasks import Task
     from .policies import Actor
 
@@ -51,56 +51,10 @@ def episode_returns(
     episodes = index(episodes)  # also an integer of numpy
     if episodes < 1:
         raise OmarError(f"an evaluation needs at least 1 episode, got {episodes}")
-    if isinstance(policies, Sequence):
-        own = _check_learners(policies, task, prey)
-        actor, seeds = stack(policies), len(policies)
-    else:
-        if task.has_prey and prey is None:
-            raise OmarError(f"{task.name} has a prey: say which one moves it")
-        actor, seeds = policies, seeds or 1
-        own = [] if prey is None else [prey] * seeds
-    env = ParticleEnv(task.environment, num_envs=seeds * episodes, seed=seed)
-    prey_actor = stack(own) if own else None
-    observations = env.reset()
-    actions = observations.new_zeros(seeds, episodes, task.num_agents, task.action_size)
-    returns = torch.zeros(seeds * episodes, dtype=torch.float64)
-    for _ in range(task.episode_length):
-        seen = observations.view(seeds, episodes, task.num_agents, -1)
-        chosen = actor(seen[:, :, : task.num_learners, : task.obs_size])
-        _check_finite(chosen)
-        actions[:, :, : task.num_learners] = chosen
-        if prey_actor is not None:
-            actions[:, :, task.num_learners :] = prey_actor(
-                seen[:, :, task.num_learners :, : task.obs_sizes[-1]]
-            )
-        step = env.step(actions.view(seeds * episodes, task.num_agents, task.action_size))
-        returns += step.rewards[:, : task.num_learners].mean(dim=1, dtype=torch.float64)
-        observations = step.observations
-    return returns.view(seeds, episodes)
-
-
-def _check_learners(policies: Sequence[Policy], task: Task, prey: Policy | None) -> list[Policy]:
-    """Refuses what cannot act in a task; returns the prey of each policy, none in a task without one."""
-    if not policies:
-        raise OmarError("an evaluation needs at least one policy")
-    preys = []
-    for policy in policies:
-        if policy.task != task.name or policy.moves_prey:
-            who = "prey" if policy.moves_prey else "learners"
-            raise OmarError(
-                f"a policy of the {who} of {policy.task} cannot act for the learners of {task.name}"
-            )
-        opponent = prey or policy.prey
-        if opponent is not None:
-            preys.append(opponent)
-    return preys
-
-
-def _check_finite(actions: Tensor) -> None:
-    finite = actions.isfinite().flatten(start_dim=1).all(dim=1)
-    if not bool(finite.all()):
-        diverged = ", ".join(str(s) for s in (~finite).nonzero().flatten().tolist())
-        raise OmarError(
-            f"the policy of seed {diverged} gives actions that are not finite: its training diverged "
-            f"(a lower --learning-rate may help)"
-        )
+    steps = task.episode_length
+    moments = play(policies, task, worlds=episodes, seed=seed, steps=steps, seeds=seeds, prey=prey)
+    rewards = (moment.rewards.mean(dim=2, dtype=torch.float64) for moment in moments)
+    returns = next(rewards)
+    for reward in rewards:
+        returns += reward
+    return returns

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from math import gcd
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
+
+from .. import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
+    from .options import Path
+
 EPSILON = 1e-5  # added to variances
 MOMENTUM = 0.1  # share of a new batch in the running statistics
-LINE = 128  # bytes of a row that torch's sums never split between threads
 KEPT = "_omar_moments"  # attribute of a tensor
-GROUP = 8  # rows that a sum over narrow rows takes at once
 
 
 class Moments(NamedTuple):
@@ -51,24 +52,51 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", like.new_zeros(members, size))
         self.register_buffer("running_variance", like.new_ones(members, size))
 
-    def fold(
-        self, weight: Tensor, bias: Tensor, inputs: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The first layer as a function of raw inputs; gradients flow through the statistics too.
+    def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The first layer as a function of raw inputs, with the running statistics.
+
+        Args:
+            weight: `[T M, in, out]`.
+            bias: `[T M, out]`.
+
+        Returns:
+            Weight and bias of the same shapes.
+        """
+        return self._fold(weight, bias, Moments(self.running_mean, self.running_variance))
+
+    def fold_for(
+        self, weight: Tensor, bias: Tensor, inputs: Sequence[Tensor], *, path: Path = "auto"
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The first layer as a function of raw inputs, with their statistics.
 
         Args:
             weight: `[T M, in, out]`.
             bias: `[T M, out]`.
             inputs: What the networks are about to be given, `[M, ..., columns]` side by side; a part with
                 fewer rows than another repeats each of them equally often, as observations `[M, B, O]` do
-                beside candidates `[M, B, K, A]`. None: the running statistics.
+                beside candidates `[M, B, K, A]`.
+            path: As of the networks; the kernels' results are differentiable once.
 
         Returns:
-            Weight and bias of the same shapes.
+            Weight, bias, and the inputs to give instead: gradients to them flow through the statistics too.
         """
-        running = self.running_mean, self.running_variance
+        first, *rest = inputs
+        if path == "plain" or not weight.is_cpu:
+            parts = [kept_moments(first), *(moments(x) for x in rest)]
+            return *self._fold(weight, bias, _beside(parts)), list(inputs)
+        parts = [kept_moments(first.detach() if first.requires_grad else first)]
+        parts += [Moments(*_core.nn_moments(x)) for x in rest]
+        folded = _core.nn_fold(weight, bias, self.scale, self.shift, parts)
+        attached = [
+            _core.nn_attach_moments(x, part) if x.requires_grad else x
+            for x, part in zip(inputs, parts, strict=True)
+        ]
+        return *folded, attached
+
+    def _fold(self, weight: Tensor, bias: Tensor, inputs: Moments) -> tuple[Tensor, Tensor]:
+        """In LibTorch ops, which gradients flow through any number of times."""
         members, size = self.scale.shape
-        mean, variance = (s.view(-1, members, size) for s in (_moments_of(inputs) if inputs else running))
+        mean, variance = (s.view(-1, members, size) for s in inputs)
         scale = self.scale * torch.rsqrt(variance + EPSILON)
         shift = torch.addcmul(self.shift, mean, scale, value=-1.0)
         by_member = weight.view(-1, members, size, weight.shape[2])
@@ -86,11 +114,6 @@ class BatchNorm(nn.Module):
         self.running_variance.lerp_(variance * (rows / (rows - 1)), MOMENTUM)
 
 
-def _moments_of(inputs: Sequence[Tensor]) -> Moments:
-    """Of rows given in parts. The first, observations, serves several passes: its moments are kept."""
-    return _beside([kept_moments(inputs[0]), *(moments(x) for x in inputs[1:])])
-
-
 def kept_moments(x: Tensor) -> Moments:
     """`moments`, computed once for a tensor as long as it does not change: an attribute of it holds them."""
     if x.requires_grad or x.is_inference() or torch.is_inference_mode_enabled():
@@ -102,19 +125,15 @@ def kept_moments(x: Tensor) -> Moments:
 
 
 def moments(x: Tensor) -> Moments:
-    """Of the rows of `[M, ..., columns]`. No sum depends on the number of members or threads."""
-    members, columns, line = x.shape[0], x.shape[-1], LINE // x.element_size()
-    rows = x.reshape(members, -1, columns)
-    if columns > line:
-        return _beside([moments(part) for part in torch.split(rows, line, dim=2)])
-    group = gcd(rows.shape[1], GROUP) if GROUP * columns <= line else 1
-    wide = rows.reshape(members, -1, group * columns)  # several narrow rows in one, for the vector units
+    """Of the rows of `[M, ..., columns]`.
 
-    def mean(numbers: Tensor) -> Tensor:
-        return numbers.mean(dim=1).view(members, group, columns).mean(dim=1)
-
-    center = mean(wide)
-    return Moments(center, mean((wide - center.repeat(1, group)[:, None]).square()))
+    On the CPU, where no gradient is wanted, no sum depends on the number of members or threads.
+    """
+    if x.is_cpu and not x.requires_grad:
+        return Moments(*_core.nn_moments(x))
+    rows = x.flatten(1, -2)
+    center = rows.mean(dim=1)
+    return Moments(center, (rows - center[:, None]).square().mean(dim=1))
 
 
 def _beside(parts: Sequence[Moments]) -> Moments:

@@ -76,9 +76,8 @@ def candidate_values(
     networks = None if critics is None else _first_networks(critic, critics, int(actions.shape[0]))
     if critic.batch_norm is not None:
         obs = joined(obs, actions)  # the statistics are those of whole rows
-    parts = parts_of(obs)
-    core = critic.core(networks, [*parts, actions], fixed=fixed)
-    return _core.nn_candidate_values(core, parts, actions, scoring(path, precision))
+    core, (*parts, given) = critic.core_for([*parts_of(obs), actions], networks, path=path, fixed=fixed)
+    return _core.nn_candidate_values(core, parts, given, scoring(path, precision))
 
 
 def uniform_candidates(
@@ -136,9 +135,9 @@ def mean_logsumexp(
         path: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
-    obs = joined(obs, candidates.actions)
-    core = critic.core(inputs=[obs, candidates.actions])
-    return _core.cql_mean_logsumexp(core, obs, *candidates, scoring(path, precision))
+    whole = joined(obs, candidates.actions)
+    core, (o, a) = critic.core_for([whole, candidates.actions], path=path)
+    return _core.cql_mean_logsumexp(core, o, a, candidates.log_density, scoring(path, precision))
 
 
 def cql_penalty(

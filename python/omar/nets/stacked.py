@@ -117,37 +117,78 @@ class StackedMlp(nn.Module):
         """
         self.batch_norm = BatchNorm(members or self.members, self.sizes[0], like=self.weights[0])
 
-    def layers(
-        self, members: int | None = None, inputs: Sequence[torch.Tensor] | None = None
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    def layers(self, members: int | None = None) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Weights and biases as functions of raw inputs: the first layer takes in their normalisation.
+
+        With batch normalisation they are those of networks that act, with the running statistics; of a pass
+        over a batch see `layers_for`.
 
         Args:
             members: how many, counted from the first; None: all.
-            inputs: what the networks are about to be given, in parts as `BatchNorm.fold` takes them. With
-                batch normalisation the layers are those for these inputs; None: those of networks that act.
         """
+        weights, biases = self.layers_behind_batch_norm(members)
+        if self.batch_norm is not None:
+            weights[0], biases[0] = self.batch_norm.fold(weights[0], biases[0])
+        return weights, biases
+
+    def layers_for(
+        self, inputs: Sequence[torch.Tensor], members: int | None = None, *, path: Path = "auto"
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
+        """The same for a pass over these inputs, and the inputs to give to it.
+
+        Args:
+            inputs: in parts, as `BatchNorm.fold_for` takes them.
+            members: how many, counted from the first; None: all.
+            path: as in `candidate_values`.
+        """
+        weights, biases = self.layers_behind_batch_norm(members)
+        given = list(inputs)
+        if self.batch_norm is not None:
+            weights[0], biases[0], given = self.batch_norm.fold_for(weights[0], biases[0], inputs, path=path)
+        return weights, biases, given
+
+    def layers_behind_batch_norm(
+        self, members: int | None = None
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Weights and biases as functions of what the batch normalisation, where there is one, hands on."""
         weights, biases = list(self.weights), list(self.biases)
         if members is not None:
             weights, biases = [w[:members] for w in weights], [b[:members] for b in biases]
         if self.input_mean is not None and self.input_std is not None:
             weights[0] = weights[0] / self.input_std[:members, :, None]
             biases[0] = biases[0] - torch.bmm(self.input_mean[:members, None], weights[0])[:, 0]
-        if self.batch_norm is not None:
-            weights[0], biases[0] = self.batch_norm.fold(weights[0], biases[0], inputs)
         return weights, biases
 
-    def core(
+    def core(self, members: int | None = None) -> _core.StackedMlp:
+        """All parameters in the core's form, as `layers` has them."""
+        return self._core_of(*self.layers(members))
+
+    def core_for(
         self,
+        inputs: Sequence[torch.Tensor],
         members: int | None = None,
-        inputs: Sequence[torch.Tensor] | None = None,
         *,
+        path: Path = "auto",
         fixed: bool = False,
+    ) -> tuple[_core.StackedMlp, list[torch.Tensor]]:
+        """All parameters in the core's form, and the inputs to give, for a pass as `layers_for` has it.
+
+        Where `fixed`, parameters are constants, unless they depend on the inputs through batch normalisation.
+        """
+        weights, biases, given = self.layers_for(inputs, members, path=path)
+        return self._core_of(weights, biases, fixed=fixed and self.batch_norm is None), given
+
+    def core_behind_batch_norm(self) -> _core.StackedMlp:
+        """All parameters in the core's form, as `layers_behind_batch_norm` has them."""
+        return self._core_of(*self.layers_behind_batch_norm())
+
+    def _core_of(
+        self, weights: list[torch.Tensor], biases: list[torch.Tensor], *, fixed: bool = False
     ) -> _core.StackedMlp:
-        """All parameters in the core's form, as constants where `fixed`; arguments as those of `layers`."""
-        norms = ([p[:members] for p in norm] for norm in (self.norm_scales, self.norm_shifts))
-        groups = [*self.layers(members, inputs), *norms]
-        if fixed and self.batch_norm is None:  # its statistics are functions of the inputs
+        count = len(weights[0])
+        norms = ([p[:count] for p in norm] for norm in (self.norm_scales, self.norm_shifts))
+        groups = [weights, biases, *norms]
+        if fixed:
             groups = [[p.detach() for p in group] for group in groups]
         return _core.StackedMlp(*groups)
 
@@ -158,7 +199,8 @@ class StackedMlp(nn.Module):
 
     def forward(self, x: torch.Tensor, path: Path = "auto") -> torch.Tensor:
         """Outputs [M, B, out] of inputs x [M, B, in]; `path` as in `candidate_values`."""
-        return _core.nn_forward(self.core(inputs=[x]), x, core_path(path))
+        core, (given,) = self.core_for([x], path=path)
+        return _core.nn_forward(core, given, core_path(path))
 
     def extra_repr(self) -> str:
         """The shape of the stack."""

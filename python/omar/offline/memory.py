@@ -22,7 +22,7 @@ def check_memory(config: RunConfig, task: Task, device: torch.device) -> None:
     """
     backbone, seeds = config.backbone, config.options.seeds
     members, h = seeds * task.num_learners, backbone.hidden
-    critics = get_algorithm(config.options.algorithm).critics
+    critics = backbone.num_critics if get_algorithm(config.options.algorithm).has_critics else 0
     inputs = task.obs_size + task.action_size
     policy = h * (task.obs_size + h + task.action_size)
     weights = members * (policy + critics * h * (inputs + h))

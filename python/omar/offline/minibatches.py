@@ -1,4 +1,4 @@
-"""From datasets to the minibatches of all members, and the statistics that networks normalise with."""
+"""From datasets to the minibatches of all members, and to what networks and losses know of the whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..algorithms import Batch
-from ..algorithms.statistics import Statistics
+from ..algorithms.statistics import Facts, Statistics
 from ..data import replay_buffer
 
 if TYPE_CHECKING:
@@ -30,19 +30,40 @@ def statistics(datasets: Sequence[Dataset], column: str) -> Statistics:
     return Statistics.of(torch.from_numpy(mean), torch.from_numpy(std))
 
 
+def facts(datasets: Sequence[Dataset], reward_scale: float, device: torch.device) -> Facts:
+    """What losses may know of S datasets with N learners each."""
+    distinct = {dataset.path: dataset for dataset in datasets}
+    largest = {path: dataset.largest_returns() for path, dataset in distinct.items()}
+    by_member = np.concatenate([largest[dataset.path] for dataset in datasets]) * reward_scale
+    return Facts(torch.from_numpy(by_member).to(device, torch.float32))
+
+
 class Minibatches:
     """The S datasets of a run in one replay buffer."""
 
-    def __init__(self, datasets: Sequence[Dataset], device: torch.device, *, joint: bool = False) -> None:
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        device: torch.device,
+        *,
+        joint: bool = False,
+        next_actions: bool = False,
+    ) -> None:
         """Packs the datasets, one per seed; one that all seeds share is stored once.
 
         Args:
             datasets: Of the S seeds.
             device: Where minibatches appear.
             joint: Whether the members of a seed share their rows, as centralised critics need it.
+            next_actions: Whether minibatches hold the data's next actions and their mask.
+
+        Raises:
+            DatasetError: With next actions: rows that do not follow one another within an episode.
         """
         shared = len({dataset.path for dataset in datasets}) == 1
-        self._buffer = replay_buffer(datasets[:1] if shared else datasets, device=device)
+        self._buffer = replay_buffer(
+            datasets[:1] if shared else datasets, next_actions=next_actions, device=device
+        )
         self._learners = datasets[0].manifest.columns["rewards"].shape[1]
         self._seeds, self._joint = len(datasets), joint
         self._terminations = any(bool(dataset.column("terminated").any()) for dataset in datasets)
@@ -63,6 +84,8 @@ class Minibatches:
             rewards=columns["rewards"],
             next_observations=columns["next_observations"],
             terminated=columns["terminated"] if self._terminations else None,
+            next_actions=columns.get("next_actions"),
+            next_mask=columns.get("next_mask"),
         )
 
 

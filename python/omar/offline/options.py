@@ -17,7 +17,7 @@ from ..algorithms import ALGORITHMS, PRESETS, Backbone
 from ..data.manifest import read_manifest
 from ..errors import OmarError
 from ..runs.files import expand_user
-from ..tasks import QUALITIES, TASKS
+from ..tasks import ALL_TASKS, QUALITIES
 from ..terminal.cli import spelled
 from .config import TrainConfig
 
@@ -114,7 +114,7 @@ def _first_choices(words: list[str]) -> TrainConfig:
     What is wrong is found again, and said, when the whole line is parsed.
     """
     choices: dict[str, tuple[str, ...]] = {
-        "task": tuple(TASKS),
+        "task": tuple(ALL_TASKS),
         "algorithm": tuple(ALGORITHMS),
         "preset": PRESETS,
     }
@@ -141,7 +141,9 @@ def _refuse_options_of_others(given: frozenset[str], algorithm: str) -> None:
     for name in sorted(given - known):
         owners = [a for a, found in ALGORITHMS.items() if name in {f.name for f in fields(found.Settings)}]
         if owners:
-            raise OmarError(f"{spelled(name)} is an option of {' and '.join(owners)}, not of {algorithm}")
+            *others, last = owners
+            named = f"{', '.join(others)} and {last}" if others else last
+            raise OmarError(f"{spelled(name)} is an option of {named}, not of {algorithm}")
 
 
 def _unchecked(settings: Any) -> Any:

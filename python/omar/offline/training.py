@@ -20,8 +20,9 @@ from ..runs.decode import decode, encode
 from ..runs.metrics import Evaluation
 from ..tasks import References, get_task, normalized_score
 from .config import RunConfig, device
-from .minibatches import Minibatches, statistics
+from .minibatches import Minibatches, facts, statistics
 from .seeds import join, split
+from .values import critic_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..runs.folder import RunFolder
     from ..runs.reporting import Reporter
+
+VALUES = 1  # sets the episodes that values are compared on apart from those that are scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,14 @@ class Training:
             learners=task.num_learners,
             obs_size=task.obs_size,
             action_size=task.action_size,
-            critics=algorithm.critics,
+            has_critics=algorithm.has_critics,
+            learned_deviation=algorithm.learned_deviation,
             device=where,
             observation_statistics=statistics(datasets, "observations") if normal else None,
             action_statistics=statistics(datasets, "actions") if normal else None,
         )
-        return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents))
+        known = facts(datasets, config.backbone.reward_scale, where) if algorithm.needs_facts else None
+        return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents, known))
 
     @property
     def learners(self) -> int:
@@ -183,9 +188,25 @@ class Training:
         options = self.config.options
         task = get_task(options.task)
         key = mix(options.seed, EVALUATION, self.update)
-        returns = episode_returns(self.policies(), task, episodes=options.eval_episodes, seed=key).mean(dim=1)
-        scores = normalized_score(task, returns, self.references())
-        return Evaluation(self.update, round(seconds, 3), returns.tolist(), scores.tolist(), self.losses)
+        policies, episodes = self.policies(), options.eval_episodes
+        returns = episode_returns(policies, task, episodes=episodes, seed=key)
+        means = returns.mean(dim=1)
+        errors = None if episodes < 2 else (returns.std(dim=1) / episodes**0.5).tolist()
+        scores = normalized_score(task, means, self.references()).tolist()
+        found = critic_values(
+            self.algorithm, self.agents, policies, task, episodes=episodes, seed=mix(key, VALUES)
+        )
+        values, discounted = (None, None) if found is None else found
+        return Evaluation(
+            self.update,
+            round(seconds, 3),
+            means.tolist(),
+            scores,
+            self.losses,
+            errors=errors,
+            values=values,
+            discounted=discounted,
+        )
 
     def look(self, losses: LossTerms) -> None:
         """Reads the losses.
@@ -221,7 +242,8 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
         return True
     backbone = training.config.backbone
     joint = backbone.critic == "centralized"
-    minibatches = Minibatches(training.datasets, training.device, joint=joint)
+    following = training.algorithm.needs_next_actions
+    minibatches = Minibatches(training.datasets, training.device, joint=joint, next_actions=following)
     reporter.paused()
     while training.update < updates:
         step = training.update

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..behaviors.find import load_prey
+from ..behaviors.find import read_prey
 from ..behaviors.policy import Policy
 from ..behaviors.policy_file import load_policy, save_policies
 from ..behaviors.shipped import PREY
@@ -60,7 +60,7 @@ def imitate(
     """
     config.check()
     task, reporter, stop = get_task(config.task), reporter or Silent(), stop or (lambda: False)
-    teacher = load_prey(config.prey, task)
+    teacher = read_prey(config.prey, task)
     if config.predators is not None:
         _choose_predators(config.predators, task, teacher)  # so that errors come before the work
     path = make_folder(config.out, f"imitation-{task.name}", ROOT)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from ..algorithms.divergence import LOG_EVERY, refuse_divergence
-from ..behaviors.find import load_prey
+from ..behaviors.find import read_prey
 from ..behaviors.policy_file import save_policies
-from ..behaviors.shipped import load_prey as load_shipped_prey
+from ..behaviors.shipped import shipped_prey
 from ..errors import OmarError, SettingError
 from ..runs import ranges
 from ..runs.decode import check_types, decode, encode
@@ -189,11 +189,11 @@ def chosen_prey(config: BehaviorConfig) -> Policy | None:
     if not task.has_prey or config.prey == COTRAINED:
         return None
     if config.prey is None or config.prey == SHIPPED:
-        return load_shipped_prey(task.name)
+        return shipped_prey(task.name)
     path = Path(config.prey)
     if not path.is_file():
         raise OmarError(f"no prey at {path}: expected {COTRAINED}, {SHIPPED} or a file")
-    return load_prey(path, task)
+    return read_prey(path, task)
 
 
 def _run(

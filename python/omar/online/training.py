@@ -15,7 +15,7 @@ import torch
 
 from ..algorithms.statistics import Statistics
 from ..behaviors.policy import Policy, act
-from ..envs import ParticleEnv
+from ..envs import task_env
 from ..errors import OmarError, SettingError
 from ..evaluation.returns import episode_returns
 from ..random import Draw, mix, normal_like, uniform_actions
@@ -115,7 +115,7 @@ class OnlineTraining:
             datasets=seeds,
         )
         self._sample_key = mix(seed, SAMPLES)
-        self._envs = [ParticleEnv(task.environment, num_envs=collection.worlds) for _ in self.keys]
+        self._envs = [task_env(task, num_envs=collection.worlds) for _ in self.keys]
         self._observations: list[Tensor] = []
 
     @property
@@ -203,7 +203,7 @@ class OnlineTraining:
 
     def _statistics(self, key: int) -> Statistics:
         """Statistics `[A, O]` of the observations of uniform agents."""
-        env = ParticleEnv(self.task.environment, num_envs=STATISTICS_WORLDS, seed=key)
+        env = task_env(self.task, num_envs=STATISTICS_WORLDS, seed=key)
         observations = env.reset()
         seen = []
         for t in range(self.task.episode_length):

@@ -29,6 +29,9 @@ class Evaluation:
     scores: list[float]  # the same, normalized
     losses: dict[str, float] = field(default_factory=dict)  # terms of the last update, mean over members
     transitions: int | None = None  # online: collected so far by each seed
+    errors: list[float] | None = None  # standard error of every return, over its episodes
+    values: list[float] | None = None  # what the first critics say the policies' actions are worth, by seed
+    discounted: list[float] | None = None  # what they turn out to be worth: returns discounted alike
 
     @property
     def mean(self) -> float:
@@ -93,6 +96,9 @@ def _parse(line: bytes, where: str) -> Evaluation:
     found = decode(Evaluation, {name: entries[name] for name in names if name in entries}, where)
     if not found.scores or len(found.scores) != len(found.returns):
         raise OmarError(f"{where} is damaged: it must have a return and a score of every seed")
+    for name in ("errors", "values", "discounted"):
+        if len(getattr(found, name) or found.scores) != len(found.scores):
+            raise OmarError(f"{where} is damaged: `{name}` must have a number for every seed")
     return found
 
 

@@ -11,6 +11,7 @@
 #include <omar/cem/options.h>
 #include <omar/core/draws.h>
 #include <omar/core/host_device.h>
+#include <omar/nn/batch_norm.h>
 #include <omar/nn/stacked_mlp.h>
 
 #include <ATen/core/Tensor.h>
@@ -81,5 +82,12 @@ OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const 
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
                                                     const at::Tensor& policy_actions, const CemOptions& options,
                                                     Draw draw, Path path = Path::automatic);
+
+/// The same with batch normalisation in front of the critics: each round's (o, a), and then the policy's, are
+/// normalised by their own moments over all B K rows of a member (K = 1 for the policy's). Runs round by round in the
+/// fused kernels. \throws c10::ValueError nn::fused_obstacle(critic) names a reason against them
+OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const nn::BatchNorm& norm,
+                                                    const at::Tensor& obs, const at::Tensor& policy_actions,
+                                                    const CemOptions& options, Draw draw);
 
 }  // namespace omar::cem

@@ -47,17 +47,18 @@ struct InitOptions {
 };
 
 /// Shapes, dtypes and devices of all layers agree, and all sizes are at least 1; layer norm has a scale and a shift for
-/// every hidden layer. \throws c10::ValueError,
+/// every hidden layer. \throws c10::ValueError or
 /// c10::TypeError
 OMAR_API void validate(const StackedMlp& mlp);
 
 /// Why the fused path cannot run for this network, in one sentence; nullopt where it can. `constants` are those inputs
 /// that it takes as constants (cql::mean_logsumexp says which): none of them may require gradients.
-/// \throws c10::ValueError, c10::TypeError for an invalid network
+/// \throws c10::ValueError or c10::TypeError for an invalid network
 OMAR_API std::optional<std::string> fused_obstacle(const StackedMlp& mlp, at::TensorList constants = {});
 
 /// New weights on the CPU, uniform in +-1/sqrt(in) for weights and biases alike. The n-th member of a seed gets the
-/// same values in a stack of any size, whatever the other seeds are. \throws c10::ValueError, c10::TypeError
+/// same values in a stack of any size, whatever the other seeds are. \throws c10::ValueError or
+/// c10::TypeError
 OMAR_API StackedMlp init(const InitOptions& options);
 
 /// Members [0, count) as views. \throws c10::ValueError

@@ -49,6 +49,13 @@ struct State {
   at::Tensor steps;       ///< [E], int64: steps since the episode began
 };
 
+/// The discs of a world, as one draws them.
+struct Bodies {
+  std::vector<double> agents;     ///< [A], radii
+  std::vector<double> landmarks;  ///< [L], radii; 0: a point
+  int64_t obstacles;              ///< landmarks that agents collide with; they come first
+};
+
 /// Names of all scenarios, in the order of scenarios.def.
 OMAR_API std::vector<std::string> scenario_names();
 
@@ -71,6 +78,7 @@ class OMAR_API ParticleEnv {
   int64_t episode_length() const;                 ///< 25
   int64_t action_size() const;                    ///< 2
   const std::vector<int64_t>& obs_sizes() const;  ///< observation size per agent
+  Bodies bodies() const;
 
   /// Starts new episodes in all worlds; a seed restarts the random streams, so that reset(s) on any environment equals
   /// the first reset() of one constructed with seed s. \return observations [E, A, max obs size]

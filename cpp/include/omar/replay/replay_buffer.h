@@ -90,7 +90,7 @@ class OMAR_API ReplayBuffer {
   Columns columns(int64_t dataset = 0) const;
 
   /// Writes all datasets to one file, atomically (a temporary beside it, fsync, then a rename).
-  /// \throws std::system_error, c10::ValueError a view
+  /// \throws std::system_error a file that cannot be written; c10::ValueError a view
   void save(const std::string& path) const;
   /// Reads what `save` wrote. \throws c10::ValueError a file that is not one, truncated or damaged;
   /// std::system_error one that cannot be read

@@ -6,10 +6,11 @@ Reinforcement Learning with Actor Rectification". Hyper-parameters belong to the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, overload
 
-from .errors import OmarError
+from ..errors import OmarError
+from .task import BestScore, Quality, References, Score, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,70 +21,7 @@ if TYPE_CHECKING:
 
 QualityName: TypeAlias = Literal["random", "medium-replay", "medium", "expert"]
 QUALITIES: tuple[QualityName, ...] = get_args(QualityName)
-BASELINES = ("icq", "td3_bc", "cql", "omar")
-
-
-@dataclass(frozen=True, slots=True)
-class References:
-    """Returns that count as 0 and 100 on the normalized scale."""
-
-    random: float
-    expert: float
-    source: str  # who measured them, and against which prey
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Mean and standard deviation of a published figure; None where no deviation was published."""
-
-    mean: float
-    std: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class BestScore:
-    """The best decentralised normalized score published since, and the method that holds it."""
-
-    mean: float
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """One dataset of a task: the published set's figures, and the scores on it."""
-
-    transitions: int  # size of the published set
-    returns: Score  # episode returns of the published set
-    normalized: float  # the same on the normalized scale
-    scores: Mapping[str, Score]  # normalized scores of the paper by algorithm, 5 seeds
-    best: BestScore
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One task. Learners come first among the agents; a prey, where there is one, is the last agent."""
-
-    name: str
-    title: str
-    abbreviation: str  # the paper's
-    environment: str  # the environment's registry name: a particle scenario or "half_cheetah"
-    num_agents: int  # A, the prey included
-    num_learners: int  # N
-    obs_sizes: tuple[int, ...]  # of every agent
-    action_size: int
-    episode_length: int
-    references: References  # the paper's
-    qualities: Mapping[str, Quality]
-
-    @property
-    def obs_size(self) -> int:
-        """Observation size O of a learner (the same for all learners)."""
-        return self.obs_sizes[0]
-
-    @property
-    def has_prey(self) -> bool:
-        """Whether an agent that does not learn acts in the environment."""
-        return self.num_agents > self.num_learners
+BASELINES = ("icq", "td3bc", "cql", "omar")
 
 
 def _scores(*figures: tuple[float, float | None]) -> dict[str, Score]:
@@ -220,12 +158,52 @@ SIMPLE_WORLD = Task(
     },
 )
 
+
+def _spread(agents: int, random: float, std: float) -> Task:
+    """Cooperative navigation with another number of agents and targets, for which nothing was published.
+
+    Args:
+        agents: A, all of them learners.
+        random: Mean return of uniform actions, measured over 40,000 episodes (standard error at most 0.35).
+        std: Deviation of their returns.
+    """
+    above = "uniform actions of this many agents; a score is the return above theirs"
+    return replace(
+        SIMPLE_SPREAD,
+        name=f"simple_spread_{agents}",
+        title=f"Cooperative navigation, {agents} agents",
+        abbreviation=f"CN{agents}",
+        num_agents=agents,
+        num_learners=agents,
+        obs_sizes=(6 * agents,) * agents,
+        references=References(random=random, expert=random + 100.0, source=above),
+        qualities={
+            "random": Quality(
+                transitions=1_000_000, returns=Score(random, std), normalized=0.0, scores={}, best=None
+            )
+        },
+    )
+
+
 TASKS: Mapping[str, Task] = {task.name: task for task in (SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD)}
+
+# Other numbers of agents, for the paper's ablation: only uniform actions are known as their behaviour.
+VARIANTS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        _spread(1, 32.8, 25.6),
+        _spread(2, 88.6, 44.5),
+        _spread(3, 160.0, 60.7),
+        _spread(4, 135.8, 55.3),
+        _spread(5, 189.4, 65.8),
+    )
+}
+ALL_TASKS: Mapping[str, Task] = {**TASKS, **VARIANTS}
 
 if TYPE_CHECKING:
     TaskName: TypeAlias = str
 else:  # so that command lines list the registered tasks
-    TaskName = Literal[tuple(TASKS)]
+    TaskName = Literal[tuple(ALL_TASKS)]
 
 
 def get_task(name: str) -> Task:
@@ -235,7 +213,7 @@ def get_task(name: str) -> Task:
         OmarError: No task has that name.
     """
     try:
-        return TASKS[name]
+        return ALL_TASKS[name]
     except KeyError:
         raise OmarError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}") from None
 
@@ -275,3 +253,22 @@ def normalized_score(
     """
     r = task.references if references is None else references
     return 100.0 * (returns - r.random) / (r.expert - r.random)
+
+
+__all__ = [
+    "ALL_TASKS",
+    "BASELINES",
+    "QUALITIES",
+    "TASKS",
+    "VARIANTS",
+    "BestScore",
+    "Quality",
+    "QualityName",
+    "References",
+    "Score",
+    "Task",
+    "TaskName",
+    "get_quality",
+    "get_task",
+    "normalized_score",
+]

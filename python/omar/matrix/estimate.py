@@ -1,0 +1,126 @@
+"""How long a matrix takes: by the time that finished cells took, or a short training of each algorithm."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..offline.runs import train
+from ..runs.reporting import Silent
+from ..threads import one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from ..runs.metrics import Evaluation
+    from ..tasks import QualityName
+    from .cell import Cell
+    from .folder import MatrixFolder
+
+PROBE = 12  # updates of a short training
+QUICK: QualityName = "medium-replay"  # quality of the data that it uses: made in a fraction of a second
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What an algorithm takes, for one seed, on one thread."""
+
+    update: float  # seconds
+    evaluation: float  # seconds; 0 where `update` includes evaluations
+    source: str  # how it was measured
+
+    def seconds(self, cell: Cell, done: int = 0) -> float:
+        """Seconds that a cell takes from an update on."""
+        left = max((cell.resolved().updates) - done, 0)
+        evaluations = left / cell.eval_every + 1
+        return cell.seeds * (left * self.update + evaluations * self.evaluation)
+
+
+class _Stopwatch(Silent):
+    """Times the updates and the evaluations of a training."""
+
+    def __init__(self) -> None:
+        self.updates: list[float] = []
+        self.evaluations: list[float] = []
+        self._last = time.monotonic()
+
+    def started(self, title: str, update: int, updates: int) -> None:
+        """Starts the watch."""
+        self._last = time.monotonic()
+
+    def updated(self, update: int, losses: Mapping[str, Tensor]) -> None:
+        """Notes the time since the last call."""
+        self._lap(self.updates)
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Notes the time since the last call."""
+        self._lap(self.evaluations)
+
+    def paused(self) -> None:
+        """Leaves the time of a checkpoint out."""
+        self._last = time.monotonic()
+
+    def _lap(self, times: list[float]) -> None:
+        now = time.monotonic()
+        times.append(now - self._last)
+        self._last = now
+
+
+def finished_rates(folder: MatrixFolder, cells: Iterable[Cell]) -> dict[str, Rate]:
+    """Rates by algorithm from the cells that are done."""
+    times: dict[str, list[float]] = {}
+    for cell in cells:
+        document = folder.document(cell.key)
+        if document is not None and document.result.last.update > 0:
+            seconds = document.made.seconds / document.result.last.update / cell.seeds
+            times.setdefault(cell.algorithm, []).append(seconds)
+    return {
+        name: Rate(statistics.median(each), 0.0, f"{len(each)} finished cells")
+        for name, each in times.items()
+    }
+
+
+def probed_rate(cell: Cell) -> Rate:
+    """The rate of a cell's algorithm from a short training on one thread."""
+    watch = _Stopwatch()
+    short = replace(cell, quality=QUICK, steps=None, updates=PROBE, eval_every=PROBE)
+    with tempfile.TemporaryDirectory() as place, one_thread():
+        train(short.train_config(Path(place) / "run"), watch)
+    update, evaluation = statistics.median(watch.updates), watch.evaluations[-1]
+    return Rate(update / cell.seeds, evaluation / cell.seeds, f"a probe of {PROBE} updates")
+
+
+def rates(
+    folder: MatrixFolder,
+    every: Iterable[Cell],
+    wanted: Sequence[Cell],
+    probing: Callable[[str], None],
+) -> dict[str, Rate]:
+    """The rate of every algorithm that is wanted.
+
+    Args:
+        folder: Of the matrix.
+        every: All cells of the plan; those that are done say how long theirs take.
+        wanted: Cells to train.
+        probing: Is told the name of an algorithm before it is probed.
+    """
+    known = finished_rates(folder, every)
+    for cell in wanted:
+        if cell.algorithm not in known:
+            probing(cell.algorithm)
+            known[cell.algorithm] = probed_rate(cell)
+    return {cell.algorithm: known[cell.algorithm] for cell in wanted}
+
+
+def makespan(seconds: Sequence[float], workers: int) -> float:
+    """When the last of these works ends, if each worker takes the longest one left."""
+    ends = [0.0] * max(workers, 1)
+    for work in sorted(seconds, reverse=True):
+        ends[ends.index(min(ends))] += work
+    return max(ends)

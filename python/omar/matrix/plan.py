@@ -1,0 +1,117 @@
+"""Which cells there are, and which of them are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..algorithms import ALGORITHMS
+from ..errors import OmarError
+from ..tasks import QUALITIES, TASKS
+from .cell import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..algorithms import PresetName
+    from ..tasks import QualityName
+
+MATRIX = "matrix"
+Axes: TypeAlias = "Mapping[str, tuple[str, ...]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A cell of a plan."""
+
+    cell: Cell
+    variant: str = ""  # what an ablation calls its setting, such as "tau 0.5"
+
+    @property
+    def title(self) -> str:
+        """How people read it."""
+        cell = self.cell
+        return f"{cell.task} {cell.quality} {cell.algorithm}" + (f", {self.variant}" if self.variant else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All cells of a matrix, and those to work on now."""
+
+    name: str  # "matrix", or "ablation-" and its name
+    entries: tuple[Entry, ...]
+    selected: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """What all cells of a plan share."""
+
+    seeds: int = 5
+    updates: int | None = None
+    preset: PresetName = "released"
+    eval_every: int = 250
+    eval_episodes: int = 1000
+    device: str = "auto"
+
+    def cell(self, task: str, quality: QualityName, algorithm: str, **more: object) -> Cell:
+        """A cell of these lengths."""
+        own = {name: getattr(self, name) for name in self.__slots__}
+        return Cell(task=task, quality=quality, algorithm=algorithm, **own | more)
+
+
+def matrix(lengths: Lengths, only: str = "") -> Plan:
+    """Every registered algorithm on every data set of every task.
+
+    Args:
+        lengths: Of every cell.
+        only: Which of them to work on, as `choose` takes it.
+
+    Raises:
+        OmarError: `only` is no choice of cells.
+    """
+    entries = tuple(
+        Entry(lengths.cell(task, quality, algorithm))
+        for task, found in TASKS.items()
+        for quality in QUALITIES
+        if quality in found.qualities
+        for algorithm in ALGORITHMS
+    )
+    return Plan(MATRIX, entries, choose(entries, only))
+
+
+def choose(entries: tuple[Entry, ...], only: str) -> tuple[Entry, ...]:
+    """The cells that a text chooses: `task=simple_tag,quality=expert,quality=medium`.
+
+    Args:
+        entries: To choose from.
+        only: Names and values; several values of one name are alternatives. Empty: all.
+
+    Raises:
+        OmarError: A part that is not NAME=VALUE, an unknown name or value, or no cell is left.
+    """
+    known = {
+        name: {getattr(entry.cell, name): None for entry in entries}
+        for name in ("task", "quality", "algorithm")
+    }
+    known["variant"] = {entry.variant: None for entry in entries if entry.variant}
+    wanted: dict[str, set[str]] = {}
+    for part in filter(None, only.split(",")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name not in known:
+            raise OmarError(f"--only takes parts like task=simple_tag,quality=expert, got {part.strip()!r}")
+        if value not in known[name]:
+            listed = ", ".join(known[name]) or "none here"
+            raise OmarError(f"--only: unknown {name} {value!r}, expected one of: {listed}")
+        wanted.setdefault(name, set()).add(value)
+    chosen = tuple(
+        entry
+        for entry in entries
+        if all(
+            (entry.variant if name == "variant" else getattr(entry.cell, name)) in values
+            for name, values in wanted.items()
+        )
+    )
+    if not chosen:
+        raise OmarError(f"--only {only} leaves no cell")
+    return chosen

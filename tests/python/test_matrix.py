@@ -1,0 +1,379 @@
+"""The matrix of the paper: plans, keys, workers, what is cached, taken up, and what fails."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from matrix_cases import SMALL, made_up, made_up_folder, plan_of, small_cell
+from omar.algorithms import ALGORITHMS
+from omar.errors import OmarError
+from omar.matrix.crew import Processes
+from omar.matrix.document import Document
+from omar.matrix.estimate import Rate, finished_rates, makespan
+from omar.matrix.folder import COLUMNS, MatrixFolder
+from omar.matrix.plan import Lengths, choose, matrix
+from omar.matrix.reproduce import is_done, reproduce
+from omar.matrix.work import Relay, training_folder, work
+from omar.reproduce import main
+from omar.runs.decode import encode
+from omar.runs.files import seal
+from omar.tasks import QUALITIES, TASKS
+from omar.terminal.board import Board, hours
+
+FEW = ["--only", "task=simple_spread,quality=medium-replay,algorithm=bc"]
+QUICK = ["--updates", "2", "--seeds", "1", "--eval-episodes", "2", "--workers", "1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMAR_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+class Listening:
+    """A `Listener` that keeps what it was told."""
+
+    def __init__(self):
+        self.said = []
+
+    def __getattr__(self, name):
+        return lambda *given: self.said.append((name, *given))
+
+    def of(self, kind):
+        return [given for name, *given in self.said if name == kind]
+
+
+def run_plan(path, plan, stop=lambda: False, workers=2):
+    folder, listener = MatrixFolder(path), Listening()
+    with folder.owned():
+        crew = Processes(folder.work, workers=workers, threads=1)
+        outcome = reproduce(plan, folder, crew, listener, stop)
+    return folder, outcome, listener
+
+
+def finish(cell, path):
+    """A cell without workers: what `work` comes to."""
+    return work(cell, training_folder(path, cell), Relay(lambda *_, **__: None), lambda: False)
+
+
+class TestPlan:
+    def test_every_algorithm_on_every_set_of_every_task(self):
+        plan = matrix(Lengths())
+        assert len(plan.entries) == len(TASKS) * len(QUALITIES) * len(ALGORITHMS)
+        assert len({entry.cell.key for entry in plan.entries}) == len(plan.entries)
+        assert plan.selected == plan.entries
+
+    def test_choices_of_one_name_are_alternatives_and_of_several_conditions(self):
+        plan = matrix(Lengths(), "task=simple_tag, quality=expert,quality=medium")
+        assert {(e.cell.task, e.cell.quality) for e in plan.selected} == {
+            ("simple_tag", "expert"),
+            ("simple_tag", "medium"),
+        }
+        assert len(plan.selected) == 2 * len(ALGORITHMS)
+
+    @pytest.mark.parametrize(
+        ("only", "message"),
+        [
+            ("simple_tag", "--only takes parts like task=simple_tag,quality=expert, got 'simple_tag'"),
+            ("color=red", "--only takes parts like .* got 'color=red'"),
+            ("task=chess", "--only: unknown task 'chess', expected one of: simple_spread, simple_tag"),
+            ("variant=a", "--only: unknown variant 'a', expected one of: none here"),
+        ],
+    )
+    def test_messages(self, only, message):
+        with pytest.raises(OmarError, match=message):
+            matrix(Lengths(), only)
+
+    def test_message_nothing_left(self):
+        entries = plan_of(small_cell("bc"), small_cell("cql", task="simple_tag")).entries
+        with pytest.raises(OmarError, match="--only task=simple_tag,algorithm=bc leaves no cell"):
+            choose(entries, "task=simple_tag,algorithm=bc")
+
+
+class TestKey:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"updates": 4},
+            {"seeds": 3},
+            {"eval_every": 1},
+            {"eval_episodes": 3},
+            {"quality": "medium"},
+            {"task": "simple_tag"},
+            {"algorithm": "cql"},
+            {"settings": {**SMALL, "learning_rate": 0.5}},
+            {"steps": 2500},
+            {"preset": "paper"},
+        ],
+    )
+    def test_all_that_decides_the_result_changes_it(self, change):
+        assert replace(small_cell(), **change).key != small_cell().key
+
+    def test_what_decides_nothing_does_not(self):
+        assert replace(small_cell(), device="cpu", checkpoint_every=1).key == small_cell().key
+
+    def test_a_preset_spelled_out_is_the_same_cell(self):
+        updates = small_cell("omar", updates=None).resolved().updates
+        settings = {**SMALL, "tau": 1.0}
+        assert (
+            small_cell("omar", updates=updates, settings=settings).key == small_cell("omar", updates=None).key
+        )
+
+    def test_the_prey_decides(self):
+        before = small_cell(task="simple_tag").configuration()["datasets"]
+        assert before != small_cell(task="simple_world").configuration()["datasets"]
+
+
+class TestRun:
+    def test_the_same_result_from_a_clean_cache_by_other_workers_and_in_one_process(self, tmp_path):
+        cells = [small_cell("bc"), small_cell("cql"), small_cell("bc", updates=4, steps=2500)]
+        first, outcome, listener = run_plan(tmp_path / "a", plan_of(*cells), workers=2)
+        assert outcome.finished == 3
+        assert not outcome.failures
+        assert {entry.cell.key for entry, *_ in listener.of("finished")} == {cell.key for cell in cells}
+        for cell in cells:
+            document = first.document(cell.key)
+            alone = finish(cell, tmp_path / "b")
+            assert encode(alone.result) == encode(document.result)
+            assert (first.policies / f"{cell.name}-{cell.key}.safetensors").is_file()
+            assert [p.update for p in document.result.evaluations] == [0, 2, *({3, 4} & {cell.updates})]
+            assert not training_folder(first.work, cell).exists()
+        _, outcome, listener = run_plan(tmp_path / "a", plan_of(*cells))
+        assert (outcome.cached, outcome.finished) == (3, 0)
+        assert listener.of("began") == [[3, []]]
+        with (first.path / "scores.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert tuple(rows[0]) == COLUMNS
+        last = first.document(cells[1].key).result.last
+        assert [float(row["score"]) for row in rows if row["algorithm"] == "cql"] == list(last.scores)
+        assert {row["episodes"] for row in rows} == {"2"}
+
+    def test_a_stopped_cell_is_taken_up_and_comes_to_the_same(self, tmp_path):
+        cell = small_cell("cql", updates=4, eval_every=1, checkpoint_every=1)
+        whole = finish(cell, tmp_path / "whole")
+        count = iter(range(9))
+        folder = training_folder(tmp_path / "parts", cell)
+        assert work(cell, folder, Relay(lambda *_, **__: None), lambda: next(count) == 1) == 2
+        told = []
+        rest = work(cell, folder, Relay(lambda kind, **more: told.append((kind, more))), lambda: False)
+        assert told[0] == ("updated", {"update": 2})
+        assert rest.result == whole.result
+
+    def test_what_cannot_be_taken_up_is_begun_again(self, tmp_path):
+        cell = small_cell()
+        folder = training_folder(tmp_path, cell)
+        assert work(cell, folder, Relay(lambda *_, **__: None), lambda: True) == 1
+        for file in folder.glob("checkpoint/*"):
+            file.write_bytes(b"")
+        told = []
+        document = work(cell, folder, Relay(lambda kind, **more: told.append((kind, more))), lambda: False)
+        assert document.result == finish(cell, tmp_path / "whole").result
+        assert "what an earlier attempt left cannot be taken up" in told[0][1]["text"]
+
+    def test_a_failure_is_reported_and_the_rest_carried_on(self, tmp_path):
+        bad = small_cell("cql", settings={**SMALL, "batch_size": 10**6})
+        folder, outcome, listener = run_plan(tmp_path, plan_of(bad, small_cell()), workers=1)
+        assert outcome.finished == 1
+        assert "--batch-size 1000000 is more than the dataset's 97500" in outcome.failures[bad.key]
+        assert [entry.cell for entry, _ in listener.of("failed")] == [bad]
+        failures = {listed.key: listed.failure for listed in folder.index().cells}
+        assert failures == {bad.key: outcome.failures[bad.key], small_cell().key: None}
+
+    def test_a_killed_worker_fails_its_cell_and_the_next_call_takes_it_up(self, tmp_path):
+        long = small_cell("cql", updates=100_000, eval_every=50_000, checkpoint_every=5)
+        folder = MatrixFolder(tmp_path)
+        crew = Processes(folder.work, workers=1, threads=1)
+        seen = []
+        for event in crew.run([long, small_cell()], lambda: False):
+            if event and event.kind == "updated" and event.key == long.key and event.update > 20:
+                os.kill(crew._workers[0].process.pid, signal.SIGKILL)
+            seen += [(event.kind, event.key, event.text)] if event else []
+        ends = {key: (kind, text) for kind, key, text in seen if kind in ("done", "failed")}
+        assert ends[long.key] == ("failed", "its worker was killed by SIGKILL")
+        assert ends[small_cell().key][0] == "done"
+        assert folder.reached(long) >= 5
+        asked = []
+        events = crew.run([long], lambda: len(asked) > 2 or asked.append(0))
+        kinds = [(event.kind, event.update) for event in events if event]
+        assert kinds[0] == ("updated", kinds[0][1])
+        assert kinds[0][1] >= 5
+        assert kinds[-1][0] == "stopped"
+
+    def test_two_cells_of_a_plan_that_are_the_same_are_trained_once(self, tmp_path):
+        folder, outcome, _ = run_plan(tmp_path, plan_of(small_cell(), small_cell(device="cpu")), workers=1)
+        assert outcome.finished == 1
+        assert len(list(folder.cells.iterdir())) == 1
+
+
+class TestFolder:
+    def test_round_trip(self, tmp_path):
+        cell = small_cell("cql")
+        folder = made_up_folder(tmp_path, plan_of(cell))
+        assert folder.document(cell.key) == made_up(cell, 0.0)
+        assert folder.document("0" * 12) is None
+
+    def test_a_damaged_cell_is_made_again(self, tmp_path):
+        cell = small_cell()
+        folder = made_up_folder(tmp_path, plan_of(cell))
+        file = folder.file(cell.key)
+        file.write_text(file.read_text().replace('"transitions": 1000', '"transitions": 1001'))
+        with pytest.raises(OmarError, match="is damaged or was edited"):
+            folder.document(cell.key)
+        notes = []
+        assert not is_done(folder, cell.key, notes.append)
+        assert "it is made again" in notes[0]
+        assert folder.file(cell.key) is None
+
+    def test_a_cell_under_the_name_of_another_is_refused(self, tmp_path):
+        cell = small_cell()
+        folder = made_up_folder(tmp_path, plan_of(cell))
+        folder.file(cell.key).rename(folder.cells / f"x-{'0' * 12}.json")
+        with pytest.raises(OmarError, match="is damaged: it holds another cell than its name says"):
+            folder.document("0" * 12)
+
+    def test_a_document_must_have_a_number_for_every_seed(self):
+        entries = json.loads(made_up(small_cell()).to_json())
+        entries["result"]["evaluations"][0]["scores"] = [1.0]
+        del entries["sha256"]
+        with pytest.raises(OmarError, match="every list of an evaluation must have a number for every seed"):
+            Document.parse(json.dumps(seal(entries)).encode(), "x")
+
+    def test_no_results(self, tmp_path):
+        with pytest.raises(OmarError, match=r"holds no results: make them with `python -m omar\.reproduce`"):
+            MatrixFolder(tmp_path).index()
+
+
+class TestEstimate:
+    @given(st.lists(st.floats(0, 100), max_size=20), st.integers(1, 5))
+    def test_the_last_work_ends_between_its_bounds(self, seconds, workers):
+        end = makespan(seconds, workers)
+        least = max([sum(seconds) / workers, *seconds]) if seconds else 0.0
+        assert least - 1e-6 <= end <= least * 2 + 1e-6
+
+    def test_finished_cells_say_how_long_the_rest_takes(self, tmp_path):
+        cell = small_cell("cql")
+        folder = made_up_folder(tmp_path, plan_of(cell))
+        rate = finished_rates(folder, [cell])["cql"]
+        assert rate.source == "1 finished cells"
+        assert rate.update == pytest.approx(60 / 20 / 2)
+        assert rate.seconds(replace(cell, updates=40), 10) == pytest.approx(2 * 30 * rate.update)
+
+    def test_evaluations_take_their_time(self):
+        cell = small_cell(updates=10, eval_every=5)
+        assert Rate(1.0, 100.0, "").seconds(cell) == pytest.approx(2 * (10 + 300))
+
+
+class TestCommand:
+    def test_the_whole_command_and_its_cache(self, tmp_path, capsys):
+        arguments = ["--out", str(tmp_path / "m"), *FEW, *QUICK]
+        assert main([*arguments, "--dry-run"]) == 0
+        said = capsys.readouterr().out
+        assert "0 of 1 cells are done; the rest takes about" in said
+        assert "from a probe of 12 updates" in said
+        assert not (tmp_path / "m").exists()
+        assert main(arguments) == 0
+        said = capsys.readouterr().out
+        assert "[1/1] simple_spread medium-replay bc: score" in said
+        assert main(arguments) == 0
+        assert "1 cells are there already, 0 to train" in capsys.readouterr().out
+        assert main([*arguments, "--dry-run"]) == 0
+        assert "1 of 1 cells are done" in capsys.readouterr().out
+
+    def test_a_failed_cell_is_the_exit_status(self, tmp_path, capsys, monkeypatch):
+        plan = plan_of(small_cell(settings={"batch_size": 10**6}))
+        monkeypatch.setattr("omar.reproduce.matrix", lambda *_: plan)
+        assert main(["--out", str(tmp_path), "--workers", "1"]) == 1
+        said = capsys.readouterr().out
+        assert "failed: --batch-size 1000000 is more than" in said
+        assert "1 failed: the same command tries them again" in said
+
+    def test_ctrl_c_leaves_cells_to_take_up(self, tmp_path):
+        long = ["--updates", "100000", "--seeds", "1", "--eval-episodes", "2", "--workers", "1"]
+        command = [sys.executable, "-m", "omar.reproduce", "--out", str(tmp_path), *FEW, *long]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not list(tmp_path.glob("work/*/checkpoint/*.json")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 130, err
+        assert "1 are left: the same command goes on with them" in out
+        assert list(tmp_path.glob("work/*/checkpoint/update-????????.json"))
+        assert not list(tmp_path.glob("cells/*"))
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--workers", "0"], "--workers must be in [1, 1024], got 0"),
+            (["--threads", "0"], "--threads must be in [1, 1024], got 0"),
+            (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+            (["--only", "x"], "--only takes parts like task=simple_tag,quality=expert, got 'x'"),
+        ],
+    )
+    def test_messages(self, tmp_path, capsys, arguments, message):
+        assert main(["--out", str(tmp_path / "new"), *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+    def test_a_second_process_is_told_that_the_folder_is_taken(self, tmp_path, capsys):
+        with MatrixFolder(tmp_path).owned():
+            assert main(["--out", str(tmp_path), *FEW, *QUICK]) == 2
+        assert "another process is working on" in capsys.readouterr().err
+
+
+def test_the_listener_of_a_training_hears_its_notes():
+    told = []
+    relay = Relay(lambda kind, **more: told.append((kind, more)))
+    relay.note("careful")
+    relay.paused()
+    assert told == [("note", {"text": "careful"})]
+
+
+class TestBoard:
+    def shown(self, **updates):
+        """What a board that is no terminal prints of two trainings of 100 updates."""
+        text = io.StringIO()
+        board = Board(Console(file=text, width=200))
+        with board:
+            board.begin("two to train", {"a": 100, "b": 100})
+            for title, update in updates.items():
+                board.update(title, update)
+            yield board
+        yield text.getvalue()
+
+    def test_it_prints_a_line_for_every_end(self):
+        steps = self.shown(a=0, b=0)
+        board = next(steps)
+        board.end("a", "score 1.0")
+        board.end("b", "failed: no", failed=True)
+        lines = next(steps).splitlines()
+        assert lines[0] == "two to train"
+        assert lines[1].startswith("[1/2] a: score 1.0  (")
+        assert lines[2] == "[2/2] b: failed: no"
+
+    def test_the_time_left_counts_only_what_was_done_here(self):
+        board = next(self.shown(a=50, b=0))
+        assert board.left() is None  # a was taken up at 50
+        board.update("a", 75)
+        left = board.left()
+        assert left is not None
+        assert 0 < left < 60
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min")]
+    )
+    def test_times(self, seconds, text):
+        assert hours(seconds) == text
