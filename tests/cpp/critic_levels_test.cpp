@@ -222,11 +222,13 @@ at::Tensor search(const Level& level, const Network<float>& network, const cem::
   const nn::CriticShape shape = network.shape();
   const int64_t elites = options.refit == cem::Refit::elite ? options.elites : 0;
   const at::Tensor packed = network.packed(level.critic, options.precision);
-  at::Tensor memory = at::empty({level.search.memory_size(shape, elites)});
+  at::Tensor memory = at::empty({level.search.memory_size(shape)});
+  at::Tensor kept = at::empty({level.search.kept_size(shape, elites)});
   const at::Tensor policy = network.actions.select(2, 0).contiguous();
   at::Tensor actions = at::empty_like(policy), values = at::empty({1, kBatch});
   const cem::SearchPass<float> pass{
       {shape, options.precision, packed.const_data_ptr<float>(), memory.mutable_data_ptr<float>()},
+      kept.mutable_data_ptr<float>(),
       1,
       0,
       options,
