@@ -116,7 +116,7 @@ struct Network {
     mlp = nn::init({.sizes = sizes, .seeds = {3}, .dtype = dtype()});
     mlp.activation = {kind.activation};
     for (size_t i = 0; mlp.activation.has_layer_norm() && i < hidden.size(); ++i) {
-      const at::Tensor noise = cem::normals({1, hidden[i], 2, 1}, {1, 2 + i}, 0).to(dtype());
+      const at::Tensor noise = cem::normals({1, hidden[i], 2, 1}, {1, 2}, 0).to(dtype());
       mlp.norm_scales.push_back((1 + 0.3 * noise.select(2, 0)).view({1, hidden[i]}).contiguous());
       mlp.norm_shifts.push_back((0.3 * noise.select(2, 1)).view({1, hidden[i]}).contiguous());
     }
@@ -222,11 +222,13 @@ at::Tensor search(const Level& level, const Network<float>& network, const cem::
   const nn::CriticShape shape = network.shape();
   const int64_t elites = options.refit == cem::Refit::elite ? options.elites : 0;
   const at::Tensor packed = network.packed(level.critic, options.precision);
-  at::Tensor memory = at::empty({level.search.memory_size(shape, elites)});
+  at::Tensor memory = at::empty({level.search.memory_size(shape)});
+  at::Tensor kept = at::empty({level.search.kept_size(shape, elites)});
   const at::Tensor policy = network.actions.select(2, 0).contiguous();
   at::Tensor actions = at::empty_like(policy), values = at::empty({1, kBatch});
   const cem::SearchPass<float> pass{
       {shape, options.precision, packed.const_data_ptr<float>(), memory.mutable_data_ptr<float>()},
+      kept.mutable_data_ptr<float>(),
       1,
       0,
       options,

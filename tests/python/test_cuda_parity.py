@@ -167,6 +167,24 @@ def test_cuda_scores_in_bfloat16_as_the_cpu() -> None:
     torch.testing.assert_close(there.cpu(), here, atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize("samples", [1, 10])
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_cuda_critics_are_those_of_the_cpu(layer_norm: bool, samples: int) -> None:
+    need_gpu()
+    critic = StackedMlp(4, (20, 64, 64, 1), seed=1, dtype=torch.float64, layer_norm=layer_norm)
+    parts = [torch.randn(1, 33, 12).double(), torch.randn(2, 33, 6).double()]  # the first one is shared
+    actions = torch.rand(2, 33, samples, 2).double()
+    found = []
+    for device in ("cpu", "cuda"):
+        there = critic.to(device)
+        given, own = [p.to(device) for p in parts], actions.to(device).requires_grad_()
+        q = candidate_values(there, given, own)
+        gradients = torch.autograd.grad(q.square().sum(), [own, *there.parameters()])
+        found.append([t.detach().cpu() for t in (q, *gradients)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(theirs, ours)
+
+
 def test_a_captured_draw_takes_the_step_of_its_replay() -> None:
     need_draws()
     step, like = torch.zeros((), dtype=torch.int64, device="cuda"), torch.zeros(1, device="cuda")

@@ -128,6 +128,18 @@ def test_the_search_is_that_of_a_scorer(refit, reduction):
             torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("refit", ["softmax", "elite"])
+def test_the_search_behind_batch_normalisation(refit):
+    critic, obs = stack(4, (7, 16, 12, 1)).requires_grad_(False), normal(2, 70, 5)
+    critic.normalize_batches(2)
+    policy, options = torch.tanh(normal(2, 70, 2, seed=1)), cem.CemOptions(refit=refit)
+    results = [
+        cem.maximize(critic, obs, policy, options, seed=3, step=4, path=path) for path in ("plain", "auto")
+    ]
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_inputs_can_be_normalised_too():
     x, mean, std = normal(3, 20, 7), normal(3, 7, seed=1), normal(3, 7, seed=2).abs() + 0.5
     mlp = stack(3)

@@ -83,19 +83,45 @@ def test_fused_states_do_not_depend_on_the_batch_around(batch):
     assert torch.equal(part, whole[:, :, :batch])
 
 
-def test_fused_gradients_for_actions_alone():
-    critic, obs, actions = case(((20, 64, 64, 1), 1, 100, 2))
-    frozen = [p.detach() for p in critic.parameters()]
-    with torch.no_grad():
-        for p, f in zip(critic.parameters(), frozen, strict=True):
-            p.copy_(f)
-    critic.requires_grad_(False)
-    grads = []
-    for path in ("fused", "plain"):
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("shape", [((20, 64, 64, 1), 1, 100, 2), SHAPES[0], *DEEP[1:]], ids=str)
+def test_fused_gradients_for_actions_alone(shape, layer_norm):
+    critic, obs, actions = case(shape, layer_norm=layer_norm)
+    results = []
+    for path, fixed in (("fused", True), ("plain", True), ("plain", False)):
         a = actions.clone().requires_grad_()
-        candidate_values(critic, obs, a, path=path)[0].mean().backward()
-        grads.append(a.grad)
-    torch.testing.assert_close(*grads)
+        q = candidate_values(critic, obs, a, path=path, fixed=fixed)
+        upstream = normal(*q.shape, seed=3, dtype=q.dtype)
+        results.append([q.detach(), *torch.autograd.grad((q * upstream).sum(), [a])])
+        if fixed:
+            with pytest.raises(RuntimeError, match="not have been used in the graph"):
+                torch.autograd.grad(candidate_values(critic, obs, a, fixed=True).sum(), critic.weights[0])
+    for ours, *theirs in zip(*results, strict=True):
+        for other in theirs:
+            assert (ours - other).norm() <= 1e-4 * other.norm()
+
+
+def test_gradients_of_fixed_critics_depend_on_neither_the_stack_nor_the_threads():
+    critic, obs, actions = case(((20, 64, 64, 1), 1, 700, 2), layer_norm=True)
+    threads, results = torch.get_num_threads(), []
+    try:
+        for count, n in ((1, 1), (2, 1), (2, 2)):
+            torch.set_num_threads(n)
+            a = actions[:count].clone().requires_grad_()
+            q = candidate_values(stack_of(critic, 2, count), obs[:count], a, path="fused", fixed=True)
+            results.append((q[:, 0].detach(), torch.autograd.grad(q.sum(), a)[0][0]))
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        assert all(torch.equal(x, y) for x, y in zip(results[0], other, strict=True))
+
+
+def test_fixed_critics_are_differentiable_once():
+    critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
+    a = actions.clone().requires_grad_()
+    q = candidate_values(critic, obs, a, path="fused", fixed=True)
+    with pytest.raises(RuntimeError, match=r"\[nn::candidate_values\] the fused path is differentiable once"):
+        torch.autograd.grad(q.sum(), a, create_graph=True)
 
 
 def test_fused_takes_strided_inputs():

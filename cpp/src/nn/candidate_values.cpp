@@ -114,6 +114,30 @@ struct CandidateValues : torch::autograd::Function<CandidateValues> {
   }
 };
 
+/// Where nothing but actions wants gradients: a value depends on one of them alone, so that the forward pass can
+/// compute its gradient, and the backward pass has nothing to recompute.
+struct ValuesOfActions : torch::autograd::Function<ValuesOfActions> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& actions, const StackedMlp& critic,
+                            const std::vector<at::Tensor>& obs, Precision precision) {
+    const auto [values, slopes] = fused_values_and_slopes(critic, obs, actions, precision);
+    context->save_for_backward({slopes});
+    return values;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    check_once("nn::candidate_values");
+    const at::Tensor slopes = context->get_saved_variables()[0];
+    const at::Tensor factor = upstream[0].unsqueeze(-1);
+    at::Tensor total = slopes[0] * factor[0];
+    for (int64_t t = 1; t < slopes.size(0); ++t) total = total + slopes[t] * factor[t];
+    return {total, at::Tensor(), at::Tensor(), at::Tensor()};  // critic, obs and precision
+  }
+};
+
+bool any_requires_grad(at::TensorList tensors) {
+  return std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& x) { return x.requires_grad(); });
+}
+
 }  // namespace
 
 std::vector<at::Tensor> to_list(const StackedMlp& mlp) {
@@ -144,7 +168,11 @@ void check_once(std::string_view op) {
 
 at::Tensor differentiable_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                  Precision precision) {
-  return CandidateValues::apply(obs, actions, at::TensorList(to_list(critic)), precision, critic.activation);
+  const std::vector<at::Tensor> parameters = to_list(critic);
+  const bool actions_alone = at::GradMode::is_enabled() && actions.requires_grad() && !any_requires_grad(obs) &&
+                             !any_requires_grad(parameters) && critic.out_features() == 1;
+  if (actions_alone) return ValuesOfActions::apply(actions, critic, obs.vec(), precision);
+  return CandidateValues::apply(obs, actions, at::TensorList(parameters), precision, critic.activation);
 }
 
 std::optional<std::string> fused_obstacle(const StackedMlp& mlp, at::TensorList constants) {
@@ -152,8 +180,7 @@ std::optional<std::string> fused_obstacle(const StackedMlp& mlp, at::TensorList 
   const at::Device device = mlp.weights.front().device();
   if (!device.is_cpu()) return "the tensors are on " + device.str() + ", and the kernels are the CPU's";
   if (mlp.weights.size() < 2) return "the network has no hidden layer";
-  const auto wanted = [](const at::Tensor& x) { return x.requires_grad(); };
-  if (at::GradMode::is_enabled() && std::any_of(constants.begin(), constants.end(), wanted)) {
+  if (at::GradMode::is_enabled() && any_requires_grad(constants)) {
     return "gradients of observations, actions or densities are wanted";
   }
   return std::nullopt;

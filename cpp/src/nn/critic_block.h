@@ -155,9 +155,18 @@ class CriticBlock {
  private:
   void take_columns(const T* from, std::int64_t columns, std::int64_t stride, std::int64_t column, std::int64_t count) {
     T* to = scratch_.obs + column;
-    for (std::int64_t s = 0; s < count; ++s, from += stride, to += shape_.obs) {
-      for (std::int64_t i = 0; i < columns; ++i) to[i] = from[i];
+    for (std::int64_t s = 0; s < count; ++s, from += stride, to += shape_.obs) copy<kW>(from, columns, to);
+  }
+
+  /// Few numbers, in vectors that may overlap.
+  template <int Width>
+  static OMAR_INLINE void copy(const T* from, std::int64_t n, T* to) {
+    if constexpr (Width > 1) {
+      if (n < Width) return copy<Width / 2>(from, n, to);
     }
+    using Some = Pack<T, Width>;
+    for (std::int64_t i = 0; i + Width <= n; i += Width) Some::load(from + i).store(to + i);
+    if (n > 0) Some::load(from + n - Width).store(to + n - Width);
   }
 
   /// The observations' part of the first layer, [states, width]. A plain network needs none.

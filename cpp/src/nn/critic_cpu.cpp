@@ -98,15 +98,21 @@ void for_blocks(const CriticPass<T>& pass, const CriticStates<T>& states, const 
   }
 }
 
+/// Values of the block's candidates, [count, K, outputs].
+template <class Block, class T>
+void copy_values(const Block& block, const CriticShape& s, std::int64_t first, std::int64_t count, T* q) {
+  const std::int64_t k = s.samples, rows = block.scratch().rows;
+  for (std::int64_t o = 0; o < s.outputs; ++o) {
+    for (std::int64_t r = 0; r < count * k; ++r) q[(first * k + r) * s.outputs + o] = block.scratch().q[o * rows + r];
+  }
+}
+
 template <class T, Precision P>
 void values(const CriticPass<T>& pass, const CriticStates<T>& states, T* q) {
   const std::int64_t k = pass.shape.samples;
   for_blocks<CriticBlock<T, P>>(pass, states, [&](CriticBlock<T, P>& block, std::int64_t first, std::int64_t count) {
     block.template score<Keep::nothing>(block.rows_of(states.actions + first * k * pass.shape.actions), 0, count, k);
-    const std::int64_t outputs = pass.shape.outputs, rows = block.scratch().rows;
-    for (std::int64_t o = 0; o < outputs; ++o) {
-      for (std::int64_t r = 0; r < count * k; ++r) q[(first * k + r) * outputs + o] = block.scratch().q[o * rows + r];
-    }
+    copy_values(block, pass.shape, first, count, q);
   });
 }
 
@@ -118,6 +124,7 @@ void gradients(const CriticPass<T>& pass, const CriticStates<T>& states, const T
       pass, states, [&](DifferentiableBlock<T, P>& block, std::int64_t first, std::int64_t count) {
         const T* actions = states.actions + first * s.samples * s.actions;
         block.template score<Keep::hidden>(block.rows_of(actions), 0, count, s.samples);
+        if (inputs.q != nullptr) copy_values(block, s, first, count, inputs.q);
         const T* from = dq + first * s.samples * s.outputs;
         for (std::int64_t o = 0; o < s.outputs; ++o) {
           T* to = block.scratch().dq + o * block.scratch().rows;

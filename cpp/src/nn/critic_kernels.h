@@ -53,12 +53,13 @@ enum class Wanted {
   inputs,  ///< those of the inputs alone
 };
 
-/// Gradients with respect to inputs; null where they are not wanted.
+/// Gradients with respect to inputs, and values beside them; null where they are not wanted.
 template <class T>
 struct InputGradients {
   Wanted wanted;
-  T* obs;      ///< [count, O]
-  T* actions;  ///< [count, K, A]
+  T* obs;          ///< [count, O]
+  T* actions;      ///< [count, K, A]
+  T* q = nullptr;  ///< [count, K, outputs]
 };
 
 /// What a pass over states works with.

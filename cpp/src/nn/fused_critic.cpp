@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -36,14 +37,14 @@ CriticShape critic_shape(const StackedMlp& critic, int64_t samples, int64_t acti
 
 namespace {
 
-/// Pointers to the parameters of one network of contiguous stacks.
+/// Pointers to the parameters of one network of stacks that are contiguous but for their first axis.
 template <class T, class Stack>
 struct NetworkPointers {
   std::vector<T*> weights, biases, norm_scales, norm_shifts;
 
   NetworkPointers(Stack& stack, int64_t network) {
     const auto part = [&](auto& tensor) {
-      const int64_t offset = network * (tensor.numel() / tensor.size(0));
+      const int64_t offset = network * tensor.stride(0);
       if constexpr (std::is_const_v<T>) {
         return tensor.template const_data_ptr<std::remove_const_t<T>>() + offset;
       } else {
@@ -64,7 +65,10 @@ template <class T>
 at::Tensor pack_networks(const CriticKernels<T>& kernels, const CriticShape& shape, const StackedMlp& critic,
                          Precision precision) {
   std::vector<at::Tensor> contiguous = to_list(critic);
-  for (at::Tensor& tensor : contiguous) tensor = tensor.contiguous();
+  for (at::Tensor& tensor : contiguous) {
+    // Parameters are often columns of one flat tensor: a row of it for each network.
+    if (!tensor.select(0, 0).is_contiguous()) tensor = tensor.contiguous();
+  }
   const StackedMlp parts = from_list(contiguous, critic.activation);
   const int64_t networks = critic.members();
   const int64_t size = (kernels.packed_size(shape) + 15) / 16 * 16;
@@ -131,7 +135,9 @@ class FusedCritic {
     const at::Tensor dq = upstream.contiguous();
     const at::TensorOptions options = packed_.options();
     const Cut cut = gradient_cut();
-    at::Tensor sums = at::zeros({networks_ * cut.chunks, sums_size_}, options);
+    // Where only inputs are wanted, what the kernels leave in the sums is nobody's.
+    const bool all = request.wanted == Wanted::all;
+    at::Tensor sums = at::zeros({all ? networks_ * cut.chunks : at::get_num_threads(), sums_size_}, options);
     const int64_t twins = networks_ / members_;
     at::Tensor dobs, dactions;
     if (request.obs) dobs = at::empty({twins, members_, batch_, shape_.obs}, options);
@@ -146,13 +152,30 @@ class FusedCritic {
       if (request.obs) inputs.obs = obs_data + state * shape_.obs;
       if (request.actions) inputs.actions = actions_data + state * shape_.samples * shape_.actions;
       kernels_.gradients(pass, states, dq_data + state * shape_.samples * shape_.outputs,
-                         sums_data + piece.index * sums_size_, inputs);
+                         sums_data + (all ? piece.index : at::get_thread_num()) * sums_size_, inputs);
     });
     FusedGradients result;
-    if (request.wanted == Wanted::all) result.parameters = reduce_gradients(sums_data, cut.chunks);
+    if (all) result.parameters = reduce_gradients(sums_data, cut.chunks);
     if (request.obs) result.obs = by_parts(sum_of_twins(dobs));
     if (request.actions) result.actions = sum_of_twins(dactions);
     return result;
+  }
+
+  /// [T, M, B, K], and each value's gradient for its own action [T, M, B, K, A].
+  std::pair<at::Tensor, at::Tensor> values_and_slopes() {
+    const at::Tensor one = at::ones({gradient_cut().states * shape_.samples}, packed_.options());
+    at::Tensor sums = at::zeros({at::get_num_threads(), sums_size_}, packed_.options());
+    at::Tensor q = at::empty({networks_ / members_, members_, batch_, shape_.samples}, packed_.options());
+    at::Tensor slopes = at::empty({q.size(0), members_, batch_, shape_.samples, shape_.actions}, packed_.options());
+    T* q_data = q.template mutable_data_ptr<T>();
+    T* slopes_data = slopes.template mutable_data_ptr<T>();
+    T* sums_data = sums.template mutable_data_ptr<T>();
+    for_pieces(gradient_cut(), [&](const CriticPass<T>& pass, const CriticStates<T>& states, const Piece& piece) {
+      const int64_t row = (piece.network * batch_ + piece.first) * shape_.samples;
+      kernels_.gradients(pass, states, one.template const_data_ptr<T>(), sums_data + at::get_thread_num() * sums_size_,
+                         {Wanted::inputs, nullptr, slopes_data + row * shape_.actions, q_data + row});
+    });
+    return {q, slopes};
   }
 
   std::pair<at::Tensor, StackedMlp> mean_logsumexp(const at::Tensor& density) {
@@ -292,6 +315,14 @@ class FusedCritic {
 at::Tensor fused_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions, Precision precision) {
   if (actions.scalar_type() == at::kFloat) return FusedCritic<float>(critic, obs, actions, precision).values();
   return FusedCritic<double>(critic, obs, actions, precision).values();
+}
+
+std::pair<at::Tensor, at::Tensor> fused_values_and_slopes(const StackedMlp& critic, at::TensorList obs,
+                                                          const at::Tensor& actions, Precision precision) {
+  if (actions.scalar_type() == at::kFloat) {
+    return FusedCritic<float>(critic, obs, actions, precision).values_and_slopes();
+  }
+  return FusedCritic<double>(critic, obs, actions, precision).values_and_slopes();
 }
 
 FusedGradients fused_gradients(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,

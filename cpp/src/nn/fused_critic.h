@@ -39,6 +39,10 @@ at::Tensor fused_values(const StackedMlp& critic, at::TensorList obs, const at::
 at::Tensor differentiable_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                  Precision precision);
 
+/// One output: [T, M, B, K], and each value's gradient for its own action [T, M, B, K, A], in one pass.
+std::pair<at::Tensor, at::Tensor> fused_values_and_slopes(const StackedMlp& critic, at::TensorList obs,
+                                                          const at::Tensor& actions, Precision precision);
+
 /// Undefined where not asked for.
 struct FusedGradients {
   StackedMlp parameters;

@@ -113,6 +113,7 @@ class Agents:
         self._kept: Callable[[], dict[str, Tensor]] = dict
         self.members, self.learners = len(seeds), learners
         self.obs_size, self.action_size = obs_size, action_size
+        self._others = _others(self.members, learners, device)
         h = settings.hidden
         actor = StackedMlp(
             self.members,
@@ -193,10 +194,8 @@ class Agents:
         n = self.learners
         if self.settings.critic == "independent" or n == 1:
             return observations
-        others = [[j for j in range(n) if j != i] for i in range(n)]
-        by_seed = actions.view(-1, n, *actions.shape[1:])[:, others]  # [S, N, N - 1, B, A]
-        rest = by_seed.transpose(2, 3).reshape(self.members, actions.shape[1], -1)
-        parts = [*observations.view(-1, n, *observations.shape[1:]).unbind(1), rest]
+        joint = observations.view(-1, n, *observations.shape[1:]).unbind(1)
+        parts = [*joint, *(actions.index_select(0, others) for others in self._others)]
         return joined(parts, actions) if self.settings.input_norm == "batch" else parts
 
     def begin(self, update: Step) -> None:
@@ -236,8 +235,8 @@ class Agents:
         return self._values(self.critic.networks, context, actions)
 
     def first_values(self, context: Observations, actions: Tensor) -> Tensor:
-        """Q^1 of one action per state, `[M, B]`."""
-        return self._values(self.critic.networks, context, actions, critics=1)[0]
+        """Q^1 of one action per state, `[M, B]`, with gradients for the actions alone."""
+        return self._values(self.critic.networks, context, actions, critics=1, fixed=True)[0]
 
     @torch.no_grad()
     def next_values(self, batch: Batch) -> Tensor:
@@ -255,11 +254,17 @@ class Agents:
         return self._values(self.critic.target, context, actions)
 
     def _values(
-        self, networks: StackedMlp, context: Observations, actions: Tensor, critics: int | None = None
+        self,
+        networks: StackedMlp,
+        context: Observations,
+        actions: Tensor,
+        critics: int | None = None,
+        *,
+        fixed: bool = False,
     ) -> Tensor:
-        candidates = actions[:, :, None]
-        path = self.settings.path
-        return candidate_values(networks, context, candidates, critics=critics, path=path).squeeze(-1)
+        candidates, path = actions[:, :, None], self.settings.path
+        values = candidate_values(networks, context, candidates, critics=critics, fixed=fixed, path=path)
+        return values.squeeze(-1)
 
     def share(self, critic: StackedOptimizer, kept: Callable[[], dict[str, Tensor]]) -> None:
         """Takes what the agents of a seed share into the state.
@@ -288,6 +293,16 @@ class Agents:
             stack.load(own, updates)
         for name, tensor in self._kept().items():
             tensor.copy_(tensors[f"shared.kept.{name}"])
+
+
+def _others(members: int, learners: int, device: torch.device | str) -> list[Tensor]:
+    """N - 1 times `[M]`: the first, second, ... of each member's seed that is not the member itself."""
+    by_agent = [[j for j in range(learners) if j != i] for i in range(learners)]
+    firsts = range(0, members, learners)
+    return [
+        torch.tensor([first + others[k] for first in firsts for others in by_agent], device=device)
+        for k in range(learners - 1)
+    ]
 
 
 def _no_statistics(members: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:

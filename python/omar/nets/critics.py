@@ -50,6 +50,7 @@ def candidate_values(
     actions: torch.Tensor,
     *,
     critics: int | None = None,
+    fixed: bool = False,
     path: Path = "auto",
     precision: Precision = "float32",
 ) -> torch.Tensor:
@@ -64,6 +65,7 @@ def candidate_values(
         obs: [M, B, O], or parts of it that members may share.
         actions: [M, B, K, A].
         critics: how many of the T critics score, 1 for Q^1 alone; None: all.
+        fixed: gradients for the critics' parameters are not wanted; those for the actions then cost less.
         path: "fused": CPU kernels; "plain": LibTorch ops; "auto": plain only where
             `fused_obstacle` names a reason.
         precision: "bf16" rounds the factors of the hidden layers' products to bfloat16.
@@ -74,7 +76,7 @@ def candidate_values(
     networks = None if critics is None else _first_networks(critic, critics, int(actions.shape[0]))
     if critic.batch_norm is not None:
         obs = joined(obs, actions)  # the statistics are those of whole rows
-    core, (*parts, given) = critic.core_for([*parts_of(obs), actions], networks, path=path)
+    core, (*parts, given) = critic.core_for([*parts_of(obs), actions], networks, path=path, fixed=fixed)
     return _core.nn_candidate_values(core, parts, given, scoring(path, precision))
 
 

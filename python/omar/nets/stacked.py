@@ -164,20 +164,33 @@ class StackedMlp(nn.Module):
         return self._core_of(*self.layers(members))
 
     def core_for(
-        self, inputs: Sequence[torch.Tensor], members: int | None = None, *, path: Path = "auto"
+        self,
+        inputs: Sequence[torch.Tensor],
+        members: int | None = None,
+        *,
+        path: Path = "auto",
+        fixed: bool = False,
     ) -> tuple[_core.StackedMlp, list[torch.Tensor]]:
-        """All parameters in the core's form, and the inputs to give, for a pass as `layers_for` has it."""
+        """All parameters in the core's form, and the inputs to give, for a pass as `layers_for` has it.
+
+        Where `fixed`, parameters are constants, unless they depend on the inputs through batch normalisation.
+        """
         weights, biases, given = self.layers_for(inputs, members, path=path)
-        return self._core_of(weights, biases), given
+        return self._core_of(weights, biases, fixed=fixed and self.batch_norm is None), given
 
     def core_behind_batch_norm(self) -> _core.StackedMlp:
         """All parameters in the core's form, as `layers_behind_batch_norm` has them."""
         return self._core_of(*self.layers_behind_batch_norm())
 
-    def _core_of(self, weights: list[torch.Tensor], biases: list[torch.Tensor]) -> _core.StackedMlp:
+    def _core_of(
+        self, weights: list[torch.Tensor], biases: list[torch.Tensor], *, fixed: bool = False
+    ) -> _core.StackedMlp:
         count = len(weights[0])
         norms = ([p[:count] for p in norm] for norm in (self.norm_scales, self.norm_shifts))
-        return _core.StackedMlp(weights, biases, *norms)
+        groups = [weights, biases, *norms]
+        if fixed:
+            groups = [[p.detach() for p in group] for group in groups]
+        return _core.StackedMlp(*groups)
 
     @property
     def members(self) -> int:
