@@ -1,8 +1,9 @@
 
+#include <omar/core/pack.h>
+
 #include <cstring>
 
 #include "bounds_kernels.h"
-#include "core/pack.h"
 #include "core/prefetch.h"
 #include "core/vector_bytes.h"
 #include "particle/scenarios/simple_spread.h"
@@ -37,7 +38,7 @@ void particle(float* state, const float* actions, float* out, std::int64_t n, st
               std::int64_t outputs) {
   using particle::kTimeStep;
   const Floats kept(static_cast<float>(1.0 - particle::kDamping));
-  const Floats gain(static_cast<float>(kTimeStep * particle::OMAR_LEVEL::SimpleSpread<3>::gain(0)));
+  const Floats gain(static_cast<float>(kTimeStep * particle::SimpleSpread<3>::gain(0)));
   const Floats time_step(static_cast<float>(kTimeStep));
   for (std::int64_t a = 0; a < agents; ++a) {
     for (int axis = 0; axis < 2; ++axis) {

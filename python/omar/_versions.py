@@ -1,16 +1,24 @@
 """The compiled core runs only against the torch minor version that it was built with."""
 
 from importlib import metadata
+from pathlib import Path
 
 
 def check_torch() -> None:
     """Compares the installed torch with the one of the build, before the compiled module is loaded.
 
     Raises:
-        ImportError: torch is missing, or of another minor version.
+        ImportError: torch is missing, or of another minor version; or these are sources without a core.
     """
-    from ._build import TORCH_MINOR
-
+    try:
+        from ._build import TORCH_MINOR
+    except ModuleNotFoundError:
+        here = Path(__file__).parent
+        folder = here.parents[1]
+        raise ImportError(
+            f"{here} holds the sources of omar, and its compiled core is elsewhere or missing: "
+            f"run `pip install {folder}` and start Python in another folder, or `pip install -e {folder}`"
+        ) from None
     try:
         installed = metadata.version("torch")
     except metadata.PackageNotFoundError:

@@ -93,7 +93,7 @@ TEST(ParticleEnv, RefusesUndefinedActionsAndKeepsItsState) {
   ParticleEnv env(options_of("simple_world"));
   const at::Tensor before = env.observe();
   EXPECT_EQ(message<c10::TypeError>([&] { env.step(at::Tensor()); }),
-            "[ParticleEnv.step] `actions` must be a tensor [E, A, 2], got an undefined one");
+            "[ParticleEnv.step] `actions` must be a tensor [E, A, action size], got an undefined one");
   at::Tensor actions = actions_of(env, 0.0);
   actions.select(0, kEnvs - 1).fill_(std::numeric_limits<double>::infinity());
   EXPECT_EQ(message<c10::ValueError>([&] { env.step(actions); }),

@@ -46,7 +46,7 @@ def refusal(device: str) -> dict[str, str]:
 def main() -> None:
     """Prints what it finds; fails where it is not a working CUDA build."""
     architectures = sys.argv[1].split(";")
-    library = Path(omar.__file__).parent / "lib" / "libomar.so"
+    (library,) = (Path(omar.__file__).parent / "lib").glob("libomar.so*")
     minor = ".".join(torch.__version__.split(".")[:2])
     build = f"{_build.TORCH_MINOR}, CUDA {_build.TORCH_CUDA}"
     say(f"torch {torch.__version__}, omar {omar.__version__} built against {build}")

@@ -39,4 +39,4 @@ step "install it and try it"
 pip install --quiet "$work"/dist/omar-*.whl
 cp tests/cuda_build/check.py "$work/check.py"
 (cd "$work" && python check.py "$numbers")
-step "sizes: wheel $(du -h "$work"/dist/*.whl | cut -f1), libomar.so $(du -h "$site/omar/lib/libomar.so" | cut -f1), environment $(du -sh "$work/venv" | cut -f1)"
+step "sizes: wheel $(du -h "$work"/dist/*.whl | cut -f1), libomar.so $(du -h "$site"/omar/lib/libomar.so* | cut -f1), environment $(du -sh "$work/venv" | cut -f1)"

@@ -11,21 +11,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CMAKE = shutil.which("cmake")
+import omar
+from cpp_cases import ROOT, cmake_prefix, run
+
 READELF = shutil.which("readelf")
-
-
-def run(*command: str | Path, **environment: str) -> str:
-    result = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 def test_imports_inside_the_package_are_relative():
@@ -37,15 +26,19 @@ def test_imports_inside_the_package_are_relative():
 
 
 def test_cmake_prefix_holds_the_config_file():
-    core, torch = run(sys.executable, "-m", "omar", "--cmake-prefix").strip().split(";")
+    core, torch = cmake_prefix().split(";")
     assert (Path(core) / "lib" / "cmake" / "omar" / "omar-config.cmake").is_file()
     assert (Path(torch) / "include" / "ATen" / "core" / "Tensor.h").is_file()
 
 
 @pytest.mark.skipif(READELF is None, reason="needs readelf")
 def test_the_core_brings_torchs_cuda_backend():
-    core = Path(run(sys.executable, "-m", "omar", "--cmake-prefix").split(";")[0])
-    assert "[libtorch.so]" in run(READELF, "-d", core / "lib" / "libomar.so")
+    core = Path(cmake_prefix().split(";")[0])
+    (library,) = (core / "lib").glob("libomar.so*")
+    dynamic = run(READELF, "-d", library)
+    assert "[libtorch.so]" in dynamic
+    assert f"soname: [{library.name}]" in dynamic
+    assert library.name == "libomar.so." + ".".join(omar.__version__.split(".")[:2])
 
 
 def test_version_and_help():
@@ -54,63 +47,11 @@ def test_version_and_help():
 
 
 def test_installed_cmake_files_name_no_absolute_path():
-    core = Path(run(sys.executable, "-m", "omar", "--cmake-prefix").split(";")[0])
+    core = Path(cmake_prefix().split(";")[0])
     for path in (core / "lib" / "cmake" / "omar").iterdir():
         text = path.read_text()
         assert str(ROOT) not in text
         assert not re.search(r"[\"; ]/(?:home|root|tmp|usr|opt|var)/", text), path
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CMAKE is None, reason="needs cmake")
-@pytest.mark.parametrize(
-    ("source", "program", "output"),
-    [
-        ("tests/consumer", "consumer", r"level (base|avx2|avx512|bf16|amx)\n"),
-        (
-            "cpp/examples/embed",
-            "embed",
-            r"12800 transitions, mean reward [\d.e+-]+\nactions \[3, 64, 2\].*\n",
-        ),
-    ],
-)
-def test_cpp_program_links_the_installed_core(tmp_path: Path, source, program, output):
-    prefix = run(sys.executable, "-m", "omar", "--cmake-prefix").strip()
-    run(
-        CMAKE,
-        "-S",
-        ROOT / source,
-        "-B",
-        tmp_path,
-        f"-DCMAKE_PREFIX_PATH={prefix}",
-        "-DCMAKE_BUILD_TYPE=Release",
-    )
-    run(CMAKE, "--build", tmp_path)
-    assert re.fullmatch(output, run(tmp_path / program))
-    if READELF is not None:  # torch's CUDA backend comes with libtorch.so, although no symbol of it is used
-        assert "[libtorch.so]" in run(READELF, "-d", tmp_path / program)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CMAKE is None, reason="needs cmake")
-def test_missing_torch_is_one_clear_sentence(tmp_path: Path):
-    core = Path(run(sys.executable, "-m", "omar", "--cmake-prefix").split(";")[0])
-    shutil.copytree(core / "lib" / "cmake", tmp_path / "omar" / "lib" / "cmake")
-    result = subprocess.run(
-        [
-            CMAKE,
-            "-S",
-            ROOT / "tests" / "consumer",
-            "-B",
-            tmp_path / "build",
-            f"-DCMAKE_PREFIX_PATH={tmp_path / 'omar'}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode != 0
-    assert "LibTorch was not found: pass" in " ".join(result.stderr.split())
 
 
 def test_vector_math_is_settled_before_any_thread_needs_it() -> None:

@@ -362,12 +362,12 @@ def test_step_messages() -> None:
     cases: list[tuple[type[Exception], str, object]] = [
         (
             ValueError,
-            "[ParticleEnv.step] `actions` must be [E, A, 2] = [2, 4, 2], got [2, 3, 2]",
+            "[ParticleEnv.step] `actions` must be [E, A, action size] = [2, 4, 2], got [2, 3, 2]",
             good[:, :3],
         ),
-        (ValueError, "`actions` must be [E, A, 2] = [2, 4, 2], got [4, 2]", good[0]),
-        (ValueError, "`actions` must be [E, A, 2] = [2, 4, 2], got [1, 4, 2]", good[:1]),
-        (ValueError, "`actions` must be [E, A, 2] = [2, 4, 2], got []", torch.tensor(1.0)),
+        (ValueError, "`actions` must be [E, A, action size] = [2, 4, 2], got [4, 2]", good[0]),
+        (ValueError, "`actions` must be [E, A, action size] = [2, 4, 2], got [1, 4, 2]", good[:1]),
+        (ValueError, "`actions` must be [E, A, action size] = [2, 4, 2], got []", torch.tensor(1.0)),
         (TypeError, "`actions` must be Float, got Double", good.double()),
         (TypeError, "`actions` must be Float, got Long", good.long()),
         (TypeError, "`actions` must be a Tensor, got list", good.tolist()),

@@ -1,6 +1,10 @@
 """Importing against another torch than the build's gives one clear sentence."""
 
+import shutil
+import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,3 +39,13 @@ def test_missing_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", missing)
     with pytest.raises(ImportError, match="no torch is installed"):
         check_torch()
+
+
+def test_the_source_folder_says_what_to_do(tmp_path: Path) -> None:
+    package = Path(__file__).parents[2] / "python" / "omar"
+    no_builds = shutil.ignore_patterns("_build.py", "*.so", "__pycache__", "behaviors")
+    shutil.copytree(package, tmp_path / "python" / "omar", ignore=no_builds)
+    command = [sys.executable, "-S", "-c", "import omar"]
+    done = subprocess.run(command, cwd=tmp_path / "python", capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert f"`pip install {tmp_path}` and start Python in another folder" in done.stderr.splitlines()[-1]

@@ -12,3 +12,4 @@
 #include <omar/particle/particle_env.h>
 #include <omar/particle/rollout.h>
 #include <omar/replay/replay_buffer.h>
+#include <omar/version.h>

@@ -1,13 +1,14 @@
 #pragma once
 /// The refits of one state, for CPU tensors and in a CUDA thread.
 
+#include <omar/core/pack.h>
+
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "cem/refit_kernels.h"
-#include "core/pack.h"
 
 namespace omar::cem::OMAR_LEVEL {
 

@@ -1,5 +1,6 @@
 #pragma once
-/// Picks the variant of a kernel function that was compiled for cpu_level(): OMAR_FOR_CPU and OMAR_FOR_CPU_BF16.
+/// Picks the variant of a kernel function that was compiled for cpu_level() or another level: OMAR_FOR_CPU,
+/// OMAR_FOR_CPU_BF16 and OMAR_AT_LEVEL.
 
 #include <omar/core/cpu_level.h>
 
@@ -10,11 +11,16 @@
 
 namespace omar {
 
-/// The variant for cpu_level(), or the last one below it; `variants` are those of base, avx2, ... in rising order.
+/// The variant for a level, or the last one below it; `variants` are those of base, avx2, ... in rising order.
 template <class Function, class... Functions>
-Function* variant_for_cpu(Function* base, Functions*... higher) {
+Function* variant_at(CpuLevel level, Function* base, Functions*... higher) {
   Function* const variants[] = {base, higher...};
-  return variants[std::min(static_cast<std::size_t>(cpu_level()), sizeof...(higher))];
+  return variants[std::min(static_cast<std::size_t>(level), sizeof...(higher))];
+}
+
+template <class... Functions>
+auto* variant_for_cpu(Functions*... variants) {
+  return variant_at(cpu_level(), variants...);
 }
 
 }  // namespace omar

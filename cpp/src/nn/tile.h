@@ -1,9 +1,10 @@
 #pragma once
 /// Register tiles of small matrix products, shared by the critic's and the search's kernels.
 
+#include <omar/core/pack.h>
+
 #include <cstdint>
 
-#include "core/pack.h"
 #include "core/vector_bytes.h"
 
 namespace omar::nn::OMAR_LEVEL {

@@ -24,7 +24,9 @@ inline constexpr int64_t kGrain = 32;
 struct ParticleEnv::Impl {
   ParticleEnvOptions options;
   const Kernels* kernels;
-  cuda::ScenarioId scenario_id;
+  int line;        ///< of scenarios.def, or -1 for a registered scenario
+  CpuLevel level;  ///< of the kernels
+  bool (*within)(const void* numbers, std::int64_t count, double limit);
   std::vector<int64_t> obs_sizes;
   at::Tensor state;     ///< [blocks, fields, kBlockWorlds], see world.h
   at::Tensor steps;     ///< [blocks * kBlockWorlds], int32
@@ -39,7 +41,7 @@ struct ParticleEnv::Impl {
   void run(Cpu cpu, Cuda on_cuda, const WorldArgs& call) const {
     if (options.device.is_cuda()) {
       const c10::DeviceGuard guard(state.device());
-      on_cuda(scenario_id, call, current_cuda_stream(state.device()));
+      on_cuda(cuda::ScenarioId{line, kernels->single}, call, current_cuda_stream(state.device()));
       return;
     }
     at::parallel_for(0, num_blocks(options.num_envs), kGrain,
@@ -55,9 +57,9 @@ struct ParticleEnv::Impl {
 
   /// The numbers are finite and at most `limit` in magnitude. A GPU is waited for.
   void check_within(std::string_view op, std::string_view name, const at::Tensor& tensor, double limit) const {
-    const bool within = tensor.is_cpu() ? kernels->all_within(tensor.const_data_ptr(), tensor.numel(), limit)
-                                        : tensor.abs().le(limit).all().item<bool>();
-    TORCH_CHECK_VALUE(within, "[", op, "] `", name, "` must be finite and at most ", limit,
+    const bool fits = tensor.is_cpu() ? within(tensor.const_data_ptr(), tensor.numel(), limit)
+                                      : tensor.abs().le(limit).all().item<bool>();
+    TORCH_CHECK_VALUE(fits, "[", op, "] `", name, "` must be finite and at most ", limit,
                       " in magnitude, but holds other values; the state is unchanged");
   }
 
@@ -73,7 +75,7 @@ struct ParticleEnv::Impl {
   at::Tensor points(int64_t begin, int64_t n) const {
     return state.narrow(1, begin, 2 * n)
         .permute({0, 2, 1})
-        .reshape({-1, n, 2})
+        .reshape({state.size(0) * kBlockWorlds, n, 2})
         .narrow(0, 0, options.num_envs)
         .contiguous();
   }

@@ -1,42 +1,49 @@
 #pragma once
-/// The kernels behind ParticleEnv. All assume valid arguments.
+/// The kernels behind ParticleEnv that the library brings. All assume valid arguments.
+
+#include <omar/core/cpu_level.h>
+#include <omar/particle/detail/kernel_table.h>
 
 #include <cstdint>
 
-#include "particle/world_args.h"
-
 namespace omar::particle {
 
-/// CPU kernels of one scenario and dtype. Ranges are blocks of kBlockWorlds worlds.
-struct Kernels {
-  ScenarioInfo info;
-  bool single;  ///< float32, else float64
+using namespace detail;
 
-  /// One step: physics, rewards, truncation, auto-reset, observations.
-  void (*step)(const WorldArgs& args, std::int64_t begin, std::int64_t end);
-  /// Start state of the running episode in every world, steps 0.
-  void (*start)(const WorldArgs& args, std::int64_t begin, std::int64_t end);
-  /// Observations of the current state.
-  void (*observe)(const WorldArgs& args, std::int64_t begin, std::int64_t end);
-  /// Are `count` numbers all finite and at most `limit` in magnitude?
-  bool (*all_within)(const void* numbers, std::int64_t count, double limit);
-};
+namespace cpu {
 
 struct KernelTable {
-  const Kernels* begin;
+  const Kernels* begin;  ///< all scenarios in the order of scenarios.def, float32 and float64 of each
   const Kernels* end;
+  /// Are `count` numbers of float32 (of float64) all finite and at most `limit` in magnitude?
+  bool (*floats_within)(const void* numbers, std::int64_t count, double limit);
+  bool (*doubles_within)(const void* numbers, std::int64_t count, double limit);
+  DrawUnits draw_floats;  ///< for vectors of float32 of this level
+  DrawUnits draw_doubles;
 };
 
-/// All scenarios in the order of scenarios.def, float32 and float64 of each.
-namespace base {
-KernelTable kernels();
-}
-namespace avx2 {
-KernelTable kernels();
-}
-namespace avx512 {
-KernelTable kernels();
-}
+/// The functions of one instruction level.
+#define OMAR_DECLARE_LEVEL(level)  \
+  namespace level {                \
+  KernelTable kernels();           \
+  Rollout rollout(int scenario);   \
+  Forward policy_forward();        \
+  DrawNumbers uniform_actions();   \
+  DrawNumbers exploration_noise(); \
+  }
+OMAR_DECLARE_LEVEL(base)
+OMAR_DECLARE_LEVEL(avx2)
+OMAR_DECLARE_LEVEL(avx512)
+#undef OMAR_DECLARE_LEVEL
+
+/// The same of a level that this CPU has.
+KernelTable kernels(CpuLevel level);
+Rollout rollout(CpuLevel level, int scenario);
+Forward policy_forward(CpuLevel level);
+DrawNumbers uniform_actions(CpuLevel level);
+DrawNumbers exploration_noise(CpuLevel level);
+
+}  // namespace cpu
 
 /// CUDA kernels: one thread per world, on `stream` (a cudaStream_t). `scenario` is a line of scenarios.def.
 namespace cuda {

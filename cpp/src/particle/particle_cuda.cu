@@ -2,14 +2,13 @@
 
 #define OMAR_LEVEL gpu
 
+#include <omar/particle/detail/step_world.h>
+
 #include "core/cuda_launch.h"
 #include "particle/kernels.h"
 #include "particle/scenarios/scenarios.h"
-#include "particle/step_world.h"
 
 namespace omar::particle {
-
-using namespace OMAR_LEVEL;
 
 namespace {
 
@@ -22,7 +21,7 @@ __global__ void start_kernel(WorldArgs args) {
   const std::int64_t world = this_world();
   if (world >= args.num_envs) return;
   args.steps[world] = 0;
-  store_world(start<S, T>(args.seed, static_cast<std::uint32_t>(world), args.episodes + world),
+  store_world(start<S, T>(args.seed, static_cast<std::uint32_t>(world), args.episodes + world, nullptr),
               fields_of<S, T>(args.state, world));
 }
 
@@ -30,14 +29,14 @@ template <class S, class T>
 __global__ void observe_kernel(WorldArgs args) {
   const std::int64_t world = this_world();
   if (world >= args.num_envs) return;
-  constexpr int row = S::agents * S::max_obs;
+  constexpr int row = S::agents * kMaxObs<S>;
   observe_all(load_world<S, T>(fields_of<S, T>(args.state, world)), static_cast<T*>(args.observations) + world * row);
 }
 
 /// A step into the tensors' rows of one world.
 template <class S, class T>
 struct WorldSink {
-  static constexpr int row = S::agents * S::max_obs;
+  static constexpr int row = S::agents * kMaxObs<S>;
   const WorldArgs& args;
   std::int64_t world;
 
@@ -65,9 +64,10 @@ __global__ void step_kernel(WorldArgs args) {
   const std::int64_t world = this_world();
   if (world >= args.num_envs) return;
   World<S, T> w = load_world<S, T>(fields_of<S, T>(args.state, world));
-  T u[2 * S::agents];
-  const T* const actions = static_cast<const T*>(args.actions) + world * (2 * S::agents);
-  for (int i = 0; i < 2 * S::agents; ++i) u[i] = actions[i];
+  constexpr int numbers = S::agents * S::action_size;
+  T u[numbers];
+  const T* const actions = static_cast<const T*>(args.actions) + world * numbers;
+  for (int i = 0; i < numbers; ++i) u[i] = actions[i];
   const Clock clock{args.steps + world, args.episodes + world, args.seed, static_cast<std::uint32_t>(world)};
   step_world(w, u, args.reward, clock, WorldSink<S, T>{args, world});
 }

@@ -5,17 +5,17 @@
 
 #include <algorithm>
 
-#include "core/dispatch.h"
 #include "particle/env_impl.h"
+#include "particle/scenarios.h"
 
 namespace omar::particle {
 namespace {
 
-/// The kernels for these options, which are checked on the way.
-const Kernels* find_kernels(const ParticleEnvOptions& o, const KernelTable& all) {
-  const std::vector<std::string> names = scenario_names();
-  TORCH_CHECK_VALUE(std::find(names.begin(), names.end(), o.scenario) != names.end(),
-                    "[ParticleEnv] unknown scenario \"", o.scenario, "\"; known are ", names);
+/// The scenario for these options, which are checked on the way.
+FoundScenario find_scenario(const ParticleEnvOptions& o) {
+  const std::vector<FoundScenario> family = find_scenarios(o.scenario, o.dtype == at::kFloat);
+  TORCH_CHECK_VALUE(!family.empty(), "[ParticleEnv] unknown scenario \"", o.scenario, "\"; known are ",
+                    scenario_names());
   check::at_least("ParticleEnv", "num_envs", o.num_envs, 1);
   TORCH_CHECK_VALUE(o.num_envs <= counter::kIndices, "[ParticleEnv] `num_envs` must be at most ", counter::kIndices,
                     ", got ", o.num_envs);
@@ -23,36 +23,36 @@ const Kernels* find_kernels(const ParticleEnvOptions& o, const KernelTable& all)
                     "[ParticleEnv] `dtype` must be float32 or float64, got ", o.dtype);
   TORCH_CHECK_VALUE(o.device.is_cpu() || o.device.is_cuda(), "[ParticleEnv] `device` must be cpu or cuda, got ",
                     o.device);
-  const bool spread = o.scenario == "simple_spread";
-  TORCH_CHECK_VALUE(spread || o.reward == Reward::omar,
+  const ScenarioInfo& first = family.front().kernels->info;
+  TORCH_CHECK_VALUE(first.has_variants || o.reward == Reward::omar,
                     "[ParticleEnv] reward \"lowe\" is defined for simple_spread only, got scenario \"", o.scenario,
                     "\"");
-  TORCH_CHECK_VALUE(!spread || (o.num_agents >= 1 && o.num_agents <= 10),
-                    "[ParticleEnv] `num_agents` must be 1..10, got ", o.num_agents);
-  TORCH_CHECK_VALUE(spread || o.num_agents == 3, "[ParticleEnv] `num_agents` can be set for simple_spread only, ",
-                    o.scenario, " has three learners and one prey; got ", o.num_agents);
-  return std::find_if(all.begin, all.end, [&](const Kernels& k) {
-    return k.info.name == o.scenario && (!spread || k.info.agents == o.num_agents) &&
-           k.single == (o.dtype == at::kFloat);
+  if (family.size() == 1) {
+    TORCH_CHECK_VALUE(o.num_agents == ParticleEnvOptions{}.num_agents,
+                      "[ParticleEnv] `num_agents` can be set for simple_spread only, ", o.scenario, " has ",
+                      first.learners, " learners and ", first.agents - first.learners, " preys; got ", o.num_agents);
+    return family.front();
+  }
+  const auto member = std::find_if(family.begin(), family.end(), [&](const FoundScenario& scenario) {
+    return scenario.kernels->info.agents == o.num_agents;
   });
+  TORCH_CHECK_VALUE(member != family.end(), "[ParticleEnv] `num_agents` must be 1..", family.size(), ", got ",
+                    o.num_agents);
+  return *member;
 }
 
 }  // namespace
 
-std::vector<std::string> scenario_names() {
-  std::vector<std::string> names;
-  const KernelTable all = base::kernels();
-  for (const Kernels* k = all.begin; k != all.end; ++k) {
-    if (std::find(names.begin(), names.end(), k->info.name) == names.end()) names.emplace_back(k->info.name);
-  }
-  return names;
-}
-
 ParticleEnv::Impl::Impl(const ParticleEnvOptions& o) : options(o) {
-  const KernelTable all = OMAR_FOR_CPU(kernels)();
-  kernels = find_kernels(o, all);
-  scenario_id = {static_cast<int>((kernels - all.begin) / 2), kernels->single};
+  const FoundScenario scenario = find_scenario(o);
+  kernels = scenario.kernels;
+  line = scenario.line;
+  level = scenario.level;
+  const cpu::KernelTable shipped = cpu::kernels(level);
+  within = kernels->single ? shipped.floats_within : shipped.doubles_within;
   if (o.device.is_cuda()) {
+    TORCH_CHECK_VALUE(line >= 0, "[ParticleEnv] \"", o.scenario,
+                      "\" is a registered scenario, and those run on the CPU; got device ", o.device);
     cuda::require();
     TORCH_CHECK_VALUE(at::hasCUDA(), "[ParticleEnv] device ", o.device, " is not available: torch has no CUDA here");
   }
@@ -68,6 +68,7 @@ ParticleEnv::Impl::Impl(const ParticleEnvOptions& o) : options(o) {
   args.steps = steps.data_ptr<int32_t>();
   args.episodes = reinterpret_cast<std::uint32_t*>(episodes.data_ptr<int32_t>());
   args.seed = o.seed;
+  args.draw_units = kernels->single ? shipped.draw_floats : shipped.draw_doubles;
   args.num_envs = o.num_envs;
   args.reward = o.reward;
   run(kernels->start, cuda::start, args);
@@ -83,8 +84,8 @@ int64_t ParticleEnv::num_envs() const { return impl_->options.num_envs; }
 int64_t ParticleEnv::num_agents() const { return impl_->kernels->info.agents; }
 int64_t ParticleEnv::num_learners() const { return impl_->kernels->info.learners; }
 int64_t ParticleEnv::num_landmarks() const { return impl_->kernels->info.landmarks; }
-int64_t ParticleEnv::episode_length() const { return kEpisodeLength; }
-int64_t ParticleEnv::action_size() const { return kActionSize; }
+int64_t ParticleEnv::episode_length() const { return impl_->kernels->info.episode_length; }
+int64_t ParticleEnv::action_size() const { return impl_->kernels->info.action_size; }
 const std::vector<int64_t>& ParticleEnv::obs_sizes() const { return impl_->obs_sizes; }
 
 Bodies ParticleEnv::bodies() const {
@@ -127,7 +128,7 @@ void ParticleEnv::step_into(const at::Tensor& actions, Step& out) {
   const int64_t e = m.options.num_envs;
   const int64_t a = m.kernels->info.agents;
   const int64_t o = m.kernels->info.max_obs_size;
-  m.check_input("ParticleEnv.step", "actions", actions, {e, a, kActionSize}, "[E, A, 2]");
+  m.check_input("ParticleEnv.step", "actions", actions, {e, a, m.kernels->info.action_size}, "[E, A, action size]");
   m.check_output("observations", out.observations, {e, a, o}, "[E, A, max obs size]", m.options.dtype);
   m.check_output("rewards", out.rewards, {e, a}, "[E, A]", m.options.dtype);
   m.check_output("truncated", out.truncated, {e}, "[E]", at::kBool);
@@ -177,8 +178,8 @@ void ParticleEnv::set_state(const at::Tensor& positions, const at::Tensor& veloc
     check::device("ParticleEnv.set_state", "steps", *steps, m.options.device);
     const int64_t least = steps->min().item<int64_t>();
     const int64_t most = steps->max().item<int64_t>();
-    TORCH_CHECK_VALUE(least >= 0 && most < kEpisodeLength, "[ParticleEnv.set_state] `steps` must be 0..",
-                      kEpisodeLength - 1, ", got values from ", least, " to ", most);
+    TORCH_CHECK_VALUE(least >= 0 && most < info.episode_length, "[ParticleEnv.set_state] `steps` must be 0..",
+                      info.episode_length - 1, ", got values from ", least, " to ", most);
   }
   const std::lock_guard lock(m.mutex);
   m.set_points(0, positions);

@@ -1,17 +1,22 @@
 /// Forward pass of a small policy network in the worlds of one block: worlds side by side in vectors, weights
 /// broadcast. Every sum runs in one order, with a fused multiply-add that is rounded once at each instruction level,
-/// and nothing else is contracted: a data set has the same bytes on every CPU.
+/// and nothing else is contracted: a data set has the same bytes on every CPU. The random numbers of rollouts, too.
 
+#include <omar/core/pack.h>
 #include <omar/core/rng.h>
+#include <omar/particle/detail/kernel_table.h>
 
 #include <cmath>
+#include <cstring>
 
-#include "core/pack.h"
+#include "core/draws_lanes.h"
 #include "core/vector_bytes.h"
-#include "particle/rollout_kernels.h"
+#include "particle/kernels.h"
 
-namespace omar::particle::OMAR_LEVEL {
+namespace omar::particle::cpu::OMAR_LEVEL {
 namespace {
+
+using namespace detail;
 
 constexpr int W = kVectorBytes / 4;
 constexpr int G = kBlockWorlds / W;  ///< vectors per block
@@ -104,11 +109,25 @@ void forward(const ForwardArgs& args) {
   run_layer<false>(last, x, group, {args.out, args.out_group});
   for (int g = 0; g < G; ++g) {
     float* out = args.out + g * args.out_group;
-    for (int i = 0; i < kActionSize * W; ++i) out[i] = tanh_lane(out[i]);
+    for (int i = 0; i < last.out * W; ++i) out[i] = tanh_lane(out[i]);
   }
 }
 
-}  // namespace
-Forward policy_forward() { return forward; }
+template <draws::Distribution distribution, Stream stream>
+void draw_numbers(std::uint64_t seed, std::uint32_t world, std::uint32_t step, std::uint32_t draw,
+                  float (*out)[kBlockWorlds]) {
+  using Words = draws::OMAR_LEVEL::BlockWords<kBlockWorlds>;
+  using draws::OMAR_LEVEL::Along;
+  const Counter<std::uint32_t> first{draw, step, world, static_cast<std::uint32_t>(stream)};
+  float numbers[counter::kPerBlock][kBlockWorlds];
+  draws::OMAR_LEVEL::numbers<distribution>(Words::template at<Along::index>(seed, first), numbers);
+  std::memcpy(out, numbers, sizeof(numbers));
+}
 
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace
+
+Forward policy_forward() { return forward; }
+DrawNumbers uniform_actions() { return draw_numbers<draws::Distribution::uniform, Stream::uniform_actions>; }
+DrawNumbers exploration_noise() { return draw_numbers<draws::Distribution::normal, Stream::exploration>; }
+
+}  // namespace omar::particle::cpu::OMAR_LEVEL

@@ -6,9 +6,7 @@
 #include <cmath>
 
 #include "core/check_step.h"
-#include "core/dispatch.h"
 #include "particle/env_impl.h"
-#include "particle/rollout_kernels.h"
 
 namespace omar::particle {
 namespace {
@@ -23,14 +21,15 @@ struct Layers {
 };
 
 /// Policies of `members` agents with observation size `obs`.
-Layers read_layers(std::string_view name, const nn::StackedMlp& mlp, int64_t members, int64_t obs) {
+Layers read_layers(std::string_view name, const nn::StackedMlp& mlp, int64_t members, int64_t obs,
+                   int64_t action_size) {
   nn::validate(mlp);
   TORCH_CHECK_VALUE(mlp.members() == members, "[", kOp, "] `", name, "` must have one member for each of its ", members,
                     " agents, got ", mlp.members());
   TORCH_CHECK_VALUE(mlp.in_features() == obs, "[", kOp, "] `", name, "` must take observations of size ", obs, ", got ",
                     mlp.in_features());
-  TORCH_CHECK_VALUE(mlp.out_features() == kActionSize, "[", kOp, "] `", name, "` must give actions of size ",
-                    kActionSize, ", got ", mlp.out_features());
+  TORCH_CHECK_VALUE(mlp.out_features() == action_size, "[", kOp, "] `", name, "` must give actions of size ",
+                    action_size, ", got ", mlp.out_features());
   TORCH_CHECK_VALUE(!mlp.activation.has_layer_norm(), "[", kOp, "] `", name, "` must have no layer norm");
   Layers layers;
   layers.members.resize(static_cast<size_t>(members));
@@ -55,6 +54,14 @@ Layers read_layers(std::string_view name, const nn::StackedMlp& mlp, int64_t mem
   return layers;
 }
 
+/// Agents [begin, end) have observations of one size, where something is asked of them as a group.
+void check_group(std::string_view name, bool asked, const std::vector<int64_t>& obs_sizes, int64_t begin, int64_t end) {
+  const bool same = std::all_of(obs_sizes.begin() + begin, obs_sizes.begin() + end,
+                                [&](int64_t size) { return size == obs_sizes[static_cast<size_t>(begin)]; });
+  TORCH_CHECK_VALUE(!asked || same, "[", kOp, "] `", name, "` needs agents whose observations have one size, got ",
+                    obs_sizes);
+}
+
 float* pointer(std::string_view name, const at::Tensor& tensor, c10::IntArrayRef sizes, std::string_view letters) {
   if (!tensor.defined()) return nullptr;
   check::shape(kOp, name, tensor, sizes, letters);
@@ -66,11 +73,12 @@ float* pointer(std::string_view name, const at::Tensor& tensor, c10::IntArrayRef
 }
 
 /// Pointers to the columns [E, T, agents, ...] of a group of agents.
-RolloutColumns read_columns(const Transitions& out, int64_t e, int64_t t, int64_t agents, int64_t obs) {
+RolloutColumns read_columns(const Transitions& out, int64_t e, int64_t t, int64_t agents, int64_t obs,
+                            int64_t action_size) {
   constexpr std::string_view letters = "[E, T, agents, obs size]";
   RolloutColumns columns;
   columns.observations = pointer("observations", out.observations, {e, t, agents, obs}, letters);
-  columns.actions = pointer("actions", out.actions, {e, t, agents, kActionSize}, "[E, T, agents, 2]");
+  columns.actions = pointer("actions", out.actions, {e, t, agents, action_size}, "[E, T, agents, action size]");
   columns.rewards = pointer("rewards", out.rewards, {e, t, agents}, "[E, T, agents]");
   columns.next_observations = pointer("next_observations", out.next_observations, {e, t, agents, obs}, letters);
   return columns;
@@ -84,7 +92,8 @@ Transitions make_transitions(const ParticleEnv& env, int64_t steps) {
   const int64_t a = env.num_agents();
   const int64_t o = *std::max_element(env.obs_sizes().begin(), env.obs_sizes().end());
   const auto empty = [](std::vector<int64_t> sizes) { return allocate(kOp, "transitions", sizes, at::kFloat); };
-  return {empty({e, steps, a, o}), empty({e, steps, a, kActionSize}), empty({e, steps, a}), empty({e, steps, a, o})};
+  return {empty({e, steps, a, o}), empty({e, steps, a, env.action_size()}), empty({e, steps, a}),
+          empty({e, steps, a, o})};
 }
 
 void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& out,
@@ -102,10 +111,14 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
                     " has no prey");
   TORCH_CHECK_VALUE(!prey_out || info.agents > info.learners, "[", kOp, "] `prey_out` given, but ", info.name,
                     " has no prey");
+  check_group("policy", options.policy.has_value(), m.obs_sizes, 0, info.learners);
+  check_group("prey", options.prey || prey_out, m.obs_sizes, info.learners, info.agents);
   Layers learners;
   Layers prey;
-  if (options.policy) learners = read_layers("policy", *options.policy, info.learners, m.obs_sizes.front());
-  if (options.prey) prey = read_layers("prey", *options.prey, info.agents - info.learners, m.obs_sizes.back());
+  if (options.policy)
+    learners = read_layers("policy", *options.policy, info.learners, m.obs_sizes.front(), info.action_size);
+  if (options.prey)
+    prey = read_layers("prey", *options.prey, info.agents - info.learners, m.obs_sizes.back(), info.action_size);
   std::vector<Policy> policies(static_cast<size_t>(info.agents), Policy{nullptr, 0, 0.0f});
   for (size_t i = 0; i < learners.members.size(); ++i) {
     const std::vector<Layer>& layers = learners.members[i];
@@ -124,10 +137,13 @@ void rollout_into(ParticleEnv& env, const RolloutOptions& options, Transitions& 
   args.first_step = first_step;
   args.policies = policies.data();
   args.apart = prey_out.has_value();
-  args.out = read_columns(out, e, t, args.apart ? info.learners : info.agents, info.max_obs_size);
-  if (args.apart) args.prey = read_columns(*prey_out, e, t, info.agents - info.learners, m.obs_sizes.back());
-  args.forward = OMAR_FOR_CPU(policy_forward)();
-  const Rollout run = OMAR_FOR_CPU(rollout)(m.scenario_id.line);
+  args.out = read_columns(out, e, t, args.apart ? info.learners : info.agents, info.max_obs_size, info.action_size);
+  if (args.apart)
+    args.prey = read_columns(*prey_out, e, t, info.agents - info.learners, m.obs_sizes.back(), info.action_size);
+  args.forward = cpu::policy_forward(m.level);
+  args.uniform = cpu::uniform_actions(m.level);
+  args.normal = cpu::exploration_noise(m.level);
+  const Rollout run = m.line < 0 ? m.kernels->rollout : cpu::rollout(m.level, m.line);
   const std::lock_guard lock(m.mutex);
   m.untouched = false;
   const int64_t scratch_size = 2 * std::max<int64_t>({learners.widest, prey.widest, 1}) * kBlockWorlds;

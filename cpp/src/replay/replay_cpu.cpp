@@ -1,7 +1,8 @@
 
+#include <omar/core/pack.h>
+
 #include <cstring>
 
-#include "core/pack.h"
 #include "core/prefetch.h"
 #include "replay/permutation.h"
 #include "replay/replay_kernels.h"

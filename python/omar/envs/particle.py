@@ -33,9 +33,9 @@ def scenario_names() -> list[str]:
 class ParticleEnv:
     """E worlds of one scenario with A agents each, learners first.
 
-    Episodes are cut after 25 steps and the next one starts in the same call. The start states of a world
-    are a function of (seed, world, episode number) only. Worlds do not influence each other. Threads may
-    share an environment: its calls run one after another. It cannot be copied or pickled.
+    Episodes are cut after `episode_length` steps and the next one starts in the same call. The start states
+    of a world are a function of (seed, world, episode number) only. Worlds do not influence each other.
+    Threads may share an environment: its calls run one after another. It cannot be copied or pickled.
 
     Args:
         name: A name of `scenario_names()`.
@@ -108,12 +108,12 @@ class ParticleEnv:
 
     @property
     def action_size(self) -> int:
-        """Numbers in an agent's action: 2."""
+        """Numbers in an agent's action: 2 in the paper's tasks."""
         return self.core.action_size
 
     @property
     def episode_length(self) -> int:
-        """Steps until an episode is cut: 25."""
+        """Steps until an episode is cut: 25 in the paper's tasks."""
         return self.core.episode_length
 
     @property
@@ -147,8 +147,8 @@ class ParticleEnv:
         """One step of all worlds.
 
         Args:
-            actions: [E, A, 2], finite and at most 1e6 in magnitude; |u| > 1 gives more force. On a GPU the
-                call waits for them, to check this.
+            actions: [E, A, action_size], finite and at most 1e6 in magnitude; |u| > 1 gives more force. On a
+                GPU the call waits for them, to check this.
 
         Returns:
             `observations` [E, A, max(obs_sizes)] after auto-reset, `rewards` [E, A], `truncated` [E] (bool)
@@ -191,7 +191,7 @@ class ParticleEnv:
             positions: [E, A, 2].
             velocities: [E, A, 2].
             landmarks: [E, L, 2].
-            steps: [E], int64 in 0..24; zeros by default.
+            steps: [E], int64 in 0..episode_length - 1; zeros by default.
 
         Raises:
             ValueError: Wrong shape, device or range; the state is then unchanged.

@@ -56,7 +56,7 @@ struct Bodies {
   int64_t obstacles;              ///< landmarks that agents collide with; they come first
 };
 
-/// Names of all scenarios, in the order of scenarios.def.
+/// Names of all scenarios, those that ship and those that register_scenario added (scenario.h).
 OMAR_API std::vector<std::string> scenario_names();
 
 /// E worlds of one scenario. The state lives in structure-of-arrays storage inside; a world's start states are a
@@ -75,8 +75,8 @@ class OMAR_API ParticleEnv {
   int64_t num_agents() const;    ///< A, the prey included
   int64_t num_learners() const;  ///< agents that learn; they come first
   int64_t num_landmarks() const;
-  int64_t episode_length() const;                 ///< 25
-  int64_t action_size() const;                    ///< 2
+  int64_t episode_length() const;                 ///< steps until an episode is cut
+  int64_t action_size() const;                    ///< numbers of an action
   const std::vector<int64_t>& obs_sizes() const;  ///< observation size per agent
   Bodies bodies() const;
 
@@ -84,8 +84,8 @@ class OMAR_API ParticleEnv {
   /// the first reset() of one constructed with seed s. \return observations [E, A, max obs size]
   at::Tensor reset(std::optional<std::uint64_t> seed = std::nullopt);
 
-  /// One step of all worlds; `actions` [E, A, 2] in the environment's dtype, |u| > 1 gives more force. On a GPU the
-  /// call waits until the actions are computed, to check them.
+  /// One step of all worlds; `actions` [E, A, action size] in the environment's dtype, |u| > 1 gives more force. On a
+  /// GPU the call waits until the actions are computed, to check them.
   /// \throws c10::ValueError wrong shape, device, or an action that is not finite or above kMostAction in magnitude
   /// (the state is then unchanged)
   /// \throws c10::TypeError wrong dtype
@@ -103,7 +103,7 @@ class OMAR_API ParticleEnv {
   State state() const;
 
   /// Replaces the state; tensors as in State, at most kMostState in magnitude; `steps` defaults to zeros. \throws like
-  /// step; also steps outside 0..24
+  /// step; also steps outside 0 .. episode length - 1
   void set_state(const at::Tensor& positions, const at::Tensor& velocities, const at::Tensor& landmarks,
                  const std::optional<at::Tensor>& steps = std::nullopt);
 

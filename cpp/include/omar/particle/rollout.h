@@ -11,23 +11,24 @@
 
 namespace omar::particle {
 
-/// Who acts, and how. An agent without a policy acts uniformly in [-1, 1]^2.
+/// Who acts, and how. An agent without a policy acts uniformly in [-1, 1]^(action size).
 struct RolloutOptions {
-  int64_t steps = 25;                    ///< T >= 1
-  std::optional<nn::StackedMlp> policy;  ///< learners: one member each, obs size -> 2; the action is tanh of the output
-  std::optional<nn::StackedMlp> prey;    ///< agents after the learners, likewise; acts without noise
-  double noise = 0.0;                    ///< sigma of the learners' Gaussian exploration noise; clipped to [-1, 1]
-  std::uint64_t seed = 0;                ///< key of the noise and of uniform actions
+  int64_t steps = 25;  ///< T >= 1
+  /// Learners: one member each, obs size -> action size; the action is tanh of the output.
+  std::optional<nn::StackedMlp> policy;
+  std::optional<nn::StackedMlp> prey;  ///< agents after the learners, likewise; acts without noise
+  double noise = 0.0;                  ///< sigma of the learners' Gaussian exploration noise; clipped to [-1, 1]
+  std::uint64_t seed = 0;              ///< key of the noise and of uniform actions
   /// Counter of the first step: chunks of one long rollout go on where the last one ended. It and the steps after it
   /// are in 0 .. 2^32 - 1.
   int64_t first_step = 0;
 };
 
-/// What happened, world after world, each in order of time. Every 25 rows of a world that starts at a reset are one
-/// episode.
+/// What happened, world after world, each in order of time. Every `episode_length` rows of a world that starts at a
+/// reset are one episode.
 struct Transitions {
   at::Tensor observations;       ///< [E, T, A, max obs size]
-  at::Tensor actions;            ///< [E, T, A, 2]
+  at::Tensor actions;            ///< [E, T, A, action size]
   at::Tensor rewards;            ///< [E, T, A]
   at::Tensor next_observations;  ///< [E, T, A, max obs size], before auto-reset
 };

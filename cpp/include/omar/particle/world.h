@@ -7,8 +7,6 @@ namespace omar::particle {
 /// Reward variants: `omar` is the paper's; `lowe` the one of the original simple_spread (simple_spread only).
 enum class Reward { omar, lowe };
 
-inline constexpr int kEpisodeLength = 25;  ///< steps until an episode is cut
-inline constexpr int kActionSize = 2;
 inline constexpr double kTimeStep = 0.1;
 inline constexpr double kDamping = 0.25;
 inline constexpr double kContactForce = 100.0;

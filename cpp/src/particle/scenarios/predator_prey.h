@@ -1,15 +1,15 @@
 #pragma once
 /// What simple_tag and simple_world share: three predators (agents 0..2) chase one prey (agent 3).
 
-#include "particle/physics.h"
+#include <omar/particle/scenario_base.h>
 
-namespace omar::particle::OMAR_LEVEL {
+namespace omar::particle::inline OMAR_LEVEL {
 
-struct PredatorPrey {
+struct PredatorPrey : ScenarioBase {
   static constexpr int agents = 4;
+  static constexpr int preys = 1;
   static constexpr int learners = 3;
-  static constexpr int prey = 3;
-  static constexpr double agent_box = 1.0;
+  static constexpr int prey = 3;  ///< its index
   static constexpr double landmark_box = 0.9;
 
   OMAR_HD static constexpr double gain(int i) { return i == prey ? 16.0 : 9.0; }
@@ -62,4 +62,4 @@ OMAR_HD OMAR_INLINE V* put_prey_velocity(const World<S, V>& w, int i, V* out) {
   return out + 2;
 }
 
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace omar::particle::inline OMAR_LEVEL

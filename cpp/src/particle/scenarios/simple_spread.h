@@ -1,28 +1,22 @@
 #pragma once
 /// Cooperative navigation: N agents spread over N targets.
 
-#include "particle/physics.h"
+#include <omar/particle/scenario_base.h>
 
-namespace omar::particle::OMAR_LEVEL {
+namespace omar::particle::inline OMAR_LEVEL {
 
 template <int N>
-struct SimpleSpread {
+struct SimpleSpread : ScenarioBase {
   static constexpr const char* name = "simple_spread";
   static constexpr int agents = N;
-  static constexpr int learners = N;
   static constexpr int landmarks = N;
-  static constexpr int obstacles = 0;
-  static constexpr int max_obs = 4 + 2 * N + 4 * (N - 1);
   static constexpr double agent_box = N <= 3 ? 1.0 : 2.0;
   static constexpr double landmark_box = agent_box;
 
-  OMAR_HD static constexpr int obs_size(int) { return max_obs; }
+  OMAR_HD static constexpr int obs_size(int) { return 4 + 2 * N + 4 * (N - 1); }
   OMAR_HD static constexpr double size(int) { return 0.15; }
-  OMAR_HD static constexpr double landmark_size(int) { return 0.0; }
-  OMAR_HD static constexpr double gain(int) { return 5.0; }
-  OMAR_HD static constexpr double max_speed(int) { return 0.0; }
 
-  /// Own velocity, own position, targets, other agents, and the silent agents' messages: zeros, by padding.
+  /// Own velocity, own position, targets, other agents, and the silent agents' messages: zeros.
   template <class V>
   OMAR_HD OMAR_INLINE static V* observe(const World<SimpleSpread, V>& w, int i, V* out) {
     return put_others(w, i, put_landmarks(w, i, put_self(w, i, out)));
@@ -57,4 +51,4 @@ struct SimpleSpread {
   }
 };
 
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace omar::particle::inline OMAR_LEVEL

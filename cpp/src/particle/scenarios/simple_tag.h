@@ -3,13 +3,12 @@
 
 #include "particle/scenarios/predator_prey.h"
 
-namespace omar::particle::OMAR_LEVEL {
+namespace omar::particle::inline OMAR_LEVEL {
 
 struct SimpleTag : PredatorPrey {
   static constexpr const char* name = "simple_tag";
   static constexpr int landmarks = 2;
   static constexpr int obstacles = 2;
-  static constexpr int max_obs = 16;
 
   OMAR_HD static constexpr int obs_size(int i) { return i == prey ? 14 : 16; }
   OMAR_HD static constexpr double size(int i) { return i == prey ? 0.05 : 0.075; }
@@ -22,7 +21,7 @@ struct SimpleTag : PredatorPrey {
   }
 
   template <class V>
-  OMAR_HD OMAR_INLINE static void rewards(const World<SimpleTag, V>& w, Reward, V* out) {
+  OMAR_HD OMAR_INLINE static void rewards(const World<SimpleTag, V>& w, V* out) {
     using T = Scalar<V>;
     const Chase<V> c = chase(w);
     const V catching = V(T(10)) * c.touches - V(T(0.1)) * c.distance;
@@ -32,4 +31,4 @@ struct SimpleTag : PredatorPrey {
   }
 };
 
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace omar::particle::inline OMAR_LEVEL

@@ -3,7 +3,7 @@
 
 #include "particle/scenarios/predator_prey.h"
 
-namespace omar::particle::OMAR_LEVEL {
+namespace omar::particle::inline OMAR_LEVEL {
 
 struct SimpleWorld : PredatorPrey {
   static constexpr const char* name = "simple_world";
@@ -11,7 +11,6 @@ struct SimpleWorld : PredatorPrey {
   static constexpr int obstacles = 1;
   static constexpr int food = 1;
   static constexpr int forest = 3;
-  static constexpr int max_obs = 24;
 
   OMAR_HD static constexpr int obs_size(int i) { return i == prey ? 22 : 24; }
   OMAR_HD static constexpr double size(int i) { return i == prey ? 0.045 : 0.075; }
@@ -31,7 +30,7 @@ struct SimpleWorld : PredatorPrey {
   }
 
   template <class V>
-  OMAR_HD OMAR_INLINE static void rewards(const World<SimpleWorld, V>& w, Reward, V* out) {
+  OMAR_HD OMAR_INLINE static void rewards(const World<SimpleWorld, V>& w, V* out) {
     using T = Scalar<V>;
     const Chase<V> c = chase(w);
     const V catching = V(T(5)) * c.touches - V(T(0.1)) * c.distance;
@@ -46,4 +45,4 @@ struct SimpleWorld : PredatorPrey {
   }
 };
 
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace omar::particle::inline OMAR_LEVEL

@@ -1,12 +1,10 @@
 #pragma once
-/// Physics of the particle worlds, written once: V is Pack<T, W> (W worlds side by side) in a CPU kernel and plain
-/// float or double in a CUDA thread.
+/// Physics of the particle worlds and what scenarios are written with, once for every device: V is Pack<T, W> (W worlds
+/// side by side) in a CPU kernel and plain float or double in a CUDA thread.
 
 #include <omar/core/host_device.h>
-#include <omar/core/rng.h>
-
-#include "core/pack.h"
-#include "particle/world_args.h"
+#include <omar/core/pack.h>
+#include <omar/particle/world.h>
 
 // Loops over agents and landmarks are unrolled up to 5 (unrolled further, larger worlds take minutes to compile); the
 // coefficients of a polynomial always.
@@ -18,7 +16,7 @@
 #define OMAR_UNROLL_TERMS _Pragma("GCC unroll 20")
 #endif
 
-namespace omar::particle::OMAR_LEVEL {
+namespace omar::particle::inline OMAR_LEVEL {
 
 /// V is a vector of worlds, or the number of one world.
 template <class V>
@@ -41,76 +39,22 @@ using Scalar = typename VectorTraits<V>::Scalar;
 template <class V>
 constexpr int kLanes = VectorTraits<V>::lanes;
 
-template <class V>
-OMAR_HD OMAR_INLINE V load(const Scalar<V>* from) {
-  if constexpr (std::is_floating_point_v<V>) {
-    return *from;
-  } else {
-    return V::load(from);
-  }
-}
-template <class V>
-OMAR_HD OMAR_INLINE void store(V v, Scalar<V>* to) {
-  if constexpr (std::is_floating_point_v<V>) {
-    *to = v;
-  } else {
-    v.store(to);
-  }
-}
-
-/// State of one world (or of W worlds).
+/// State of one world (or of W worlds) of scenario S: positions and velocities of its agents, positions of its
+/// landmarks.
 template <class S, class V>
 struct World {
+  static constexpr int landmarks = S::landmarks > 0 ? S::landmarks : 1;  ///< room for them
+
   V x[S::agents], y[S::agents];
   V vx[S::agents], vy[S::agents];
-  V lx[S::landmarks], ly[S::landmarks];
+  V lx[landmarks], ly[landmarks];
 };
 
-/// First field of world `world`; field f is at [f * kBlockWorlds]. See world.h.
-template <class S, class T>
-OMAR_HD OMAR_INLINE T* fields_of(void* state, std::int64_t world) {
-  constexpr int fields = 4 * S::agents + 2 * S::landmarks;
-  return static_cast<T*>(state) + world / kBlockWorlds * (fields * kBlockWorlds) + world % kBlockWorlds;
-}
-
-template <class S, class V>
-OMAR_HD OMAR_INLINE World<S, V> load_world(const Scalar<V>* field) {
-  World<S, V> w;
-  OMAR_UNROLL
-  for (int i = 0; i < S::agents; ++i) {
-    w.x[i] = load<V>(field + (2 * i) * kBlockWorlds);
-    w.y[i] = load<V>(field + (2 * i + 1) * kBlockWorlds);
-    w.vx[i] = load<V>(field + (2 * (S::agents + i)) * kBlockWorlds);
-    w.vy[i] = load<V>(field + (2 * (S::agents + i) + 1) * kBlockWorlds);
-  }
-  OMAR_UNROLL
-  for (int l = 0; l < S::landmarks; ++l) {
-    w.lx[l] = load<V>(field + (4 * S::agents + 2 * l) * kBlockWorlds);
-    w.ly[l] = load<V>(field + (4 * S::agents + 2 * l + 1) * kBlockWorlds);
-  }
-  return w;
-}
-
-template <class S, class V>
-OMAR_HD OMAR_INLINE void store_agents(const World<S, V>& w, Scalar<V>* field) {
-  OMAR_UNROLL
-  for (int i = 0; i < S::agents; ++i) {
-    store(w.x[i], field + (2 * i) * kBlockWorlds);
-    store(w.y[i], field + (2 * i + 1) * kBlockWorlds);
-    store(w.vx[i], field + (2 * (S::agents + i)) * kBlockWorlds);
-    store(w.vy[i], field + (2 * (S::agents + i) + 1) * kBlockWorlds);
-  }
-}
-
-template <class S, class V>
-OMAR_HD OMAR_INLINE void store_world(const World<S, V>& w, Scalar<V>* field) {
-  store_agents(w, field);
-  OMAR_UNROLL
-  for (int l = 0; l < S::landmarks; ++l) {
-    store(w.lx[l], field + (4 * S::agents + 2 * l) * kBlockWorlds);
-    store(w.ly[l], field + (4 * S::agents + 2 * l + 1) * kBlockWorlds);
-  }
-}
+/// What pushes an agent.
+template <class V>
+struct Force {
+  V x, y;
+};
 
 template <class V>
 OMAR_HD OMAR_INLINE V squared(V x, V y) {
@@ -175,7 +119,7 @@ OMAR_HD OMAR_INLINE V contact(V dx, V dy, double sizes) {
   return select(near & (d2 > zero), V(T(kContactForce)) * pen / d, zero);
 }
 
-/// One step of the physics; u[2i], u[2i + 1] is the action of agent i.
+/// One step of the physics; the action of agent i begins at u[i * action size].
 template <class S, class V>
 OMAR_HD OMAR_INLINE void advance(World<S, V>& w, const V* u) {
   using T = Scalar<V>;
@@ -183,13 +127,15 @@ OMAR_HD OMAR_INLINE void advance(World<S, V>& w, const V* u) {
   V fx[S::agents], fy[S::agents];
   OMAR_UNROLL
   for (int i = 0; i < S::agents; ++i) {
-    fx[i] = V(T(S::gain(i))) * u[2 * i];
-    fy[i] = V(T(S::gain(i))) * u[2 * i + 1];
+    const Force<V> own = S::force(w, i, u + i * S::action_size);
+    fx[i] = own.x;
+    fy[i] = own.y;
   }
   OMAR_UNROLL
   for (int i = 0; i < S::agents; ++i) {
     OMAR_UNROLL
     for (int j = i + 1; j < S::agents; ++j) {
+      if (!S::collides(i) || !S::collides(j)) continue;
       const V dx = w.x[i] - w.x[j];
       const V dy = w.y[i] - w.y[j];
       const V f = contact(dx, dy, S::size(i) + S::size(j));
@@ -200,6 +146,7 @@ OMAR_HD OMAR_INLINE void advance(World<S, V>& w, const V* u) {
     }
     OMAR_UNROLL
     for (int l = 0; l < S::obstacles; ++l) {
+      if (!S::collides(i)) continue;
       const V dx = w.x[i] - w.lx[l];
       const V dy = w.y[i] - w.ly[l];
       const V f = contact(dx, dy, S::size(i) + S::landmark_size(l));
@@ -272,85 +219,4 @@ OMAR_HD OMAR_INLINE V* put_others(const World<S, V>& w, int i, V* out) {
   return out;
 }
 
-/// Observations of all agents, each zero padded to max_obs: agents * max_obs numbers.
-template <class S, class V>
-OMAR_HD OMAR_INLINE void observe_all(const World<S, V>& w, V* out) {
-  OMAR_UNROLL
-  for (int i = 0; i < S::agents; ++i) {
-    V* end = S::observe(w, i, out + i * S::max_obs);
-    while (end < out + (i + 1) * S::max_obs) *end++ = V(Scalar<V>(0));
-  }
-}
-
-// ---- start states --------------------------------------------------------------------------------------------------
-
-/// Four uniform numbers in [0, 1) of (world, episode, draw).
-template <class T>
-OMAR_HD OMAR_INLINE void unit_draws(std::uint64_t seed, std::uint32_t world, const std::uint32_t* episode,
-                                    std::uint32_t draw, T (&out)[4]) {
-  const rng::Block b = rng::words(seed, static_cast<std::uint32_t>(Stream::world_reset), world, *episode, draw);
-  out[0] = static_cast<T>(rng::uniform(b.x0));
-  out[1] = static_cast<T>(rng::uniform(b.x1));
-  out[2] = static_cast<T>(rng::uniform(b.x2));
-  out[3] = static_cast<T>(rng::uniform(b.x3));
-}
-
-#if !defined(__CUDACC__)
-/// The same for worlds world, world + 1, ... of W lanes.
-template <class T, int W>
-OMAR_INLINE void unit_draws(std::uint64_t seed, std::uint32_t world, const std::uint32_t* episodes, std::uint32_t draw,
-                            Pack<T, W> (&out)[4]) {
-  T lanes[4][W];
-  for (int i = 0; i < W; ++i) {
-    T one[4];
-    unit_draws(seed, world + static_cast<std::uint32_t>(i), episodes + i, draw, one);
-    for (int j = 0; j < 4; ++j) lanes[j][i] = one[j];
-  }
-  for (int j = 0; j < 4; ++j) out[j] = Pack<T, W>::load(lanes[j]);
-}
-#endif
-
-/// Start state of `episode`: entity e (agents, then landmarks) takes two of the four words of draw e / 2.
-template <class S, class V>
-OMAR_HD OMAR_INLINE World<S, V> start(std::uint64_t seed, std::uint32_t world, const std::uint32_t* episode) {
-  using T = Scalar<V>;
-  World<S, V> w;
-  for (int pair = 0; 2 * pair < S::agents + S::landmarks; ++pair) {
-    V unit[4];
-    unit_draws(seed, world, episode, static_cast<std::uint32_t>(pair), unit);
-    for (int half = 0; half < 2; ++half) {
-      const int entity = 2 * pair + half;
-      if (entity >= S::agents + S::landmarks) break;
-      const T box = T(entity < S::agents ? S::agent_box : S::landmark_box);
-      const V px = V(-box) + V(box - -box) * unit[2 * half];
-      const V py = V(-box) + V(box - -box) * unit[2 * half + 1];
-      if (entity < S::agents) {
-        w.x[entity] = px;
-        w.y[entity] = py;
-        w.vx[entity] = V(T(0));
-        w.vy[entity] = V(T(0));
-      } else {
-        w.lx[entity - S::agents] = px;
-        w.ly[entity - S::agents] = py;
-      }
-    }
-  }
-  return w;
-}
-
-/// Takes over the worlds of `fresh` where the mask holds.
-template <class S, class V, class M>
-OMAR_HD OMAR_INLINE void replace(World<S, V>& w, const World<S, V>& fresh, M mask) {
-  for (int i = 0; i < S::agents; ++i) {
-    w.x[i] = select(mask, fresh.x[i], w.x[i]);
-    w.y[i] = select(mask, fresh.y[i], w.y[i]);
-    w.vx[i] = select(mask, fresh.vx[i], w.vx[i]);
-    w.vy[i] = select(mask, fresh.vy[i], w.vy[i]);
-  }
-  for (int l = 0; l < S::landmarks; ++l) {
-    w.lx[l] = select(mask, fresh.lx[l], w.lx[l]);
-    w.ly[l] = select(mask, fresh.ly[l], w.ly[l]);
-  }
-}
-
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace omar::particle::inline OMAR_LEVEL

@@ -1,11 +1,11 @@
 #pragma once
 /// Between columns (one Pack per number, W worlds side by side) and rows (the numbers of one world, contiguous).
 
+#include <omar/core/pack.h>
+
 #include <utility>
 
-#include "core/pack.h"
-
-namespace omar::particle::OMAR_LEVEL {
+namespace omar::particle::detail::inline OMAR_LEVEL {
 
 /// Transposes inside 16-byte pieces of vectors: `piece` columns at a time.
 template <class T, int W>
@@ -18,7 +18,7 @@ struct Transpose {
   /// Takes groups of G numbers from the low (or high) half of each piece of a and b in turn.
   template <int G, int High>
   static OMAR_INLINE Vector unpack(Vector a, Vector b) {
-    return [&]<int... I>(std::integer_sequence<int, I...>) {
+    return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
       return __builtin_shufflevector(a, b, source<G, High>(I)...);
     }(std::make_integer_sequence<int, W>());
   }
@@ -59,7 +59,7 @@ struct Transpose {
       return load_piece(from);
     } else {
       using Half = Transpose<T, W / 2>;
-      return [&]<int... I>(std::integer_sequence<int, I...>) {
+      return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
         return __builtin_shufflevector(Half::gather(from, step), Half::gather(from + W / 2 / piece * step, step), I...);
       }(std::make_integer_sequence<int, W>());
     }
@@ -71,7 +71,7 @@ struct Transpose {
       std::memcpy(to, &v, sizeof(v));
     } else {
       using Half = Transpose<T, W / 2>;
-      [&]<int... I>(std::integer_sequence<int, I...>) {
+      [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
         Half::scatter(__builtin_shufflevector(v, v, I...), to, step);
         Half::scatter(__builtin_shufflevector(v, v, (W / 2 + I)...), to + W / 2 / piece * step, step);
       }(std::make_integer_sequence<int, W / 2>());
@@ -120,4 +120,4 @@ OMAR_INLINE void load_columns(const T* rows, std::int64_t stride, Pack<T, W>* co
   }
 }
 
-}  // namespace omar::particle::OMAR_LEVEL
+}  // namespace omar::particle::detail::inline OMAR_LEVEL

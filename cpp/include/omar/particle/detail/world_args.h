@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-namespace omar::particle {
+namespace omar::particle::detail {
 
 inline constexpr int kBlockWorlds = 16;  ///< one cache line of float32 per field
 
@@ -27,10 +27,18 @@ struct ScenarioInfo {
   const int* obs_sizes;          ///< [A]
   const double* agent_sizes;     ///< [A]
   const double* landmark_sizes;  ///< [L]
+  int action_size;
+  int episode_length;
+  bool has_variants;  ///< of the reward
 
   constexpr int fields() const { return 4 * agents + 2 * landmarks; }
   constexpr int row() const { return agents * max_obs_size; }
 };
+
+/// Four uniform numbers in [0, 1) of each world of a vector, from `world` on: out [4, worlds] in the environment's
+/// dtype, functions of (seed, world, its episode, draw).
+using DrawUnits = void (*)(std::uint64_t seed, std::uint32_t world, const std::uint32_t* episodes, std::uint32_t draw,
+                           void* out);
 
 /// Pointers of one call, in the environment's dtype. Kernels assume that they are valid.
 struct WorldArgs {
@@ -38,13 +46,14 @@ struct WorldArgs {
   std::int32_t* steps = nullptr;      ///< [blocks * kBlockWorlds], steps since the episode began
   std::uint32_t* episodes = nullptr;  ///< [blocks * kBlockWorlds], number of the running episode: its start state
   std::uint64_t seed = 0;
-  std::int64_t num_envs = 0;  ///< E
+  DrawUnits draw_units = nullptr;  ///< for vectors of this CPU's level; CUDA needs none
+  std::int64_t num_envs = 0;       ///< E
   Reward reward = Reward::omar;
-  const void* actions = nullptr;       ///< [E, A, 2]
+  const void* actions = nullptr;       ///< [E, A, action size]
   void* observations = nullptr;        ///< [E, A, max obs size]
   void* rewards = nullptr;             ///< [E, A]
   bool* truncated = nullptr;           ///< [E]
   void* final_observations = nullptr;  ///< [E, A, max obs size]; written where truncated
 };
 
-}  // namespace omar::particle
+}  // namespace omar::particle::detail

@@ -1,10 +1,11 @@
 #pragma once
 /// Pack<T, W>: W worlds (or columns) side by side, with the arithmetic of one T. Kernels are written once against a
-/// generic arithmetic type: Pack on the CPU, plain T in a CUDA thread (the free functions at the end are overloaded for
-/// both).
+/// generic arithmetic type: Pack on the CPU, plain T in a CUDA thread. Both have + - * /, comparisons that give a mask,
+/// sqrt_(x), min_(a, b), max_(a, b), select(mask, yes, no) and any(mask).
 
 #include <omar/core/host_device.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,12 @@
 
 #if defined(__SSE2__) && !defined(__CUDACC__)
 #include <immintrin.h>
+#endif
+
+// Functions of vectors are inlined wherever they are called from: none is passed between functions of different
+// targets. That is what -Wpsabi warns of, far from here: the scenarios that programs bring need it off as well.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 
 namespace omar {
@@ -47,6 +54,14 @@ struct VectorOf {
   typedef T type __attribute__((vector_size(sizeof(T) * W)));
 };
 
+/// The same in 16-byte pieces.
+template <class T, int W>
+struct Pieces {
+  static constexpr int count = static_cast<int>(sizeof(T)) * W / 16;
+  using Vector = typename VectorOf<T, 16 / static_cast<int>(sizeof(T))>::type;
+  Vector v[count];
+};
+
 template <class T, int W>
 struct Pack {
   using Scalar = T;
@@ -76,6 +91,11 @@ struct Pack {
     return x;
   }
   OMAR_INLINE void store(T* p) const { std::memcpy(p, &v, sizeof(v)); }
+  OMAR_INLINE Pieces<T, W> pieces() const {
+    Pieces<T, W> p;
+    std::memcpy(&p, &v, sizeof(v));
+    return p;
+  }
   OMAR_INLINE T operator[](int lane) const { return v[lane]; }
   OMAR_INLINE void set(int lane, T x) { v[lane] = x; }
 
@@ -105,7 +125,20 @@ struct Pack {
   friend OMAR_INLINE Pack select(Mask mask, Pack yes, Pack no) { return Pack(mask.v ? yes.v : no.v); }
   friend OMAR_INLINE Pack sqrt_(Pack x) {
     Pack y;
+#if defined(__NO_MATH_ERRNO__) || !defined(__SSE2__)
     for (int i = 0; i < W; ++i) y.v[i] = std::sqrt(x.v[i]);  // one vector instruction
+#else  // where std::sqrt may have to set errno, the compiler would call it number by number
+    const Pieces<T, W> from = x.pieces();
+    Pieces<T, W> to;
+    for (int i = 0; i < Pieces<T, W>::count; ++i) {
+      if constexpr (sizeof(T) == 4) {
+        to.v[i] = (typename Pieces<T, W>::Vector)_mm_sqrt_ps((__m128)from.v[i]);
+      } else {
+        to.v[i] = (typename Pieces<T, W>::Vector)_mm_sqrt_pd((__m128d)from.v[i]);
+      }
+    }
+    std::memcpy(&y.v, &to, sizeof(y.v));
+#endif
     return y;
   }
   /// Does the mask hold in any lane? One instruction where the CPU has one.
@@ -118,7 +151,12 @@ struct Pack {
     if constexpr (bytes == 32) return _mm256_testz_si256((__m256i)mask.v, (__m256i)mask.v) == 0;
 #endif
 #if defined(__SSE2__)
-    if constexpr (bytes == 16) return _mm_movemask_epi8((__m128i)mask.v) != 0;
+    if constexpr (bytes >= 16) {
+      const auto from = Pack(std::bit_cast<Vector>(mask.v)).pieces();
+      __m128i either = (__m128i)from.v[0];
+      for (int i = 1; i < Pieces<T, W>::count; ++i) either = _mm_or_si128(either, (__m128i)from.v[i]);
+      return _mm_movemask_epi8(either) != 0;
+    }
 #endif
     BitVector m = mask.v;
     Bits r = 0;
