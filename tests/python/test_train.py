@@ -526,7 +526,7 @@ def test_messages(capsys, tmp_path, monkeypatch, arguments, message):
     ("option", "value", "choices"),
     [
         ("--task", "chess", "', '".join(ALL_TASKS)),
-        ("--algorithm", "ppo", "omar', 'cql', 'bc"),
+        ("--algorithm", "ppo", "', '".join(ALGORITHMS)),
         ("--preset", "mine", "released', 'paper"),
         ("--critic", "shared", "independent', 'centralized"),
         ("--refit", "best", "softmax', 'elite"),
@@ -597,7 +597,7 @@ def test_python_settings_are_checked_by_name():
         resolve(TrainConfig(algorithm="bc", settings={"tau": 1.0}), "random")
     with pytest.raises(OmarError, match=r'gamma must be a finite number, got "0.9"'):
         resolve(TrainConfig(settings={"gamma": "0.9"}), "random")
-    with pytest.raises(OmarError, match=r"task must be 'simple_spread', .* or 'simple_world', got \"chess\""):
+    with pytest.raises(OmarError, match=r"task must be 'simple_spread', .* or 'simple_spread_5', got \"chess\""):
         TrainConfig(task="chess")
     with pytest.raises(OmarError, match=r"algorithm must be 'omar', .* or 'bc', got \"ppo\""):
         TrainConfig(algorithm="ppo")
