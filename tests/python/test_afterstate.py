@@ -64,7 +64,7 @@ def sample(data, rows, step=0):
 
 def test_states_hold_what_joint_observations_hold(known):
     """54 numbers of three agents are 18: positions, velocities and targets of two numbers each."""
-    states = States(known)
+    states = States(known, fovea=0.03)
     assert states.size == 18
     members = known.observations.transpose(1, 2).flatten(0, 1)
     z = states.of(members)
@@ -75,7 +75,7 @@ def test_states_hold_what_joint_observations_hold(known):
 
 
 def test_what_is_seen_is_normalised_over_all_agents(known):
-    states = States(known)
+    states = States(known, fovea=0.03)
     seen = states.normalized(states.of(known.observations.transpose(1, 2).flatten(0, 1)))
     raw = known.observations[..., :14].flatten(1, 2)
     expected = (raw - raw.mean(dim=1, keepdim=True)) / raw.std(dim=1, keepdim=True, correction=0)
@@ -86,7 +86,7 @@ def test_datasets_that_vary_differently_are_refused(known):
     frozen = known.observations.clone()
     frozen[1, :, :, :2] = 0.0
     with pytest.raises(OmarError, match="vary in a different number of directions"):
-        States(replace(known, observations=frozen))
+        States(replace(known, observations=frozen), fovea=0.03)
 
 
 def test_the_linear_part_of_the_model_ignores_rare_shocks():
@@ -98,7 +98,7 @@ def test_the_linear_part_of_the_model_ignores_rare_shocks():
     shocked = torch.rand(1, 2000, 1, 1, generator=g) < 0.05
     after = after + shocked * 3.0
     known = Facts(torch.zeros(N), torch.zeros(1), observations, actions, after)
-    states = States(known)
+    states = States(known, fovea=0.03)
     model = Dynamics(states, known, seeds=[0], hidden=4)
     for stack in (model.encoder, model.head):
         for parameter in stack.parameters():
@@ -110,7 +110,7 @@ def test_the_linear_part_of_the_model_ignores_rare_shocks():
 
 
 def test_the_model_learns_what_its_linear_part_leaves(data, known):
-    states = States(known)
+    states = States(known, fovea=0.03)
     model = Dynamics(states, known, seeds=[0, 1], hidden=32)
     held_out = sample(data, 200, step=10**6)
     before = model.error(held_out).detach()

@@ -597,9 +597,9 @@ def test_python_settings_are_checked_by_name():
         resolve(TrainConfig(algorithm="bc", settings={"tau": 1.0}), "random")
     with pytest.raises(OmarError, match=r'gamma must be a finite number, got "0.9"'):
         resolve(TrainConfig(settings={"gamma": "0.9"}), "random")
-    with pytest.raises(OmarError, match=r"task must be 'simple_spread', .* or 'simple_spread_5', got \"chess\""):
+    with pytest.raises(OmarError, match=r"task must be 'simple_spread', .*_5', got \"chess\""):
         TrainConfig(task="chess")
-    with pytest.raises(OmarError, match=r"algorithm must be 'omar', .* or 'bc', got \"ppo\""):
+    with pytest.raises(OmarError, match=r"algorithm must be 'omar', .* or 'afterstate', got \"ppo\""):
         TrainConfig(algorithm="ppo")
     with pytest.raises(OmarError, match="preset must be 'released' or 'paper', got \"mine\""):
         TrainConfig(preset="mine")

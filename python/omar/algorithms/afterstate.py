@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 NOISE, RESET = 0x6E6F6973, 0x72657365  # keys of the imagined states' random numbers
 UPDATES = 2000
-TINY = 1e-8  # squared length below which a vector has no direction
 FARTHEST = 12.0  # deviations from which on an imagined state is none
 
 
@@ -58,7 +57,7 @@ class AfterstateSettings:
     restart: float = 0.1
     """Probability with which an imagined state starts anew from the data."""
     fovea: float = 0.03
-    """Distance, as a share of a vector's usual length, from which on the critics see less of its length."""
+    """Length, as a share of a vector's usual one, below which networks see little more of it."""
     logit_penalty: float = 0.01
     """Weight of the mean square of what the policies' tanh is taken of."""
 
@@ -105,13 +104,12 @@ class Afterstate(Algorithm[AfterstateSettings]):
         self.learners = agents.learners
         seeds = agents.seeds[:: self.learners]
         backbone = agents.settings
-        self.states = States(facts)
+        self.states = States(facts, fovea=settings.fovea)
         self.model = Dynamics(
             self.states, facts, seeds=seeds, hidden=settings.model_hidden, path=backbone.path
         )
         self.critics = backbone.num_critics
-        vectors = len(self.states.varying) // 2
-        features = len(self.states.varying) + 3 * vectors + self.learners
+        features = self.states.num_features + self.learners
         networks = StackedMlp(
             self.critics * len(seeds),
             (features, backbone.hidden, backbone.hidden, 2),
@@ -231,30 +229,15 @@ class Afterstate(Algorithm[AfterstateSettings]):
         return summed[..., 0], summed[..., 1]
 
     def _features(self, z: Tensor) -> Tensor:
-        """What the critics see of each agent in states `[S, B, Z]`: `[S, B N, F]`.
-
-        Its normalised observation; for each vector of two numbers in it the logarithm of the length and the
-        direction, in which what is near stands out; and which agent it is.
-        """
-        numbers, states = self.states.normalized(z), self.states
-        raw = torch.addcmul(states.center, numbers, states.std)
-        vectors = _pairs(raw)
-        usual = _pairs(states.std.square() + states.center.square()).sum(dim=3).sqrt()
-        length = (vectors.square().sum(dim=3) + TINY).sqrt() + self.settings.fovea * usual
+        """What the critics see of each agent in states `[S, B, Z]`: its features, and which one it is."""
         who = torch.eye(self.learners).repeat(z.shape[1], 1).expand(len(z), -1, -1)
-        return torch.cat([numbers, length.log(), (vectors / length[..., None]).flatten(2), who], dim=2)
+        return torch.cat([self.states.features(z), who], dim=2)
 
     def estimate(self, observations: Tensor, actions: Tensor) -> Tensor:
         """U^1 of where the actions lead, in the data's units of reward."""
         z = self.model(self.states.of(observations), by_row(actions, self.learners))
         values, _ = self._worth(self.critic.networks, z, critics=1)
         return (values[0] / self.agents.settings.reward_scale).repeat_interleave(self.learners, dim=0)
-
-
-def _pairs(numbers: Tensor) -> Tensor:
-    """`[S, R, O]` as vectors of two numbers, `[S, R, O // 2, 2]`; an odd one at the end is left out."""
-    pairs = numbers.shape[2] // 2
-    return numbers[..., : 2 * pairs].reshape(*numbers.shape[:2], pairs, 2)
 
 
 class Clone(Stage):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .statistics import Facts
 
 REDUNDANT = 1e-4  # deviation of a direction, as a share of the largest, below which it holds nothing
+TINY = 1e-8  # squared length below which a vector has no direction
 RIDGE = 1e-9
 REWEIGHTED = 8  # rounds of the linear fit
 HUBER = 0.3  # error, in deviations of a step, from which on the loss grows linearly
@@ -41,8 +42,12 @@ class States:
         varying: Which numbers of an agent's observation are not constant.
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, *, fovea: float) -> None:
         """Finds the directions in which a sample of the data varies.
+
+        Args:
+            facts: With the sample.
+            fovea: Of `features`.
 
         Raises:
             OmarError: Datasets of seeds that vary in a different number of directions.
@@ -62,7 +67,7 @@ class States:
         kept, scale = directions[..., -self.size :], deviation[:, None, -self.size :]
         self.encode, self.decode = (kept / scale).float(), (kept * scale).transpose(1, 2).float().contiguous()
         self.mean = mean.float()
-        self.learners, self.obs_size = learners, obs
+        self.learners, self.obs_size, self.fovea = learners, obs, fovea
         pooled = flat.reshape(seeds, rows * learners, obs)
         center, std = pooled.mean(dim=1), pooled.std(dim=1, correction=0)
         self.varying = (std > REDUNDANT).all(dim=0).nonzero()[:, 0]
@@ -84,6 +89,24 @@ class States:
         varying = self.observations(states)[..., self.varying].flatten(1, 2)
         numbers: Tensor = (varying - self.center) / self.std
         return numbers
+
+    @property
+    def num_features(self) -> int:
+        """F of `features`."""
+        return len(self.varying) + len(self.varying) // 2 * 3
+
+    def features(self, states: Tensor) -> Tensor:
+        """What networks see of each agent in states `[S, B, Z]`: `[S, B N, F]`, row by row.
+
+        Its normalised observation, and for each vector of two numbers in it the logarithm of the length and
+        the direction, in which what is near stands out: `log(|v| + l)` and `v / (|v| + l)`, where l is
+        `fovea` times the vector's usual length.
+        """
+        numbers = self.normalized(states)
+        vectors = _pairs(torch.addcmul(self.center, numbers, self.std))
+        usual = _pairs(self.std.square() + self.center.square()).sum(dim=3).sqrt()
+        length = (vectors.square().sum(dim=3) + TINY).sqrt() + self.fovea * usual
+        return torch.cat([numbers, length.log(), (vectors / length[..., None]).flatten(2)], dim=2)
 
 
 class Dynamics:
@@ -110,7 +133,7 @@ class Dynamics:
         before, after = states.of(_members(facts.observations)), states.of(_members(facts.next_observations))
         self.linear = _robust_fit(before, facts.actions.flatten(2), after - before)
         self.scale = (after - before).std(dim=1, keepdim=True)
-        size = len(states.varying) + action_size
+        size = states.num_features + action_size
         self.encoder = StackedMlp(len(seeds), (size, hidden, hidden), seeds=seeds, network=ENCODER)
         self.head = StackedMlp(
             len(seeds),
@@ -124,7 +147,7 @@ class Dynamics:
 
     def __call__(self, states: Tensor, actions: Tensor) -> Tensor:
         """Next states `[S, B, Z]` of states `[S, B, Z]` and actions `[S, B, N, A]`."""
-        rows = torch.cat([self.states.normalized(states), actions.flatten(1, 2)], dim=2)
+        rows = torch.cat([self.states.features(states), actions.flatten(1, 2)], dim=2)
         said = torch.relu(self.encoder(rows, self.path)).view(*states.shape[:2], -1)
         straight = torch.baddbmm(
             self.linear[:, -1:], torch.cat([states, actions.flatten(2)], dim=2), self.linear[:, :-1]
@@ -174,6 +197,12 @@ class LearnModel(Stage):
         for stack in (self.model.encoder, self.model.head):
             stack.requires_grad_(False)
             stack.zero_grad()
+
+
+def _pairs(numbers: Tensor) -> Tensor:
+    """`[S, R, O]` as vectors of two numbers, `[S, R, O // 2, 2]`; an odd one at the end is left out."""
+    pairs = numbers.shape[2] // 2
+    return numbers[..., : 2 * pairs].reshape(*numbers.shape[:2], pairs, 2)
 
 
 def by_row(columns: Tensor, learners: int) -> Tensor:
