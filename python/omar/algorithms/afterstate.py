@@ -38,9 +38,9 @@ FARTHEST = 12.0  # deviations from which on an imagined state is none
 class AfterstateSettings:
     """Settings of the model, of the cloning beforehand, and of the actors' losses."""
 
-    model_updates: int = 2000
+    model_updates: int = 6000
     """Updates of the model, before those of the agents."""
-    model_batch_size: int = 512
+    model_batch_size: int = 256
     """Transitions in each minibatch of the model."""
     model_hidden: int = 128
     """Width of the model's network."""
