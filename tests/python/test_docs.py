@@ -94,6 +94,9 @@ def parse(call: list[str], monkeypatch) -> None:
     program, *words = call
     if program != "python":
         return
+    if words[0] == "-c":
+        compile(words[1], "<shell>", "exec")
+        return
     if words[0] != "-m":
         assert (ROOT / words[0]).is_file(), f"there is no {words[0]}"
         return

@@ -687,7 +687,7 @@ def test_message_config_damaged(capsys, tmp_path, text, message):
         ({"options": {"updates": None}}, "config.json: `options.updates` must be an integer, got null"),
         (
             {"options": {"algorithm": "ppo"}},
-            "`options.algorithm` must be 'omar', 'cql', 'td3bc', 'icq' or 'bc'",
+            "`options.algorithm` must be 'omar', 'cql', 'td3bc', 'icq', 'bc' or 'afterstate'",
         ),
         ({"options": {"dataset": []}}, "`options.dataset` must name one dataset or one for each"),
         ({"backbone": []}, "config.json: `backbone` must be a JSON object, got []"),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ..errors import OmarError
 from ..random import Draw
 from .afterstate import Afterstate
-from .agents import Agents, Batch
+from .agents import Agents
 from .backbone import Backbone
 from .base import Algorithm, LossTerms, Preset, update
+from .batch import Batch
 from .bc import Bc
 from .cql import Cql
 from .icq import Icq

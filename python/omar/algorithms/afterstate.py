@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from .agents import Agents, Batch
+    from .agents import Agents
     from .base import LossTerms
+    from .batch import Batch
     from .presets import PresetName
     from .statistics import Facts
 

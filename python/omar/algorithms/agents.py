@@ -11,7 +11,6 @@ A critic maps a context and its own agent's action to a value. The context is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,41 +26,11 @@ if TYPE_CHECKING:
 
     from ..nets import Observations, Step
     from .backbone import Backbone
+    from .batch import Batch
     from .statistics import Statistics
 
 ACTOR, CRITIC = 0, 1  # network numbers of the random initial weights
 LAST_POLICY_LAYER = 3e-3  # first weights of the policy's last layer, so that no tanh starts saturated
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Minibatches of M members, each with its own agent's columns.
-
-    With independent critics every member has rows of its own; with centralised ones the N members of a seed
-    share their rows.
-    """
-
-    observations: Tensor  # [M, B, O], as they are: the networks normalise them
-    actions: Tensor  # [M, B, A]
-    rewards: Tensor  # [M, B]
-    next_observations: Tensor  # [M, B, O]
-    terminated: Tensor | None = None  # [M, B], 1 where the episode ended; None where the data has no such row
-    next_actions: Tensor | None = None  # [M, B, A] of the data; None unless the algorithm needs them
-    next_mask: Tensor | None = None  # [M, B], 0 where the episode has no next action
-
-    def scaled(self, factor: float) -> Batch:
-        """The same with rewards times a factor."""
-        return self if factor == 1.0 else replace(self, rewards=factor * self.rewards)
-
-    def following(self) -> tuple[Tensor, Tensor]:
-        """The data's next actions and their mask.
-
-        Raises:
-            ValueError: The minibatch was drawn without them.
-        """
-        if self.next_actions is None or self.next_mask is None:
-            raise ValueError("[algorithms] this minibatch has no next actions, which its algorithm needs")
-        return self.next_actions, self.next_mask
 
 
 class Agents:

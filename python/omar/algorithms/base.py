@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..random import Draw
-    from .agents import Agents, Batch
+    from .agents import Agents
     from .backbone import Backbone
+    from .batch import Batch
     from .presets import PresetName
     from .statistics import Facts
 

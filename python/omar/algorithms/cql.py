@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from ..nets import Candidates, Observations
     from ..random import Draw
-    from .agents import Agents, Batch
+    from .agents import Agents
     from .base import LossTerms
+    from .batch import Batch
 
 MOST_SAMPLES = 1024  # actions of one kind per state
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..nets import Path
-    from .agents import Batch
     from .base import LossTerms
+    from .batch import Batch
     from .statistics import Facts
 
 REDUNDANT = 1e-4  # deviation of a direction, as a share of the largest, below which it holds nothing

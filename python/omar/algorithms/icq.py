@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..random import Draw
-    from .agents import Batch
     from .base import LossTerms
+    from .batch import Batch
     from .presets import PresetName
 
 LOWEST_LOG_DEVIATION = -6.0  # of the policies; the highest is 0, the first halfway

@@ -16,8 +16,9 @@ from .presets import PresetName, by_quality, look_up
 
 if TYPE_CHECKING:
     from ..random import Draw
-    from .agents import Agents, Batch
+    from .agents import Agents
     from .base import LossTerms
+    from .batch import Batch
     from .statistics import Facts
 
 MOST_ROUNDS = 48

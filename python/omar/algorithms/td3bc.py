@@ -13,8 +13,8 @@ from .base import Algorithm, Preset
 
 if TYPE_CHECKING:
     from ..random import Draw
-    from .agents import Batch
     from .base import LossTerms
+    from .batch import Batch
     from .presets import PresetName
 
 
