@@ -257,10 +257,20 @@ def test_cloning_weighs_the_anchor_by_the_behaviours_variance(known):
         a = torch.tanh(o[..., :2]) + noise * torch.randn(2 * N, 64, 2, generator=g)
         clone.update(Batch(o, a, a[..., 0], o), step)
     clone.finish()
-    assert (0.003 / algorithm.weight).sqrt().tolist() == pytest.approx([0.1, 0.3], rel=0.35)
+    precision = algorithm.weight / 0.003 + 3.0
+    assert precision.rsqrt().tolist() == pytest.approx([0.1, 0.3], rel=0.35)
     target, actor = algorithm.agents.actor.target, algorithm.agents.actor.networks
     assert all(torch.equal(t, p) for t, p in zip(target.parameters(), actor.parameters(), strict=True))
     assert not algorithm.agents.tensors()["actor.adam.first"].any()
+
+
+def test_uniform_actions_hold_nobody(data, known):
+    algorithm = make(known)
+    clone = algorithm.stages()[1]
+    for step in range(clone.updates):
+        clone.update(sample(data, 64, step), step)
+    clone.finish()
+    assert algorithm.weight.max() < 0.003  # a precision of 3, and what 8 minibatches say of it
 
 
 def config(folder, data, **changes):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NOISE, RESET = 0x6E6F6973, 0x72657365  # keys of the imagined states' random numbers
 UPDATES = 2000
+UNIFORM_PRECISION = 3.0  # one over the variance of uniform actions
 FARTHEST = 12.0  # deviations from which on an imagined state is none
 
 
@@ -50,7 +51,8 @@ class AfterstateSettings:
     clone_updates: int = 300
     """Updates in which the policies imitate the data, before those of the agents."""
     anchor: float = 0.003
-    """Weight of the imitation in the actors' loss, for behaviours whose variance around the clone is 1."""
+    """Weight of the imitation in the actors' loss, times what the behaviour's precision (one over its variance
+    around the clone) is above that of uniform actions."""
     imagined: int = 128
     """Imagined states in each minibatch, beside the data's."""
     imagined_noise: float = 0.1
@@ -82,10 +84,12 @@ class Afterstate(Algorithm[AfterstateSettings]):
         y = r + gamma min(min_k Ubar^k(f(z', pibar(z'))), largest return in the data)
         critics: descend  sum_k mean (U^k(z') - y)^2 + mean (R^k(z') - r)^2
         v = U^1(f(z, pi(z)))
-        actors: descend  -mean v / std v + anchor / variance mean |pi_i(o_i) - a_i|^2 + 0.01 mean logits^2
+        actors: descend  -mean v / std v + anchor max(0, 1 / variance - 3) mean |pi_i(o_i) - a_i|^2
+                         + 0.01 mean logits^2
         targets: follow critics and actors
 
-    The variance is that of the data's actions around the clone. In imagined steps r is R.
+    The variance is that of the data's actions around the clone; that of uniform ones is 1 / 3. In imagined
+    steps r is R.
     """
 
     Settings: ClassVar[type[AfterstateSettings]] = AfterstateSettings
@@ -267,5 +271,6 @@ class Clone(Stage):
         """Weighs the anchor; training starts from the clone."""
         algorithm = self.algorithm
         variance = torch.stack(self._losses).mean(dim=0).view(-1, algorithm.learners).mean(dim=1)
-        algorithm.weight.copy_(algorithm.settings.anchor / variance)
+        excess = (1.0 / variance - UNIFORM_PRECISION).clamp_min(0.0)
+        algorithm.weight.copy_(algorithm.settings.anchor * excess)
         algorithm.agents.actor.restart()
