@@ -51,8 +51,8 @@ class AfterstateSettings:
     clone_updates: int = 300
     """Updates in which the policies imitate the data, before those of the agents."""
     anchor: float = 0.003
-    """Weight of the imitation in the actors' loss, times what the behaviour's precision (one over its variance
-    around the clone) is above that of uniform actions."""
+    """Weight of the imitation in the actors' loss, for each unit that the behaviour's precision (one over its
+    variance around the clone) is above that of uniform actions."""
     imagined: int = 128
     """Imagined states in each minibatch, beside the data's."""
     imagined_noise: float = 0.1
