@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -97,7 +96,7 @@ def test_the_linear_part_of_the_model_ignores_rare_shocks():
     after = 0.9 * observations + 0.1 * torch.cat([actions, actions], dim=3)
     shocked = torch.rand(1, 2000, 1, 1, generator=g) < 0.05
     after = after + shocked * 3.0
-    known = Facts(torch.zeros(N), torch.zeros(1), observations, actions, after)
+    known = Facts(torch.zeros(1), observations, actions, after)
     states = States(known, fovea=0.03)
     model = Dynamics(states, known, seeds=[0], hidden=4)
     for stack in (model.encoder, model.head):
@@ -205,7 +204,7 @@ def test_losses_are_those_of_a_slow_version(data, known):
     batch = sample(data, 16).scaled(0.1)
     z, led_to = algorithm.states.of(batch.observations), algorithm.states.of(batch.next_observations)
     rewards = by_row(batch.rewards, N).mean(dim=2)
-    critic = algorithm._critic_terms(led_to, rewards, 16)
+    critic = algorithm._critic_terms(led_to, rewards, torch.ones(2, 16), 16)
     actor = algorithm._actor_terms(z, batch)
     for seed in range(2):
         td, reward, value, anchor, logits = reference(algorithm, batch, seed)
@@ -219,12 +218,14 @@ def test_losses_are_those_of_a_slow_version(data, known):
 
 
 def test_the_bound_cuts_targets(data, known):
-    algorithm = make(replace(known, largest_team_returns=torch.tensor([-50.0, 50.0])))
+    algorithm = make(replace(known, largest_returns=torch.tensor([-50.0, 50.0])))
     batch = sample(data, 16).scaled(0.1)
     led_to = algorithm.states.of(batch.next_observations)
-    terms = algorithm._critic_terms(led_to, by_row(batch.rewards, N).mean(dim=2), 16)
-    td = terms["td"].detach()
+    rewards, goes_on = by_row(batch.rewards, N).mean(dim=2), torch.ones(2, 16)
+    td = algorithm._critic_terms(led_to, rewards, goes_on, 16)["td"].detach()
     assert float(td[0]) > 10 * float(td[1])  # targets of about 0.95 x -50
+    ended = algorithm._critic_terms(led_to, rewards, 0 * goes_on, 16)["td"].detach()
+    assert float(ended[0]) < 0.1 * float(td[0])  # nothing follows where the episode was terminated
 
 
 def test_imagined_states_follow_the_policies_and_start_anew_from_the_data(data, known):
@@ -283,11 +284,14 @@ def outcome(result):
     return [(e.update, e.returns, e.losses) for e in result.evaluations], [p.sha256 for p in result.policies]
 
 
+@pytest.mark.parametrize("decay", [0, 2000])
 @pytest.mark.parametrize("when", [2, 6, 11])  # in the model, in cloning, in the agents' updates
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, data, when):
-    whole = train(config(tmp_path / "whole", data))
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, data, when, decay):
+    settings = SHORT | {"decay_updates": decay}
+    whole = train(config(tmp_path / "whole", data, settings=settings))
     count = iter(range(1, 99))
-    assert not train(config(tmp_path / "part", data), stop=lambda: next(count) == when).finished
+    stopped = config(tmp_path / "part", data, settings=settings)
+    assert not train(stopped, stop=lambda: next(count) == when).finished
     again = resume(tmp_path / "part")
     assert again.finished
     assert outcome(again) == outcome(whole)
@@ -306,9 +310,32 @@ def test_it_refuses_to_start_from_another_run(tmp_path, data):
 
 def test_evaluations_say_what_the_critic_thinks(tmp_path, data):
     result = train(config(tmp_path / "run", data))
-    lines = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
-    assert len(lines) == 3
-    assert np.isfinite([term for line in lines[1:] for term in line["losses"].values()]).all()
+    assert len(result.evaluations) == 3
+    assert all(np.isfinite(e.values).all() and len(e.values) == 2 for e in result.evaluations)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"input_norm": "batch"}, "input-norm must be dataset: afterstate normalises by the data alone"),
+        ({"action_penalty": 0.1}, "action-penalty must be 0: afterstate has --logit-penalty instead"),
+        ({"batch_size": 1}, "batch-size must be at least 2, got 1"),
+        ({"critic": "centralized"}, "critic must be independent"),
+        ({"model_batch_size": 5000}, "the model takes minibatches of 5000, more than the dataset's 1000"),
+        ({"imagined": 10**9}, "imagined must be in"),
+    ],
+)
+def test_settings_that_would_mean_nothing_are_refused(tmp_path, data, settings, message):
+    with pytest.raises(OmarError, match=message.replace("-", "[-_]")):
+        train(config(tmp_path / "run", data, settings=SHORT | settings))
+
+
+def test_a_seed_does_not_depend_on_a_smaller_dataset_beside_it(tmp_path, data, monkeypatch):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
+    small = ensure_dataset("simple_spread", "random", 1, steps=500, progress=False)
+    both = replace(config(tmp_path / "both", data), dataset=(str(data.path), str(small.path)))
+    alone = config(tmp_path / "alone", data, seeds=1)
+    assert train(both).policies[0].sha256 == train(alone).policies[0].sha256
 
 
 def test_foreign_shapes_train_too(tmp_path):

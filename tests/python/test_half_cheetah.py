@@ -155,6 +155,8 @@ def test_start_states_have_gymnasiums_distribution():
 def test_seeds_decide_the_starts():
     env = HalfCheetahEnv(3, seed=7)
     first = env.state()
+    env.reset()
+    assert torch.equal(env.state().qpos, first.qpos)  # nothing has happened yet
     later = env.reset()
     assert not torch.equal(env.state().qpos, first.qpos)  # the next episode
     env.reset(7)
@@ -170,6 +172,7 @@ def test_episodes_are_cut_after_1000_steps_world_by_world():
     step = env.step(torch.zeros(2, 2, 3))
     assert step.truncated.tolist() == [False, True]
     assert env.state().steps.tolist() == [1, 0]
+    other.reset()
     other.reset()  # the second episode
     assert torch.equal(step.observations[1], other.observe()[1])
     assert not torch.equal(step.final_observations[1], step.observations[1])
@@ -210,6 +213,11 @@ def test_standing_still_costs_nothing_and_actions_beyond_one_do():
             lambda e: e.set_state(*[torch.zeros(2, 9)] * 2, torch.tensor([0, 1000])),
             ValueError,
             "`steps` must be",
+        ),
+        (
+            lambda e: e.set_state(*e.state()[:2], torch.tensor([0.5, 1.5])),
+            TypeError,
+            "`steps` must be integers",
         ),
         (lambda e: HalfCheetahEnv(0), ValueError, "`num_envs` must be at least 1, got 0"),
         (lambda e: HalfCheetahEnv(1, num_threads=0), ValueError, "`num_threads` must be at least 1, got 0"),

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from rich.console import Console
 from matrix_cases import SMALL, made_up, made_up_folder, plan_of, small_cell
 from omar.algorithms import ALGORITHMS
 from omar.errors import OmarError
+from omar.matrix import crew
 from omar.matrix.crew import Processes
 from omar.matrix.document import Document
 from omar.matrix.estimate import Rate, finished_rates, makespan
@@ -377,3 +380,12 @@ class TestBoard:
     )
     def test_times(self, seconds, text):
         assert hours(seconds) == text
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_line_is_gone():
+    worker, killed = object.__new__(crew._Worker), []
+    worker.process = SimpleNamespace(stdout=io.StringIO('{"kind": "upda'), kill=lambda: killed.append(True))
+    worker._messages = queue.Queue()
+    worker._read()
+    assert isinstance(worker._messages.get_nowait(), crew._Gone)
+    assert killed

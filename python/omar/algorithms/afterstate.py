@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from ..errors import SettingError
+from ..errors import OmarError, SettingError
 from ..nets import StackedMlp
 from ..random import Draw, mix, normal_like, uniform_actions
 from ..runs import ranges
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NOISE, RESET = 0x6E6F6973, 0x72657365  # keys of the imagined states' random numbers
 UPDATES = 2000
 UNIFORM_PRECISION = 3.0  # one over the variance of uniform actions
+LEAST = 1e-6  # of what losses are divided by
+MOST = 2**16  # imagined states, and units of the model's layers
 FARTHEST = 12.0  # deviations from which on an imagined state is none
 
 
@@ -67,9 +69,8 @@ class AfterstateSettings:
     def __post_init__(self) -> None:
         """Raises SettingError where a setting has the wrong type or is out of range."""
         check_types(self)
-        ranges.at_least(
-            self, 1, "model_updates", "model_batch_size", "model_hidden", "clone_updates", "imagined"
-        )
+        ranges.at_least(self, 1, "model_updates", "model_batch_size", "clone_updates")
+        ranges.between(self, 1, MOST, "imagined", "model_hidden")
         ranges.at_least(self, 0, "anchor", "imagined_noise", "logit_penalty")
         ranges.positive(self, "model_learning_rate", "fovea")
         ranges.between(self, 0, 1, "restart")
@@ -96,16 +97,14 @@ class Afterstate(Algorithm[AfterstateSettings]):
     has_critics: ClassVar[bool] = False  # they are its own: they take no action
     needs_facts: ClassVar[bool] = True
     joint_rows: ClassVar[bool] = True
+    estimates_values: ClassVar[bool] = True
 
     def __init__(self, settings: AfterstateSettings, agents: Agents, facts: Facts | None = None) -> None:
         """As `Algorithm`'s; fits the states and the linear part of the model."""
         super().__init__(settings, agents, facts)
-        if agents.settings.critic == "centralized":
-            raise SettingError(
-                "critic", "must be independent: the critics of afterstate see all agents anyway"
-            )
+        _check(agents)
         assert facts is not None  # noqa: S101 - the base class looks
-        self.largest = facts.largest_team_returns[:, None]
+        self.largest = facts.largest_returns[:, None]
         self.learners = agents.learners
         seeds = agents.seeds[:: self.learners]
         backbone = agents.settings
@@ -131,7 +130,8 @@ class Afterstate(Algorithm[AfterstateSettings]):
         )
         self.weight = torch.zeros(len(seeds))
         self.pool = torch.zeros(len(seeds), settings.imagined, self.states.size)
-        agents.share(self.critic, lambda: {"weight": self.weight, "pool": self.pool} | self.model.tensors())
+        kept = {"weight": self.weight, "pool": self.pool} | self.states.tensors()
+        agents.share(self.critic, lambda: kept | self.model.tensors())
 
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[AfterstateSettings]:
@@ -167,7 +167,11 @@ class Afterstate(Algorithm[AfterstateSettings]):
         imagined, led_to, imagined_rewards = self._imagine(z, draw)
         known = rewards.shape[1]
         z, after = torch.cat([z, imagined], dim=1), torch.cat([after, led_to], dim=1)
-        critic = self._critic_terms(after, torch.cat([rewards, imagined_rewards], dim=1), known)
+        goes_on = torch.ones_like(z[..., 0])
+        if batch.terminated is not None:
+            goes_on[:, :known] -= by_row(batch.terminated, self.learners)[..., 0]
+        rewards = torch.cat([rewards, imagined_rewards], dim=1)
+        critic = self._critic_terms(after, rewards, goes_on, known)
         self.critic.step(sum_terms(critic))
         actor = self._actor_terms(z, batch)
         self.agents.actor.step(sum_terms(actor))
@@ -176,13 +180,20 @@ class Afterstate(Algorithm[AfterstateSettings]):
         logged = {f"critic/{name}": term.detach() for name, term in critic.items()}
         return logged | {f"actor/{name}": term.detach() for name, term in actor.items()}
 
-    def _critic_terms(self, after: Tensor, rewards: Tensor, known: int) -> LossTerms:
-        """The TD error of all states that were come to, and the error of the rewards that the data knows."""
+    def _critic_terms(self, after: Tensor, rewards: Tensor, goes_on: Tensor, known: int) -> LossTerms:
+        """The TD error of all states that were come to, and the error of the rewards that the data knows.
+
+        Args:
+            after: `[S, B, Z]`.
+            rewards: `[S, B]`.
+            goes_on: `[S, B]`, 0 where the episode was terminated.
+            known: How many of the B, the first ones, are the data's.
+        """
         with torch.no_grad():
             actions = self._act(after, self.agents.act_as_target)
             following, _ = self._worth(self.critic.target, self.model(after, actions))
             bounded = torch.minimum(following.amin(dim=0), self.largest)
-            targets = rewards + self.agents.settings.gamma * bounded
+            targets = rewards + self.agents.settings.gamma * goes_on * bounded
         values, guessed = self._worth(self.critic.networks, after)
         reward_error = (guessed[:, :, :known] - rewards[:, :known]).square().mean(dim=2).sum(dim=0)
         return {"td": losses.td_error(values, targets), "reward": reward_error}
@@ -193,7 +204,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
         logits = agents.logits(self._seen(z))
         actions = torch.tanh(logits)
         values, _ = self._worth(self.critic.networks, self.model(z, by_row(actions, n)), critics=1)
-        value = -values[0].mean(dim=1) / values[0].detach().std(dim=1)
+        value = -values[0].mean(dim=1) / values[0].detach().std(dim=1).clamp_min(LEAST)
         off = losses.squared_distance(actions[:, : batch.actions.shape[1]], batch.actions)
         return {
             "value": value.repeat_interleave(n),
@@ -245,6 +256,21 @@ class Afterstate(Algorithm[AfterstateSettings]):
         return (values[0] / self.agents.settings.reward_scale).repeat_interleave(self.learners, dim=0)
 
 
+def _check(agents: Agents) -> None:
+    """Refuses settings of the backbone that would mean nothing here."""
+    backbone = agents.settings
+    if backbone.critic == "centralized":
+        raise SettingError("critic", "must be independent: the critics of afterstate see all agents anyway")
+    if backbone.input_norm != "dataset":
+        raise SettingError("input_norm", "must be dataset: afterstate normalises by the data alone")
+    if backbone.action_penalty:
+        raise SettingError("action_penalty", "must be 0: afterstate has --logit-penalty instead")
+    if backbone.batch_size < 2:
+        raise SettingError("batch_size", f"must be at least 2, got {backbone.batch_size}")
+    if agents.actor.networks.weights[0].device.type != "cpu":
+        raise OmarError("afterstate runs on the CPU: --device cpu")
+
+
 class Clone(Stage):
     """Cloning: the policies imitate the data, and their loss at the end is the behaviour's variance."""
 
@@ -271,6 +297,7 @@ class Clone(Stage):
         """Weighs the anchor; training starts from the clone."""
         algorithm = self.algorithm
         variance = torch.stack(self._losses).mean(dim=0).view(-1, algorithm.learners).mean(dim=1)
-        excess = (1.0 / variance - UNIFORM_PRECISION).clamp_min(0.0)
+        excess = (1.0 / variance.clamp_min(LEAST) - UNIFORM_PRECISION).clamp_min(0.0)
         algorithm.weight.copy_(algorithm.settings.anchor * excess)
         algorithm.agents.actor.restart()
+        algorithm.agents.actor.set_learning_rate(algorithm.agents.settings.learning_rate)

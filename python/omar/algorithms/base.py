@@ -62,6 +62,7 @@ class Algorithm(ABC, Generic[S]):
         needs_next_actions: Whether minibatches must hold the data's next actions and their mask.
         learned_deviation: Whether the policies have a deviation that is learned, `Agents.deviation`.
         needs_facts: Whether the losses ask for `facts` of the data as a whole.
+        estimates_values: Whether `estimate` says what actions are worth.
         joint_rows: Whether the N members of a seed share their minibatches' rows, whatever critics see.
     """
 
@@ -71,6 +72,7 @@ class Algorithm(ABC, Generic[S]):
     learned_deviation: ClassVar[bool] = False
     needs_facts: ClassVar[bool] = False
     joint_rows: ClassVar[bool] = False
+    estimates_values: ClassVar[bool] = True
 
     def __init__(self, settings: S, agents: Agents, facts: Facts | None = None) -> None:
         """Takes what the losses are of.

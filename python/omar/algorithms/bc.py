@@ -26,6 +26,7 @@ class Bc(Algorithm[BcSettings]):
 
     Settings: ClassVar[type[BcSettings]] = BcSettings
     has_critics: ClassVar[bool] = False
+    estimates_values: ClassVar[bool] = False
 
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[BcSettings]:

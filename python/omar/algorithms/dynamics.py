@@ -70,8 +70,16 @@ class States:
         self.learners, self.obs_size, self.fovea = learners, obs, fovea
         pooled = flat.reshape(seeds, rows * learners, obs)
         center, std = pooled.mean(dim=1), pooled.std(dim=1, correction=0)
-        self.varying = (std > REDUNDANT).all(dim=0).nonzero()[:, 0]
+        varying = std > REDUNDANT
+        if not bool((varying == varying[0]).all()):
+            raise OmarError("the datasets of the seeds vary in different numbers of the observations")
+        self.varying = varying[0].nonzero()[:, 0]
         self.center, self.std = (x[:, self.varying].float()[:, None] for x in (center, std))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a model learned in these states belongs to, by name, `[S, ...]` each."""
+        names = ("mean", "encode", "decode", "center", "std")
+        return {f"states.{name}": getattr(self, name) for name in names}
 
     def of(self, observations: Tensor) -> Tensor:
         """States `[S, B, Z]` of the observations `[S N, B, O]` of all agents."""
@@ -166,7 +174,8 @@ class Dynamics:
     def tensors(self) -> dict[str, Tensor]:
         """The learned network by name, `[S, ...]` each."""
         stacks = {"encoder": self.encoder, "head": self.head}
-        return {f"{k}.{n}": p.detach() for k, stack in stacks.items() for n, p in stack.named_parameters()}
+        found = {f"{k}.{n}": p.detach() for k, stack in stacks.items() for n, p in stack.named_parameters()}
+        return found | {"linear": self.linear, "scale": self.scale}
 
 
 class LearnModel(Stage):

@@ -27,10 +27,9 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a loss may need to know of the data as a whole, for every member."""
+    """What a loss may need to know of the data as a whole, for every seed."""
 
-    largest_returns: Tensor  # [M], of an episode, undiscounted, in the scale that the losses see rewards in
-    largest_team_returns: Tensor  # [S], the same of the mean reward over the learners
+    largest_returns: Tensor  # [S], of an episode's mean reward, undiscounted, in the losses' scale of rewards
     observations: Tensor  # [S, R, N, O]: of a sample of rows, evenly spread over the data
     actions: Tensor  # [S, R, N, A]: of the same rows
     next_observations: Tensor  # [S, R, N, O]: of the same rows

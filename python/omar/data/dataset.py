@@ -107,12 +107,6 @@ class Dataset:
         """[episodes]: undiscounted sums of the mean reward over the learners."""
         return episode_returns(self.column("rewards"), self.episode_ends())
 
-    def largest_returns(self) -> npt.NDArray[np.float64]:
-        """[N]: the largest undiscounted return of an episode, of every learner by itself."""
-        rewards, ends = self.column("rewards"), self.episode_ends()
-        returns = [episode_returns(rewards[:, i : i + 1], ends) for i in range(rewards.shape[1])]
-        return np.array([by_episode.max() for by_episode in returns])
-
     def statistics(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Mean and standard deviation of a column over all transitions, [N, ...] each."""
         values = self.column(name)

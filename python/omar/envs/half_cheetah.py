@@ -100,6 +100,7 @@ class HalfCheetahEnv:
         self._steps = np.zeros(self.num_envs, np.int64)
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._start(np.arange(self.num_envs))
+        self._fresh = True  # nothing has happened since the worlds were built
 
     def reset(self, seed: int | None = None) -> torch.Tensor:
         """Starts a new episode in every world.
@@ -113,7 +114,9 @@ class HalfCheetahEnv:
         """
         if seed is not None:
             self.seed = check_seed(_OP, seed)
+        if seed is not None or self._fresh:
             self._episodes[:] = 0
+        self._fresh = False
         self._start(np.arange(self.num_envs))
         return self.observe()
 
@@ -129,6 +132,7 @@ class HalfCheetahEnv:
             TypeError: Not a tensor of float32 or float64.
         """
         moves = self._check_actions(actions)
+        self._fresh = False
         before = self._qpos[:, 0].copy()
         self._ctrl[:] = moves
         self._batch.step(nstep=SUBSTEPS)
@@ -167,7 +171,9 @@ class HalfCheetahEnv:
         parts = {name: _finite(name, x, (self.num_envs, 9)) for name, x in (("qpos", qpos), ("qvel", qvel))}
         since = np.zeros(self.num_envs, np.int64)
         if steps is not None:
-            since = check_kind(_OP, "steps", torch.Tensor, steps).numpy().astype(np.int64)
+            if check_kind(_OP, "steps", torch.Tensor, steps).is_floating_point():
+                raise TypeError(f"[{_OP}] `steps` must be integers, got {steps.dtype}")
+            since = steps.numpy().astype(np.int64)
             if since.shape != (self.num_envs,) or (since < 0).any() or (since >= EPISODE_LENGTH).any():
                 raise ValueError(
                     f"[{_OP}] `steps` must be [E] = [{self.num_envs}] in 0..{EPISODE_LENGTH - 1}"

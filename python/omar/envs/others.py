@@ -30,7 +30,7 @@ def parallel_env(
             agents, as in the paper. None: the prey is an agent like the others.
         render_mode: "rgb_array", "human" (a window; needs pygame) or None.
         reward: "omar", the paper's, or "lowe", that of the original simple_spread.
-        num_agents: Agents and targets of simple_spread, 1..10; None: 3.
+        num_agents: Agents and targets of simple_spread, 1..10; None: as many as the task has.
 
     Raises:
         OmarError: PettingZoo is not installed, an unknown task, or a prey for a task without one.

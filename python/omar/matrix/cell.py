@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..offline.config import RunConfig
 
-CELL_VERSION = 1  # raised whenever the same configuration would come to another result
+CELL_VERSION = 2  # raised whenever the same configuration would come to another result
 KEY = 12  # hexadecimal digits of a configuration's checksum that name its files
 # Options of a run that decide its result; what else decides it is the data and the settings of the algorithm.
 OPTIONS = ("task", "algorithm", "seeds", "updates", "seed", "eval_every", "eval_episodes")

@@ -54,9 +54,13 @@ class _Worker:
         self._reader.start()
 
     def _read(self) -> None:
-        for line in _open(self.process.stdout):
-            self._messages.put(decode(Event, json.loads(line), "a worker's message"))
-        self._messages.put(_Gone(self))
+        try:
+            for line in _open(self.process.stdout):
+                self._messages.put(decode(Event, json.loads(line), "a worker's message"))
+        except ValueError:  # half a line: it was killed while it wrote
+            self.process.kill()
+        finally:
+            self._messages.put(_Gone(self))
 
     def give(self, cell: Cell) -> None:
         """Hands it a cell."""

@@ -34,12 +34,14 @@ class Rate:
     update: float  # seconds
     evaluation: float  # seconds; 0 where `update` includes evaluations
     source: str  # how it was measured
+    preparation: float = 0.0  # seconds before the first update
 
     def seconds(self, cell: Cell, done: int = 0) -> float:
         """Seconds that a cell takes from an update on."""
         left = max((cell.resolved().updates) - done, 0)
         evaluations = left / cell.eval_every + 1
-        return cell.seeds * (left * self.update + evaluations * self.evaluation)
+        before = 0.0 if done else self.preparation
+        return cell.seeds * (before + left * self.update + evaluations * self.evaluation)
 
 
 class _Stopwatch(Silent):
@@ -48,11 +50,16 @@ class _Stopwatch(Silent):
     def __init__(self) -> None:
         self.updates: list[float] = []
         self.evaluations: list[float] = []
+        self.preparations: list[float] = []
         self._last = time.monotonic()
 
     def started(self, title: str, update: int, updates: int) -> None:
         """Starts the watch."""
         self._last = time.monotonic()
+
+    def preparing(self, what: str, step: int, steps: int) -> None:
+        """Notes the time since the last call."""
+        self._lap(self.preparations)
 
     def updated(self, update: int, losses: Mapping[str, Tensor]) -> None:
         """Notes the time since the last call."""
@@ -93,7 +100,9 @@ def probed_rate(cell: Cell) -> Rate:
     with tempfile.TemporaryDirectory() as place, one_thread():
         train(short.train_config(Path(place) / "run"), watch)
     update, evaluation = statistics.median(watch.updates), watch.evaluations[-1]
-    return Rate(update / cell.seeds, evaluation / cell.seeds, f"a probe of {PROBE} updates")
+    before = sum(watch.preparations)
+    source = f"a probe of {PROBE} updates"
+    return Rate(update / cell.seeds, evaluation / cell.seeds, source, before / cell.seeds)
 
 
 def rates(

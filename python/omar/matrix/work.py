@@ -45,6 +45,9 @@ class Relay:
         self.began = True
         self._tell("updated", update=update)
 
+    def preparing(self, what: str, step: int, steps: int) -> None:
+        """Says nothing: a cell counts its updates."""
+
     def updated(self, update: int, losses: Mapping[str, Tensor]) -> None:
         """Passes on an update now and then."""
         now = time.monotonic()

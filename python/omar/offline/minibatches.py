@@ -31,26 +31,23 @@ def statistics(datasets: Sequence[Dataset], column: str) -> Statistics:
     return Statistics.of(torch.from_numpy(mean), torch.from_numpy(std))
 
 
-SAMPLE = 100_000  # rows of each dataset that models are fitted to at first
+SAMPLE = 50_000  # rows of each dataset that models are fitted to at first; a small dataset repeats its own
 
 
 def facts(datasets: Sequence[Dataset], reward_scale: float, device: torch.device) -> Facts:
     """What losses may know of S datasets with N learners each."""
-    rows = min(SAMPLE, *(len(dataset) for dataset in datasets))
 
     def tensor(numbers: npt.NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(numbers).to(device, torch.float32)
 
     def sample(name: str) -> Tensor:
-        chosen = (np.linspace(0, len(dataset) - 1, rows).astype(np.int64) for dataset in datasets)
+        chosen = (np.linspace(0, len(dataset) - 1, SAMPLE).astype(np.int64) for dataset in datasets)
         columns = [dataset.column(name)[i] for dataset, i in zip(datasets, chosen, strict=True)]
         return tensor(np.stack(columns))
 
     distinct = {dataset.path: dataset for dataset in datasets}
-    largest = {path: dataset.largest_returns() for path, dataset in distinct.items()}
     team = {path: dataset.episode_returns().max() for path, dataset in distinct.items()}
     return Facts(
-        tensor(np.concatenate([largest[dataset.path] for dataset in datasets]) * reward_scale),
         tensor(np.array([team[dataset.path] for dataset in datasets]) * reward_scale),
         sample("observations"),
         sample("actions"),
@@ -86,6 +83,7 @@ class Minibatches:
         )
         self._learners = datasets[0].manifest.columns["rewards"].shape[1]
         self._seeds, self._joint = len(datasets), joint
+        self.smallest = min(len(dataset) for dataset in datasets)
         self._terminations = any(bool(dataset.column("terminated").any()) for dataset in datasets)
 
     def sample(self, batch_size: int, *, seed: int, step: int) -> Batch:

@@ -178,7 +178,7 @@ def _run(
     title = f"{options.algorithm} on {options.task} {options.dataset_name}, {options.seeds} seeds"
     title = f"{title}, preset {options.preset}"
     reporter.started(title, training.update, config.updates)
-    finished = run(training, folder, reporter, stop or (lambda: False), title)
+    finished = run(training, folder, reporter, stop or (lambda: False))
     result = Result(
         path=folder.path,
         config=config,

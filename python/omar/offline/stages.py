@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..algorithms.divergence import LOG_EVERY, refuse_divergence
+from ..errors import OmarError
 from ..random import mix
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ def prepare(
     minibatches: Minibatches,
     reporter: Reporter,
     stop: Callable[[], bool],
-    title: str,
 ) -> bool:
     """All stages of an algorithm, from their beginning.
 
@@ -32,28 +32,31 @@ def prepare(
         algorithm: Whose stages.
         config: Of the run.
         minibatches: What they learn from.
-        reporter: Is told of the progress of each stage, and then that the run starts.
+        reporter: Is told of the progress.
         stop: Asked after every update.
-        title: Of the run.
 
     Returns:
         False where `stop` came first: nothing of the stages is kept.
 
     Raises:
-        OmarError: A loss that is not finite.
+        OmarError: A minibatch larger than a dataset, or a loss that is not finite.
     """
     options = config.options
     for number, stage in enumerate(algorithm.stages()):
-        reporter.started(f"{title}: {stage.title}", 0, stage.updates)
+        if stage.batch_size > minibatches.smallest:
+            raise OmarError(
+                f"{stage.title} takes minibatches of {stage.batch_size}, more than the dataset's "
+                f"{minibatches.smallest} transitions"
+            )
         key = mix(options.seed, STAGES, number)
         for step in range(stage.updates):
+            reporter.preparing(stage.title, step, stage.updates)
             batch = minibatches.sample(stage.batch_size, seed=key, step=step)
             terms = stage.update(batch.scaled(config.backbone.reward_scale), step)
-            reporter.updated(step + 1, terms)
             if step % LOG_EVERY == 0:
                 refuse_divergence(terms, len(next(iter(terms.values()))) // options.seeds, step)
             if stop():
                 return False
         stage.finish()
-    reporter.started(title, 0, config.updates)
+    reporter.paused()
     return True

@@ -234,9 +234,7 @@ def _part(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def run(
-    training: Training, folder: RunFolder, reporter: Reporter, stop: Callable[[], bool], title: str
-) -> bool:
+def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callable[[], bool]) -> bool:
     """Trains to the end, or until `stop` says so.
 
     Args:
@@ -244,7 +242,6 @@ def run(
         folder: Of the run.
         reporter: Is told of the progress.
         stop: Asked after every update.
-        title: Of the run, for people.
 
     Returns:
         Whether the training is at its end; a checkpoint holds all work either way.
@@ -257,7 +254,7 @@ def run(
     minibatches: Minibatches | None = None
     if not training.prepared and training.algorithm.stages():
         minibatches = training.minibatches()
-        if not prepare(training.algorithm, training.config, minibatches, reporter, stop, title):
+        if not prepare(training.algorithm, training.config, minibatches, reporter, stop):
             return False
     due = training.update == updates or training.update % options.eval_every == 0
     if due and not folder.has_evaluation(training.update):  # the first one, or one that a kill took

@@ -48,7 +48,7 @@ def critic_values(
     Raises:
         OmarError: A value that is not finite: the training diverged.
     """
-    if not algorithm.has_critics:
+    if not algorithm.estimates_values:
         return None
     gamma, episodes = agents.settings.gamma, min(episodes, EPISODES)
     states = played_states(policies, task, gamma=gamma, episodes=episodes, seed=seed)

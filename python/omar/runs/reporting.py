@@ -19,6 +19,10 @@ class Reporter(Protocol):
         """The training is at `update` of `updates`."""
         ...
 
+    def preparing(self, what: str, step: int, steps: int) -> None:
+        """Something before the first update, such as learning a model, is at `step` of `steps`."""
+        ...
+
     def updated(self, update: int, losses: Mapping[str, Tensor]) -> None:
         """An update is done; `losses` are its terms by name, [M] each."""
         ...
@@ -40,6 +44,9 @@ class Silent:
     """A reporter that tells nobody."""
 
     def started(self, title: str, update: int, updates: int) -> None:
+        """Says nothing."""
+
+    def preparing(self, what: str, step: int, steps: int) -> None:
         """Says nothing."""
 
     def updated(self, update: int, losses: Mapping[str, Tensor]) -> None:

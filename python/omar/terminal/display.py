@@ -34,6 +34,7 @@ class Display:
         self._evaluation: Evaluation | None = None
         self._losses: Mapping[str, Tensor] = {}
         self._rate = 0.0
+        self._stage = ""
         self._last = (time.monotonic(), 0)
         self._live: Live | None = None
 
@@ -59,10 +60,19 @@ class Display:
         else:
             self._print(title)
 
+    def preparing(self, what: str, step: int, steps: int) -> None:
+        """Shows what comes before the first update."""
+        if step == 0 and self._live is None:
+            self._print(f"{what}: {steps} updates")
+        self._stage = f"{what}  {step}/{steps}"
+        if time.monotonic() - self._last[0] >= REFRESH_SECONDS:
+            self.paused()
+            self._redraw()
+
     def updated(self, update: int, losses: Mapping[str, Tensor]) -> None:
         """Takes note of an update; redraws at most four times a second."""
         now = time.monotonic()
-        self._done, self._losses = update, losses
+        self._done, self._losses, self._stage = update, losses, ""
         elapsed = now - self._last[0]
         if elapsed < REFRESH_SECONDS:
             return
@@ -116,6 +126,8 @@ class Display:
             speed,
         )
         parts: list[RenderableType] = [Text(self._title, style="bold"), bar]
+        if self._stage:
+            parts.append(Text(self._stage))
         if self._losses:
             means = {name: float(term.mean()) for name, term in self._losses.items()}
             parts.append(Text("loss   " + "  ".join(f"{name} {mean:.3g}" for name, mean in means.items())))
