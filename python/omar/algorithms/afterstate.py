@@ -16,6 +16,7 @@ from . import losses
 from .agents import CRITIC
 from .backbone import Backbone
 from .base import Algorithm, Preset, Stage, sum_terms
+from .cloning import Clone
 from .dynamics import Dynamics, LearnModel, States, by_row
 from .optimizer import StackedOptimizer
 
@@ -158,7 +159,12 @@ class Afterstate(Algorithm[AfterstateSettings]):
             batch_size=s.model_batch_size,
             learning_rate=s.model_learning_rate,
         )
-        return learning, Clone(self)
+        return learning, Clone(self.agents, s.clone_updates, self._weigh)
+
+    def _weigh(self, variance: Tensor) -> None:
+        """Weighs the anchor by the variance of the behaviour around the clone, `[S]`."""
+        excess = (1.0 / variance.clamp_min(LEAST) - UNIFORM_PRECISION).clamp_min(0.0)
+        self.weight.copy_(self.settings.anchor * excess)
 
     def update(self, batch: Batch, draw: Draw) -> LossTerms:
         """One update of critics and actors, on rows of the data and as many imagined states."""
@@ -269,35 +275,3 @@ def _check(agents: Agents) -> None:
         raise SettingError("batch_size", f"must be at least 2, got {backbone.batch_size}")
     if agents.actor.networks.weights[0].device.type != "cpu":
         raise OmarError("afterstate runs on the CPU: --device cpu")
-
-
-class Clone(Stage):
-    """Cloning: the policies imitate the data, and their loss at the end is the behaviour's variance."""
-
-    title = "cloning the behaviour"
-
-    def __init__(self, algorithm: Afterstate) -> None:
-        """Args: whose policies."""
-        self.algorithm = algorithm
-        self.updates = algorithm.settings.clone_updates
-        self.batch_size = algorithm.agents.settings.batch_size
-        self._losses: list[Tensor] = []
-
-    def update(self, batch: Batch, step: int) -> LossTerms:
-        """One step on the distance of the policies' actions from the data's."""
-        agents, rate = self.algorithm.agents, self.algorithm.agents.settings.learning_rate
-        agents.actor.set_learning_rate(rate * (1 - 0.9 * step / self.updates))
-        loss = losses.squared_distance(agents.act(batch.observations), batch.actions)
-        agents.actor.step(loss)
-        if step >= self.updates * 3 // 4:
-            self._losses.append(loss.detach())
-        return {"imitation": loss.detach()}
-
-    def finish(self) -> None:
-        """Weighs the anchor; training starts from the clone."""
-        algorithm = self.algorithm
-        variance = torch.stack(self._losses).mean(dim=0).view(-1, algorithm.learners).mean(dim=1)
-        excess = (1.0 / variance.clamp_min(LEAST) - UNIFORM_PRECISION).clamp_min(0.0)
-        algorithm.weight.copy_(algorithm.settings.anchor * excess)
-        algorithm.agents.actor.restart()
-        algorithm.agents.actor.set_learning_rate(algorithm.agents.settings.learning_rate)
