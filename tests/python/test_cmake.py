@@ -104,7 +104,8 @@ def tools_without_python(folder: Path) -> dict[str, str]:
         script = folder / name
         script.write_text(f"#!/bin/sh\necho asked >{folder}/asked\nexit 1\n", encoding="utf-8")
         script.chmod(0o755)
-    return {"PATH": str(folder), "CXX": "", "TORCH_DIR": ""}
+    launchers = {f"CMAKE_{language}_COMPILER_LAUNCHER": "" for language in ("C", "CXX")}
+    return {"PATH": str(folder), "CXX": "", "TORCH_DIR": "", **launchers}
 
 
 def real_cmake() -> str | None:
