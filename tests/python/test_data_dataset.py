@@ -185,6 +185,11 @@ def test_missing_pieces_are_named(tmp_path):
         (lambda raw: raw.update(columns=5), "`columns` must be a JSON object, got 5"),
         (lambda raw: raw["references"].update(random="x"), "`references.random` must be a finite number"),
         (lambda raw: raw["references"].update(random=516.8), "`references` must give different returns"),
+        (lambda raw: raw["references"].update(random=1.7e308), "`references` must give different returns"),
+        (
+            lambda raw: raw["references"].update(random=516.8 + 1e-9),
+            "`references` must give different returns",
+        ),
         (lambda raw: raw.update(colour="blue"), "`colour` is not a known entry"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -235,7 +234,7 @@ def check_dense(name: str, tensor: Any) -> None:
 def _check_entries(policy: Policy, task: Task) -> None:
     """Checks all but the tensors."""
     r, prey = policy.references, policy.prey
-    if r is not None and not (math.isfinite(r.random) and math.isfinite(r.expert) and r.random != r.expert):
+    if r is not None and not r.usable:
         raise OmarError(f"references must be two different finite returns, got {r.random} and {r.expert}")
     if prey is not None and not task.has_prey:
         raise OmarError(f"{task.name} has no prey, but one was given")

@@ -85,7 +85,7 @@ class Manifest:
         for name in ("transitions", "episodes", "episode_length"):
             if getattr(self, name) < 1:
                 raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
-        if self.references.random == self.references.expert:
+        if not self.references.usable:
             raise SettingError("references", "must give different returns for 0 and 100")
         for name in COLUMNS:
             if name not in self.columns:

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+LARGEST, NEAREST = 1e12, 1e-6  # magnitude of a reference, and distance of two
+
+
 @dataclass(frozen=True, slots=True)
 class References:
     """Returns that count as 0 and 100 on the normalized scale."""
@@ -16,6 +19,12 @@ class References:
     random: float
     expert: float
     source: str  # who measured them, and against which prey
+
+    @property
+    def usable(self) -> bool:
+        """Whether scores by them are finite: two returns, no larger and no nearer than any task has them."""
+        magnitude = max(abs(self.random), abs(self.expert))  # NaN compares as False
+        return magnitude <= LARGEST and abs(self.expert - self.random) >= NEAREST
 
 
 @dataclass(frozen=True, slots=True)
