@@ -102,7 +102,7 @@ class Manifest:
         rank = RANKS.get(name, 1 if name in (*FLAG_COLUMNS, "prey_rewards") else 2)
         if info.dtype != dtype or len(info.shape) != rank or min(info.shape) < 1:
             raise SettingError(
-                f"columns.{name}", f"must be {dtype} of rank {rank}, got {info.dtype} {list(info.shape)}"
+                f"columns.{name}", f"must be {dtype} of rank {rank}, got {info.dtype!r} {list(info.shape)}"
             )
         if info.shape[0] != self.transitions:
             raise SettingError(f"columns.{name}", f"has {info.shape[0]} rows instead of {self.transitions}")
