@@ -170,7 +170,7 @@ def test_missing_pieces_are_named(tmp_path):
             lambda raw: raw["columns"]["actions"].update(dtype="<f8"),
             "`columns.actions` must be <f4 of rank 3",
         ),
-        (lambda raw: raw["columns"]["actions"].update(shape=[100]), r"rank 3, got <f4 \[100\]"),
+        (lambda raw: raw["columns"]["actions"].update(shape=[100]), r"rank 3, got '<f4' \[100\]"),
         (
             lambda raw: raw["columns"]["actions"].update(shape=[100, 3, 1]),
             r"manifest.json says <f4 \[100, 3, 1",
