@@ -28,6 +28,12 @@ foreach(_list _omar_pointers _omar_bf16_pointers _omar_level_names)
 endforeach()
 configure_file("${CMAKE_CURRENT_LIST_DIR}/levels.h.in" "${OMAR_GENERATED_DIR}/core/levels.h" @ONLY)
 
+# Kernels trust their pointers, which the front ends have checked: sanitizing each use would take minutes of compilation.
+set(_omar_kernel_sanitizers ${OMAR_SANITIZE_FLAGS})
+if("${OMAR_SANITIZE}" MATCHES "undefined")
+  list(APPEND _omar_kernel_sanitizers -fno-sanitize=null,alignment,object-size)
+endif()
+
 function(omar_add_kernels target)
   cmake_parse_arguments(ARG "CONTRACT;BF16" "" "SOURCES" ${ARGN})
   set(levels ${OMAR_LEVELS})
@@ -45,7 +51,7 @@ function(omar_add_kernels target)
       set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
                                                  VISIBILITY_INLINES_HIDDEN ON)
       target_compile_options(
-        ${object} PRIVATE ${OMAR_LEVEL_FLAGS_${level}} ${OMAR_WARNINGS} ${OMAR_SANITIZE_FLAGS} -fno-math-errno -fno-trapping-math
+        ${object} PRIVATE ${OMAR_LEVEL_FLAGS_${level}} ${OMAR_WARNINGS} ${_omar_kernel_sanitizers} -fno-math-errno -fno-trapping-math
                           $<$<NOT:$<CONFIG:Debug>>:-O3> $<IF:$<BOOL:${ARG_CONTRACT}>,-ffp-contract=fast,-ffp-contract=off>)
       target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
     endforeach()
