@@ -12,7 +12,8 @@ from data_cases import make_dataset
 from omar import OmarError
 from omar.algorithms import Agents, Batch
 from omar.algorithms.afterstate import FARTHEST, Afterstate, AfterstateSettings
-from omar.algorithms.dynamics import Dynamics, LearnModel, States, by_row
+from omar.algorithms.batch import by_row
+from omar.algorithms.dynamics import Dynamics, LearnModel, States
 from omar.algorithms.statistics import Facts
 from omar.data import Dataset, ensure_dataset
 from omar.offline.config import TrainConfig
@@ -204,7 +205,7 @@ def test_losses_are_those_of_a_slow_version(data, known):
     batch = sample(data, 16).scaled(0.1)
     z, led_to = algorithm.states.of(batch.observations), algorithm.states.of(batch.next_observations)
     rewards = by_row(batch.rewards, N).mean(dim=2)
-    critic = algorithm._critic_terms(led_to, rewards, torch.ones(2, 16), 16)
+    critic = algorithm._critic_terms(led_to, rewards, torch.zeros(2, 16), 16)
     actor = algorithm._actor_terms(z, batch)
     for seed in range(2):
         td, reward, value, anchor, logits = reference(algorithm, batch, seed)
@@ -221,10 +222,10 @@ def test_the_bound_cuts_targets(data, known):
     algorithm = make(replace(known, largest_returns=torch.tensor([-50.0, 50.0])))
     batch = sample(data, 16).scaled(0.1)
     led_to = algorithm.states.of(batch.next_observations)
-    rewards, goes_on = by_row(batch.rewards, N).mean(dim=2), torch.ones(2, 16)
-    td = algorithm._critic_terms(led_to, rewards, goes_on, 16)["td"].detach()
+    rewards, ends = by_row(batch.rewards, N).mean(dim=2), torch.ones(2, 16)
+    td = algorithm._critic_terms(led_to, rewards, 0 * ends, 16)["td"].detach()
     assert float(td[0]) > 10 * float(td[1])  # targets of about 0.95 x -50
-    ended = algorithm._critic_terms(led_to, rewards, 0 * goes_on, 16)["td"].detach()
+    ended = algorithm._critic_terms(led_to, rewards, ends, 16)["td"].detach()
     assert float(ended[0]) < 0.1 * float(td[0])  # nothing follows where the episode was terminated
 
 

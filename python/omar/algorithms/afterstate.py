@@ -16,8 +16,9 @@ from . import losses
 from .agents import CRITIC
 from .backbone import Backbone
 from .base import Algorithm, Preset, Stage, sum_terms
+from .batch import by_member, by_row
 from .cloning import Clone
-from .dynamics import Dynamics, LearnModel, States, by_row
+from .dynamics import Dynamics, LearnModel, States
 from .optimizer import StackedOptimizer
 
 if TYPE_CHECKING:
@@ -173,11 +174,11 @@ class Afterstate(Algorithm[AfterstateSettings]):
         imagined, led_to, imagined_rewards = self._imagine(z, draw)
         known = rewards.shape[1]
         z, after = torch.cat([z, imagined], dim=1), torch.cat([after, led_to], dim=1)
-        goes_on = torch.ones_like(z[..., 0])
+        terminated = torch.zeros_like(z[..., 0])
         if batch.terminated is not None:
-            goes_on[:, :known] -= by_row(batch.terminated, self.learners)[..., 0]
+            terminated[:, :known] = by_row(batch.terminated, self.learners)[..., 0]
         rewards = torch.cat([rewards, imagined_rewards], dim=1)
-        critic = self._critic_terms(after, rewards, goes_on, known)
+        critic = self._critic_terms(after, rewards, terminated, known)
         self.critic.step(sum_terms(critic))
         actor = self._actor_terms(z, batch)
         self.agents.actor.step(sum_terms(actor))
@@ -186,20 +187,20 @@ class Afterstate(Algorithm[AfterstateSettings]):
         logged = {f"critic/{name}": term.detach() for name, term in critic.items()}
         return logged | {f"actor/{name}": term.detach() for name, term in actor.items()}
 
-    def _critic_terms(self, after: Tensor, rewards: Tensor, goes_on: Tensor, known: int) -> LossTerms:
+    def _critic_terms(self, after: Tensor, rewards: Tensor, terminated: Tensor, known: int) -> LossTerms:
         """The TD error of all states that were come to, and the error of the rewards that the data knows.
 
         Args:
             after: `[S, B, Z]`.
             rewards: `[S, B]`.
-            goes_on: `[S, B]`, 0 where the episode was terminated.
+            terminated: `[S, B]`, 1 where the episode ended.
             known: How many of the B, the first ones, are the data's.
         """
         with torch.no_grad():
             actions = self._act(after, self.agents.act_as_target)
             following, _ = self._worth(self.critic.target, self.model(after, actions))
-            bounded = torch.minimum(following.amin(dim=0), self.largest)
-            targets = rewards + self.agents.settings.gamma * goes_on * bounded
+            bounded = torch.minimum(following, self.largest)
+            targets = losses.td_target(rewards, bounded, self.agents.settings.gamma, terminated)
         values, guessed = self._worth(self.critic.networks, after)
         reward_error = (guessed[:, :, :known] - rewards[:, :known]).square().mean(dim=2).sum(dim=0)
         return {"td": losses.td_error(values, targets), "reward": reward_error}
@@ -236,7 +237,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
 
     def _seen(self, z: Tensor) -> Tensor:
         """What every member sees of states `[S, B, Z]`: `[S N, B, O]`."""
-        return self.states.observations(z).transpose(1, 2).flatten(0, 1)
+        return by_member(self.states.observations(z))
 
     def _act(self, z: Tensor, act: Callable[[Tensor], Tensor]) -> Tensor:
         """Actions `[S, B, N, A]` in states `[S, B, Z]`."""

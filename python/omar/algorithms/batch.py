@@ -38,3 +38,13 @@ class Batch:
         if self.next_actions is None or self.next_mask is None:
             raise ValueError("[algorithms] this minibatch has no next actions, which its algorithm needs")
         return self.next_actions, self.next_mask
+
+
+def by_member(column: Tensor) -> Tensor:
+    """Rows of all agents `[S, B, N, ...]` as those of members `[S N, B, ...]`."""
+    return column.transpose(1, 2).flatten(0, 1).contiguous()
+
+
+def by_row(column: Tensor, learners: int) -> Tensor:
+    """Rows of members `[S N, B, ...]` as those of all agents `[S, B, N, ...]`."""
+    return column.view(-1, learners, *column.shape[1:]).transpose(1, 2)

@@ -13,6 +13,7 @@ import torch
 from ..errors import OmarError
 from ..nets import StackedMlp
 from .base import Stage
+from .batch import by_member, by_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +84,7 @@ class States:
 
     def of(self, observations: Tensor) -> Tensor:
         """States `[S, B, Z]` of the observations `[S N, B, O]` of all agents."""
-        by_seed = observations.view(-1, self.learners, *observations.shape[1:])
-        states: Tensor = (by_seed.transpose(1, 2).flatten(2) - self.mean) @ self.encode
+        states: Tensor = (by_row(observations, self.learners).flatten(2) - self.mean) @ self.encode
         return states
 
     def observations(self, states: Tensor) -> Tensor:
@@ -138,7 +138,10 @@ class Dynamics:
         """
         self.states, self.path = states, path
         learners, action_size = facts.actions.shape[2:]
-        before, after = states.of(_members(facts.observations)), states.of(_members(facts.next_observations))
+        before, after = (
+            states.of(by_member(facts.observations)),
+            states.of(by_member(facts.next_observations)),
+        )
         self.linear = _robust_fit(before, facts.actions.flatten(2), after - before)
         self.scale = (after - before).std(dim=1, keepdim=True)
         size = states.num_features + action_size
@@ -212,16 +215,6 @@ def _pairs(numbers: Tensor) -> Tensor:
     """`[S, R, O]` as vectors of two numbers, `[S, R, O // 2, 2]`; an odd one at the end is left out."""
     pairs = numbers.shape[2] // 2
     return numbers[..., : 2 * pairs].reshape(*numbers.shape[:2], pairs, 2)
-
-
-def by_row(columns: Tensor, learners: int) -> Tensor:
-    """Columns of members `[S N, B, ...]` as `[S, B, N, ...]`."""
-    return columns.view(-1, learners, *columns.shape[1:]).transpose(1, 2)
-
-
-def _members(columns: Tensor) -> Tensor:
-    """Columns `[S, R, N, ...]` as those of members `[S N, R, ...]`."""
-    return columns.transpose(1, 2).flatten(0, 1)
 
 
 def _robust_fit(states: Tensor, actions: Tensor, steps: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..algorithms import Batch
+from ..algorithms.batch import by_member
 from ..algorithms.statistics import Facts, Statistics
 from ..data import replay_buffer
 
@@ -105,8 +106,3 @@ class Minibatches:
             next_actions=columns.get("next_actions"),
             next_mask=columns.get("next_mask"),
         )
-
-
-def by_member(column: Tensor) -> Tensor:
-    """Rows of all agents `[S, B, N, ...]` as those of members `[S N, B, ...]`."""
-    return column.transpose(1, 2).flatten(0, 1).contiguous()

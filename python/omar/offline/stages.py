@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..algorithms.divergence import LOG_EVERY, refuse_divergence
 from ..errors import OmarError
 from ..random import mix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from ..algorithms import Algorithm
+    from ..algorithms.base import Stage
     from ..runs.reporting import Reporter
     from .config import RunConfig
     from .minibatches import Minibatches
@@ -20,7 +20,7 @@ STAGES = 0x73746167  # sets the random numbers of stages apart from those of the
 
 
 def prepare(
-    algorithm: Algorithm[Any],
+    stages: Sequence[Stage],
     config: RunConfig,
     minibatches: Minibatches,
     reporter: Reporter,
@@ -29,7 +29,7 @@ def prepare(
     """All stages of an algorithm, from their beginning.
 
     Args:
-        algorithm: Whose stages.
+        stages: In order.
         config: Of the run.
         minibatches: What they learn from.
         reporter: Is told of the progress.
@@ -42,7 +42,7 @@ def prepare(
         OmarError: A minibatch larger than a dataset, or a loss that is not finite.
     """
     options = config.options
-    for number, stage in enumerate(algorithm.stages()):
+    for number, stage in enumerate(stages):
         if stage.batch_size > minibatches.smallest:
             raise OmarError(
                 f"{stage.title} takes minibatches of {stage.batch_size}, more than the dataset's "

@@ -252,9 +252,10 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
     options, updates = training.config.options, training.config.updates
     began = time.monotonic() - training.seconds
     minibatches: Minibatches | None = None
-    if not training.prepared and training.algorithm.stages():
+    stages = () if training.prepared else training.algorithm.stages()
+    if stages:
         minibatches = training.minibatches()
-        if not prepare(training.algorithm, training.config, minibatches, reporter, stop):
+        if not prepare(stages, training.config, minibatches, reporter, stop):
             return False
     due = training.update == updates or training.update % options.eval_every == 0
     if due and not folder.has_evaluation(training.update):  # the first one, or one that a kill took

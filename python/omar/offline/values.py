@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..algorithms.batch import by_member
 from ..errors import OmarError
 from ..evaluation.values import played_states
-from .minibatches import by_member
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
