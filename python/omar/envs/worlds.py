@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..tasks import Task
 
 SIZED = "simple_spread"  # the scenario whose number of agents can be chosen
+HALF_CHEETAH = "half_cheetah"
 
 
 def task_env(task: Task, *, num_envs: int, seed: int = 0) -> ParticleEnv:

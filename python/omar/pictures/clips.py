@@ -1,0 +1,155 @@
+"""Clips and sheets of pictures as files: MP4 (H.264), GIF and PNG, which appear whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from contextlib import closing
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import OmarError
+from ..runs.files import check_writable, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .canvas import Image
+
+KINDS = (".mp4", ".gif", ".png")
+FASTEST_GIF = 50  # pictures a second: viewers show shorter ones slowly
+LONGEST_GIF = 1500  # pictures, which are held in memory
+LARGEST_SHEET = 10**8  # pixels
+GAP = 6  # pixels between the pictures of a sheet
+QUALITY = 8  # of imageio-ffmpeg's ten
+
+
+def check_clip(path: Path, *, pictures: int, fps: int, writable: bool = True) -> None:
+    """Finds out whether a clip can be written, before it is played.
+
+    Args:
+        path: Of the file; its ending is one of KINDS.
+        pictures: How many it will have.
+        fps: Pictures a second.
+        writable: Whether to try if the file can be written.
+
+    Raises:
+        OmarError: Another ending, a clip that a GIF is not for, or a library that is missing.
+        OSError: The file cannot be written.
+    """
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise OmarError(f"the file must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}, got {path}")
+    if kind == ".mp4" and find_spec("imageio_ffmpeg") is None:
+        raise OmarError('an MP4 needs imageio-ffmpeg: pip install "omar[video]", or write a .gif')
+    if kind == ".gif" and fps > FASTEST_GIF:
+        raise OmarError(f"a GIF shows at most {FASTEST_GIF} pictures a second, got {fps}: write an .mp4")
+    if kind == ".gif" and pictures > LONGEST_GIF:
+        raise OmarError(f"a GIF of {pictures} pictures is too long, {LONGEST_GIF} is the most: write an .mp4")
+    if writable:
+        check_writable(path)
+
+
+def write_clip(path: Path, pictures: Iterator[Image], *, fps: int) -> None:
+    """Writes a clip as an MP4 or a GIF, by the ending of the path.
+
+    Args:
+        path: Of the file.
+        pictures: `[height, width, 3]` each, uint8, all of one size; for an MP4 both are even.
+        fps: Pictures a second; a GIF counts in hundredths of a second.
+
+    Raises:
+        OmarError: ffmpeg failed.
+        OSError: The disk refused.
+    """
+    make = _mp4 if path.suffix.lower() == ".mp4" else _gif
+    write_atomically(path, make(pictures, fps))
+
+
+def write_sheet(path: Path, rows: Sequence[Sequence[Image]]) -> None:
+    """Writes pictures of one size side by side and below each other, as a PNG.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    from PIL import Image as Pillow
+
+    data = io.BytesIO()
+    Pillow.fromarray(sheet(rows)).save(data, format="png", optimize=True)
+    write_atomically(path, data.getvalue())
+
+
+def check_sheet(rows: int, columns: int, height: int, width: int) -> None:
+    """Refuses a sheet of more pixels than a viewer opens.
+
+    Raises:
+        OmarError: It has.
+    """
+    if rows * columns * height * width > LARGEST_SHEET:
+        raise OmarError(
+            f"a PNG of {rows} by {columns} pictures of {width} x {height} pixels is too large: ask for fewer "
+            f"--episodes or --columns, or a smaller --size"
+        )
+
+
+def sheet(rows: Sequence[Sequence[Image]]) -> Image:
+    """Pictures of one size side by side and below each other, with a grey line between them."""
+    height, width, _ = rows[0][0].shape
+    columns = len(rows[0])
+    shape = (len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
+    whole = np.full(shape, 224, np.uint8)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = i * (height + GAP), j * (width + GAP)
+            whole[top : top + height, left : left + width] = picture
+    return whole
+
+
+def _gif(pictures: Iterator[Image], fps: int) -> bytes:
+    from PIL import Image as Pillow
+
+    frames = (Pillow.fromarray(picture).quantize(dither=Pillow.Dither.NONE) for picture in pictures)
+    data = io.BytesIO()
+    duration = 10 * max(round(100 / fps), 2)  # milliseconds
+    next(frames).save(
+        data, format="gif", save_all=True, append_images=frames, duration=duration, loop=0, optimize=False
+    )
+    return data.getvalue()
+
+
+def _mp4(pictures: Iterator[Image], fps: int) -> bytes:
+    """The bytes of an MP4. Its file is written from the middle, so ffmpeg gets one of its own."""
+    from imageio_ffmpeg import count_frames_and_secs, write_frames
+
+    first = next(pictures)
+    height, width, _ = first.shape
+    with tempfile.TemporaryDirectory(prefix="omar-clip-") as folder:
+        file = Path(folder) / "clip.mp4"
+        options = ["-movflags", "+faststart"]  # plays before all of it is there
+        writer = write_frames(
+            str(file),
+            (width, height),
+            fps=fps,
+            quality=QUALITY,
+            macro_block_size=2,
+            ffmpeg_log_level="quiet",
+            output_params=options,
+        )
+        written = 0
+        try:
+            with closing(writer):
+                writer.send(None)
+                for picture in chain([first], pictures):
+                    writer.send(np.ascontiguousarray(picture))
+                    written += 1
+            complete = file.is_file() and count_frames_and_secs(str(file))[0] == written
+        except (OSError, RuntimeError):
+            complete = False
+        if not complete:
+            room = tempfile.gettempdir()
+            raise OmarError(f"ffmpeg could not write the video: is there room in {room}? A .gif needs none")
+        return file.read_bytes()
