@@ -26,8 +26,9 @@ from omar.pictures import (
     open_context,
     opengl,
     sheet,
+    side_by_side,
     write_clip,
-    write_sheet,
+    write_picture,
 )
 
 
@@ -233,12 +234,15 @@ def test_a_gif_has_the_pictures_it_was_given(tmp_path):
 
 def test_a_sheet_has_rows_and_columns(tmp_path):
     pictures = list(some_pictures(6))
-    write_sheet(tmp_path / "sheet.png", [pictures[:3], pictures[3:]])
+    write_picture(tmp_path / "sheet.png", sheet([pictures[:3], pictures[3:]]))
     with Image.open(tmp_path / "sheet.png") as found:
         image = np.array(found)
     np.testing.assert_array_equal(image, sheet([pictures[:3], pictures[3:]]))
     assert image.shape == (2 * 64 + 6, 3 * 96 + 12, 3)
     np.testing.assert_array_equal(image[70:, 204:], pictures[5])
+    assert (image[64:70] == 224).all() and (image[:, 96:102] == 224).all()
+    wide = np.zeros((64, 200, 3), np.uint8)
+    assert side_by_side([pictures[0], wide]).shape == (64, 302, 3)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "gif"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..envs.film import Film, frame_size, usual_fps
 from ..errors import SettingError
-from ..pictures import check_clip, check_sheet, open_context, write_clip, write_sheet
+from ..pictures import check_clip, check_sheet, open_context, sheet, write_clip, write_picture
 from ..runs import ranges
 from ..runs.memory import check_worlds
 from ..tasks import get_task
@@ -108,7 +108,7 @@ def render(policy: Policy, path: Path, clip: Clip | None = None, *, progress: bo
                     advance(1)
 
             if is_sheet:
-                write_sheet(path, [list(draw(episode)) for episode in range(clip.episodes)])
+                write_picture(path, sheet([list(draw(episode)) for episode in range(clip.episodes)]))
             else:
                 every = (picture for episode in range(clip.episodes) for picture in draw(episode))
                 write_clip(path, every, fps=fps)

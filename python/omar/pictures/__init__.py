@@ -2,7 +2,7 @@
 
 from .canvas import Canvas, Color
 from .cheetah import CheetahCamera
-from .clips import check_clip, check_sheet, sheet, write_clip, write_sheet
+from .clips import check_clip, check_sheet, sheet, side_by_side, write_clip, write_picture
 from .opengl import open_context
 from .worlds import Scene, draw_scene
 
@@ -16,6 +16,7 @@ __all__ = [
     "draw_scene",
     "open_context",
     "sheet",
+    "side_by_side",
     "write_clip",
-    "write_sheet",
+    "write_picture",
 ]

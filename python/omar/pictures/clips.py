@@ -24,7 +24,7 @@ KINDS = (".mp4", ".gif", ".png")
 FASTEST_GIF = 50  # pictures a second: viewers show shorter ones slowly
 LONGEST_GIF = 1500  # pictures, which are held in memory
 LARGEST_SHEET = 10**8  # pixels
-GAP = 6  # pixels between the pictures of a sheet
+GAP, GREY = 6, 224  # pixels between the pictures of a sheet, and their shade
 QUALITY = 8  # of imageio-ffmpeg's ten
 
 
@@ -70,8 +70,8 @@ def write_clip(path: Path, pictures: Iterator[Image], *, fps: int) -> None:
     write_atomically(path, make(pictures, fps))
 
 
-def write_sheet(path: Path, rows: Sequence[Sequence[Image]]) -> None:
-    """Writes pictures of one size side by side and below each other, as a PNG.
+def write_picture(path: Path, picture: Image) -> None:
+    """Writes a picture `[height, width, 3]` as a PNG.
 
     Raises:
         OSError: The disk refused.
@@ -79,7 +79,7 @@ def write_sheet(path: Path, rows: Sequence[Sequence[Image]]) -> None:
     from PIL import Image as Pillow
 
     data = io.BytesIO()
-    Pillow.fromarray(sheet(rows)).save(data, format="png", optimize=True)
+    Pillow.fromarray(picture).save(data, format="png", optimize=True)
     write_atomically(path, data.getvalue())
 
 
@@ -97,16 +97,21 @@ def check_sheet(rows: int, columns: int, height: int, width: int) -> None:
 
 
 def sheet(rows: Sequence[Sequence[Image]]) -> Image:
-    """Pictures of one size side by side and below each other, with a grey line between them."""
-    height, width, _ = rows[0][0].shape
-    columns = len(rows[0])
-    shape = (len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3)
-    whole = np.full(shape, 224, np.uint8)
-    for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
-            top, left = i * (height + GAP), j * (width + GAP)
-            whole[top : top + height, left : left + width] = picture
-    return whole
+    """Pictures of one size in rows of equal length, with a grey line between them."""
+    return _joined([_joined(row, axis=1) for row in rows], axis=0)
+
+
+def side_by_side(pictures: Sequence[Image]) -> Image:
+    """Pictures of one height in a row, with a grey line between them."""
+    return _joined(pictures, axis=1)
+
+
+def _joined(pictures: Sequence[Image], axis: int) -> Image:
+    shape = list(pictures[0].shape)
+    shape[axis] = GAP
+    line = np.full(shape, GREY, np.uint8)
+    parts = [part for picture in pictures for part in (line, picture)][1:]
+    return np.concatenate(parts, axis=axis)
 
 
 def _gif(pictures: Iterator[Image], fps: int) -> bytes:
