@@ -326,7 +326,7 @@ def test_a_machine_without_opengl_is_told_what_to_install(monkeypatch):
     with pytest.raises(
         OmarError,
         match=r"need OpenGL without a display, but neither EGL nor OSMesa works here \(Cannot initialize a "
-        r"EGL device display.\): apt install libegl1 libgl1 libgl1-mesa-dri$",
+        r"EGL device display. Second line\): apt install libegl1 libgl1 libgl1-mesa-dri$",
     ):
         CheetahCamera(model_xml(), 160)
 
@@ -338,6 +338,7 @@ def test_a_machine_without_opengl_is_told_what_to_install(monkeypatch):
         ("", True, False, "osmesa"),
         ("", False, False, "egl"),  # which then says what is missing
         ("osmesa", True, True, "osmesa"),
+        ("osmesa", False, True, "osmesa"),
         ("egl", True, False, "egl"),
     ],
 )

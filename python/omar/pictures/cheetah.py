@@ -33,7 +33,7 @@ class CheetahCamera:
         pixels: Height of a picture, a multiple of 4; it is half as wide again.
 
     Raises:
-        OmarError: There is no OpenGL here, or no MuJoCo.
+        OmarError: There is no OpenGL here.
     """
 
     def __init__(self, xml: str, pixels: int = 400) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import cache
 from importlib.util import find_spec
+from textwrap import shorten
 from typing import Any
 
 from ..errors import OmarError
@@ -15,6 +16,7 @@ from ..errors import OmarError
 # What a child process tries: PyOpenGL cannot change its mind about EGL once it is imported.
 _PROBE = "import mujoco.egl; mujoco.egl.GLContext(8, 8).make_current()"
 _PROBE_SECONDS = 60.0
+REASON = 80  # characters of a driver's error that the message repeats
 
 
 def open_context(width: int, height: int) -> Any:
@@ -56,7 +58,8 @@ def _current(kind: Any, width: int, height: int) -> Any:
 def _context_class() -> Any:
     """MuJoCo's context of the kind that works."""
     chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
-    if chosen != "egl" and ctypes.util.find_library("OSMesa") and (chosen == "osmesa" or not _egl_works()):
+    spare = chosen != "egl" and ctypes.util.find_library("OSMesa") is not None
+    if chosen == "osmesa" or (spare and not _egl_works()):
         from mujoco.osmesa import GLContext
     else:
         from mujoco.egl import GLContext
@@ -74,6 +77,6 @@ def _egl_works() -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, cut to what fits into a sentence."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:120]
+    """The first words of an error, as many as fit into a sentence."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return shorten(text, REASON, placeholder=" ...")
