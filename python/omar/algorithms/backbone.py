@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from ..nets import Path
+from ..nets import Kernels
 from ..runs import ranges
 from ..runs.decode import check_types
 from .presets import PresetName, by_quality, look_up
@@ -62,7 +62,7 @@ class Backbone:
     input_norm: InputNorm = "batch"
     """How networks normalise their inputs. batch: by the statistics of each minibatch, as the released code's
     BatchNorm; dataset: by those of the data; none: not at all."""
-    path: Path = "auto"
+    kernels: Kernels = "auto"
     """How networks run. fused: the CPU kernels; plain: LibTorch's operations; auto: fused where possible."""
 
     def __post_init__(self) -> None:

@@ -116,7 +116,7 @@ def conservatism(
         step=draw.step,
         samples=settings.penalty_samples,
         others=_policy_candidates(agents, batch, settings, draw),
-        path=agents.settings.path,
+        kernels=agents.settings.kernels,
         precision=settings.penalty_precision,
     ).sum(dim=0)
 

@@ -137,7 +137,7 @@ class Omar(Algorithm[OmarSettings]):
             self.search,
             seed=draw.seed,
             step=draw.step,
-            path=agents.settings.path,
+            kernels=agents.settings.kernels,
         )
         terms = {
             "rectification": tau * losses.squared_distance(actions, a_hat),
