@@ -220,7 +220,52 @@ SIMPLE_WORLD = Task(
     },
 )
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD)}
+HALF_CHEETAH = Task(
+    name="half_cheetah",
+    title="Two-agent HalfCheetah",
+    abbreviation="HC",
+    environment="half_cheetah",
+    num_agents=2,
+    num_learners=2,
+    obs_sizes=(6, 6),
+    action_size=3,
+    episode_length=1000,
+    references=References(random=-284.0, expert=3568.8, source="paper, with MuJoCo 2.0"),
+    qualities={
+        "random": Quality(
+            transitions=1_000_000,
+            returns=Score(-283.0, 78.0),
+            normalized=0.0,
+            scores=_scores((7.4, 0.0), (7.4, 0.0), (7.4, 0.0), (13.5, None)),
+            best=BestScore(43.8, "SPaCQL"),
+        ),
+        "medium-replay": Quality(
+            transitions=460_000,
+            returns=Score(423.0, 656.0),
+            normalized=18.0,
+            scores=_scores((35.6, 2.7), (27.1, 5.5), (41.2, 10.1), (57.7, 5.1)),
+            best=BestScore(66.1, "SPaCQL"),
+        ),
+        "medium": Quality(
+            transitions=1_000_000,
+            returns=Score(1569.0, 273.0),
+            normalized=48.0,
+            scores=_scores((73.6, 5.0), (75.5, 3.7), (50.4, 10.8), (80.7, 10.2)),
+            best=BestScore(80.7, "OMAR"),
+        ),
+        "expert": Quality(
+            transitions=1_000_000,
+            returns=Score(3339.0, 253.0),
+            normalized=94.0,
+            scores=_scores((110.6, 3.3), (114.4, 3.8), (64.2, 24.9), (113.5, 4.3)),
+            best=BestScore(114.4, "MA-TD3+BC"),
+        ),
+    },
+)
+
+TASKS: Mapping[str, Task] = {
+    task.name: task for task in (SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD, HALF_CHEETAH)
+}
 
 if TYPE_CHECKING:
     TaskName: TypeAlias = str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..behaviors.policy import Policy
-from ..envs import ParticleEnv
+from ..envs import make_env
 from ..errors import OmarError
 from .policies import stack
 
@@ -59,7 +59,7 @@ def episode_returns(
             raise OmarError(f"{task.name} has a prey: say which one moves it")
         actor, seeds = policies, seeds or 1
         own = [] if prey is None else [prey] * seeds
-    env = ParticleEnv(task.environment, num_envs=seeds * episodes, seed=seed)
+    env = make_env(task.environment, seeds * episodes, seed)
     prey_actor = stack(own) if own else None
     observations = env.reset()
     actions = observations.new_zeros(seeds, episodes, task.num_agents, task.action_size)
