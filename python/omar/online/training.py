@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Streams of random numbers of a seed.
 WEIGHTS, STARTS, WARMUP, NOISE, SAMPLES, STATISTICS, EVALUATION = range(7)
-STATISTICS_WORLDS = 4_000  # one episode each: 100,000 uniform steps
+STATISTICS_STEPS = 100_000  # by uniform actions, in whole episodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +203,13 @@ class OnlineTraining:
 
     def _statistics(self, key: int) -> Statistics:
         """Statistics `[A, O]` of the observations of uniform agents."""
-        env = task_env(self.task, num_envs=STATISTICS_WORLDS, seed=key)
+        worlds = STATISTICS_STEPS // self.task.episode_length
+        env = task_env(self.task, num_envs=worlds, seed=key)
         observations = env.reset()
         seen = []
         for t in range(self.task.episode_length):
             seen.append(observations)
-            shape = (STATISTICS_WORLDS, self.roles.trained, self.task.action_size)
+            shape = (worlds, self.roles.trained, self.task.action_size)
             uniform = uniform_actions(shape, Draw(key, t), like=observations)
             observations = env.step(
                 torch.cat([uniform, self._frozen_actions(observations[None])[0]], dim=1)
@@ -267,7 +268,7 @@ def training_blocks(training: OnlineTraining, seed: int = 0) -> Iterator[dict[st
     """Everything that a training collects, in order, an episode of all worlds at a time.
 
     Yields:
-        Columns of `Transitions` as `[E, 25, ...]`: world after world, each world's 25 steps in order.
+        Columns of `Transitions` as `[E, T, ...]`: world after world, the T steps of an episode in order.
     """
     length = training.task.episode_length
     while not training.finished:
