@@ -160,7 +160,7 @@ def _part(plan: Plan, number: int, policy: Policy | None, episodes: int) -> Iter
     key = plan.key(f"actions {number}")
     for first in range(0, episodes, worlds):
         first_step = first // worlds * task.episode_length
-        if isinstance(env, ParticleEnv):
+        if isinstance(env, ParticleEnv):  # the core steps, acts and writes
             rollout_into(
                 env,
                 out,

@@ -40,7 +40,7 @@ STATISTICS_STEPS = 100_000  # by uniform actions, in whole episodes
 class Transitions:
     """One step of all worlds of a seed."""
 
-    observations: Tensor  # [E, A, O]
+    observations: Tensor  # [E, A, O], with what critics alone see behind an agent's own numbers
     actions: Tensor  # [E, A, U]
     rewards: Tensor  # [E, A]
     next_observations: Tensor  # [E, A, O], of the same episode also where it ended
@@ -95,7 +95,8 @@ class OnlineTraining:
         self.keys = [mix(seed, s) for s in range(seeds)]
         trained = task.num_agents if prey is None else task.num_learners
         self.roles = Roles(task.num_agents, trained, task.num_learners)
-        width = max(task.obs_sizes)
+        self._envs = [task_env(task, num_envs=collection.worlds, informed=True) for _ in self.keys]
+        seen, width = max(task.obs_sizes), max(self._envs[0].obs_sizes)
         self.algorithm = Matd3(
             settings,
             self.roles,
@@ -103,6 +104,7 @@ class OnlineTraining:
             obs_size=width,
             action_size=task.action_size,
             statistics=self._statistics(mix(seed, STATISTICS)),
+            seen=seen,
         )
         self.buffer = ReplayBuffer(
             collection.capacity,
@@ -115,7 +117,6 @@ class OnlineTraining:
             datasets=seeds,
         )
         self._sample_key = mix(seed, SAMPLES)
-        self._envs = [task_env(task, num_envs=collection.worlds) for _ in self.keys]
         self._observations: list[Tensor] = []
 
     @property
@@ -204,7 +205,7 @@ class OnlineTraining:
     def _statistics(self, key: int) -> Statistics:
         """Statistics `[A, O]` of the observations of uniform agents."""
         worlds = STATISTICS_STEPS // self.task.episode_length
-        env = task_env(self.task, num_envs=worlds, seed=key)
+        env = task_env(self.task, num_envs=worlds, seed=key, informed=True)
         observations = env.reset()
         seen = []
         for t in range(self.task.episode_length):
