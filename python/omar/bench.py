@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 import tyro
@@ -25,16 +25,7 @@ from .terminal.cli import OptionalFile, run
 
 Name = Literal["particle", "half_cheetah", "rollout", "dataset", "replay", "cem", "critics", "learner"]
 MOST_THREADS = 1024
-NAMES: tuple[Name, ...] = (
-    "particle",
-    "half_cheetah",
-    "rollout",
-    "dataset",
-    "replay",
-    "cem",
-    "critics",
-    "learner",
-)
+NAMES: tuple[Name, ...] = get_args(Name)
 
 
 @dataclass(frozen=True, slots=True)

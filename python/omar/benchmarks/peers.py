@@ -1,7 +1,8 @@
 """The same work done by other libraries, where they are installed.
 
-Particles: VMAS, JaxMARL, mpe2; HalfCheetah: Gymnasium; replay: cpprb, flashbax. Their particle worlds are the standard ones, close to but not
-the same as the paper's; the work of a step (three agents, observations, rewards, episodes of 25) is alike.
+Particles: VMAS, JaxMARL, mpe2; HalfCheetah: Gymnasium; replay: cpprb, flashbax. Their particle worlds are the
+standard ones, close to but not the same as the paper's; the work of a step (three agents, observations,
+rewards, episodes of 25) is alike.
 """
 
 from __future__ import annotations
