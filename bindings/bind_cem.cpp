@@ -30,8 +30,8 @@ TensorPair maximize_scorer(const cem::Scorer& scorer, const at::Tensor& policy_a
 }
 
 TensorPair maximize(const nn::StackedMlp& critic, const at::Tensor& obs, const at::Tensor& policy_actions,
-                    const cem::CemOptions& options, const Draw& draw, nn::Path path) {
-  return cem::maximize(critic, obs, policy_actions, options, draw, path);
+                    const cem::CemOptions& options, const Draw& draw, nn::Kernels kernels) {
+  return cem::maximize(critic, obs, policy_actions, options, draw, kernels);
 }
 
 TensorPair maximize_normalized(const nn::StackedMlp& critic, const at::Tensor& scale, const at::Tensor& shift,
@@ -71,7 +71,7 @@ void bind_cem(py::module_& m) {
   m.def("cem_maximize_scorer", &maximize_scorer, py::arg("scorer"), py::arg("policy_actions"), py::arg("options"),
         py::arg("draw"), unlocked, "The whole search for a callable scorer.");
   m.def("cem_maximize", &maximize, py::arg("critic"), py::arg("obs"), py::arg("policy_actions"), py::arg("options"),
-        py::arg("draw"), py::arg("path"), unlocked, "The whole search for a stacked critic.");
+        py::arg("draw"), py::arg("kernels"), unlocked, "The whole search for a stacked critic.");
   m.def("cem_maximize_normalized", &maximize_normalized, py::arg("critic"), py::arg("scale"), py::arg("shift"),
         py::arg("obs"), py::arg("policy_actions"), py::arg("options"), py::arg("draw"), unlocked,
         "The whole search for a stacked critic behind batch normalisation, whose scale and shift are [M, in].");

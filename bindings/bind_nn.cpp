@@ -96,12 +96,12 @@ void bind_nn(py::module_& m) {
   py::enum_<nn::Precision>(m, "Precision", "Products of the hidden layers.")
       .value("float32", nn::Precision::float32)
       .value("bf16", nn::Precision::bf16);
-  py::enum_<nn::Path>(m, "Path", "Which implementation runs.")
-      .value("auto", nn::Path::automatic)
-      .value("plain", nn::Path::plain)
-      .value("fused", nn::Path::fused);
+  py::enum_<nn::Kernels>(m, "Kernels", "Which implementation runs.")
+      .value("auto", nn::Kernels::automatic)
+      .value("plain", nn::Kernels::plain)
+      .value("fused", nn::Kernels::fused);
   py::class_<nn::Scoring>(m, "Scoring", "How candidates are scored.")
-      .def(py::init<nn::Path, nn::Precision>(), py::arg("path"), py::arg("precision"), "Path and precision.");
+      .def(py::init<nn::Kernels, nn::Precision>(), py::arg("kernels"), py::arg("precision"), "Kernels and precision.");
   py::class_<nn::StackedMlp>(m, "StackedMlp", "The parameters of M stacked networks.")
       .def(py::init(&stack), py::arg("weights"), py::arg("biases"), py::arg("norm_scales") = Tensors(),
            py::arg("norm_shifts") = Tensors(),
@@ -110,9 +110,10 @@ void bind_nn(py::module_& m) {
   m.def("nn_init", &init, py::arg("sizes"), py::arg("seeds"), py::arg("network"), py::arg("last_layer_scale"),
         py::arg("dtype"), unlocked, "First weights and biases of a stack: lists of [M, in, out] and [M, out].");
   m.def("nn_fused_obstacle", &fused_obstacle, py::arg("mlp"), py::arg("constants"), unlocked,
-        "Why the fused path cannot run, in one sentence; None where it can.");
-  m.def("nn_forward", &nn::forward, py::arg("mlp"), py::arg("x"), py::arg_v("path", nn::Path::automatic, "Path.auto"),
-        unlocked, "Outputs [M, B, out] of stacked networks on x [M, B, in].");
+        "Why the fused kernels cannot run, in one sentence; None where they can.");
+  m.def("nn_forward", &nn::forward, py::arg("mlp"), py::arg("x"),
+        py::arg_v("kernels", nn::Kernels::automatic, "Kernels.auto"), unlocked,
+        "Outputs [M, B, out] of stacked networks on x [M, B, in].");
   m.def("nn_candidate_values", &candidate_values, py::arg("critic"), py::arg("obs"), py::arg("actions"),
         py::arg("scoring"), unlocked,
         "Q [T, M, B, K] of actions [M, B, K, A] in states obs [M, B, O], in parts, under T * M stacked critics.");

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from . import _core
 from .arguments import check_integer
-from .nets import Observations, Path, StackedMlp, Step, candidate_values, core_path, draw, joined
+from .nets import Kernels, Observations, StackedMlp, Step, candidate_values, core_kernels, draw, joined
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +129,7 @@ def maximize(
     *,
     seed: int,
     step: Step,
-    path: Path = "auto",
+    kernels: Kernels = "auto",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The action of highest value that the search finds, or the policy's where that one scores higher.
 
@@ -142,7 +142,7 @@ def maximize(
         options: rounds, samples, refit.
         seed: of the random numbers.
         step: update number.
-        path: of a stacked critic: "fused" runs all rounds of some states in cache, or with batch
+        kernels: of a stacked critic: "fused" runs all rounds of some states in cache, or with batch
             normalisation each round of all states (CPU, `fused_obstacle`), "plain" uses LibTorch ops, "auto"
             is fused where it can.
 
@@ -150,35 +150,37 @@ def maximize(
         Actions [M, B, A] and their values [M, B]; gradients do not flow through them.
 
     Raises:
-        ValueError: a wrong shape, a size of 0, a seed or step out of range, or a path that cannot run.
+        ValueError: a wrong shape, a size of 0, a seed or step out of range, or kernels that cannot run.
         TypeError: a wrong dtype.
     """
-    native, counter, chosen = _native(options), draw("cem.maximize", seed, step), core_path(path)
+    native, counter, chosen = _native(options), draw("cem.maximize", seed, step), core_kernels(kernels)
     observations = joined(obs, policy_actions)
     if isinstance(critic, StackedMlp) and critic.batch_norm is not None:
         core, norm = critic.core_behind_batch_norm(), critic.batch_norm
-        if path != "plain" and _core.nn_fused_obstacle(core, []) is None:
+        if kernels != "plain" and _core.nn_fused_obstacle(core, []) is None:
             return _core.cem_maximize_normalized(
                 core, norm.scale, norm.shift, observations, policy_actions, native, counter
             )
-        scorer = _scorer(critic, options, path)
+        scorer = _scorer(critic, options, kernels)
         options = replace(options, precision="float32", reduction="first")  # they are the scorer's now
         return maximize(scorer, observations, policy_actions, options, seed=seed, step=step)
     if isinstance(critic, StackedMlp):
         return _core.cem_maximize(critic.core(), observations, policy_actions, native, counter, chosen)
-    if path == "fused":
-        raise ValueError("[cem.maximize] the fused path takes a StackedMlp critic, not a callable")
+    if kernels == "fused":
+        raise ValueError("[cem.maximize] the fused kernels take a StackedMlp critic, not a callable")
     return _core.cem_maximize_scorer(
         lambda actions: critic(observations, actions), policy_actions, native, counter
     )
 
 
-def _scorer(critic: StackedMlp, options: CemOptions, path: Path) -> Scorer:
+def _scorer(critic: StackedMlp, options: CemOptions, kernels: Kernels) -> Scorer:
     """Scores of a stacked critic, all states of a round in one pass."""
     critics = 1 if options.reduction == "first" else None
 
     def score(obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        q = candidate_values(critic, obs, actions, critics=critics, path=path, precision=options.precision)
+        q = candidate_values(
+            critic, obs, actions, critics=critics, kernels=kernels, precision=options.precision
+        )
         if options.reduction == "mean":
             return (q / len(q)).sum(dim=0)  # divided first: finite scores have a finite mean
         return q[0] if options.reduction == "first" else q.amin(dim=0)

@@ -24,6 +24,7 @@ from .matrix.estimate import makespan, rates
 from .matrix.folder import MatrixFolder
 from .matrix.plan import Lengths, matrix
 from .matrix.reproduce import reproduce, unique
+from .offline.config import OfTheTask
 from .runs import ranges
 from .runs.interrupts import Interrupts
 from .terminal.board import Board, hours
@@ -65,10 +66,11 @@ class ReproduceOptions:
     """Updates of every agent, for a quick try. (default: the preset's)"""
     preset: PresetName = "released"
     """Hyper-parameters: released (the authors' code) or paper (its appendix B.1)."""
-    eval_every: int = 250
-    """Updates between two evaluations; the first and the last policies are always evaluated."""
-    eval_episodes: int = 1000
-    """Episodes of each seed in an evaluation."""
+    eval_every: OfTheTask = None
+    """Updates between two evaluations; the first and the last policies are always evaluated. (default: 250;
+    half_cheetah: 2500)"""
+    eval_episodes: OfTheTask = None
+    """Episodes of each seed in an evaluation. (default: 1000; half_cheetah: 50)"""
     workers: Workers = None
     """Processes that work on cells at the same time."""
     threads: int = 1

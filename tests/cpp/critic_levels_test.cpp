@@ -166,7 +166,7 @@ std::vector<at::Tensor> by_torch(const Network<T>& n) {
   const at::Tensor obs = n.obs.clone().requires_grad_(true), actions = n.actions.clone().requires_grad_(true);
   std::vector<at::Tensor> inputs{obs, actions};
   for (at::Tensor* tensor : parameters(mlp)) inputs.push_back(*tensor = tensor->clone().requires_grad_(true));
-  const at::Tensor q = nn::candidate_values(mlp, obs, actions, {nn::Path::plain})[0];
+  const at::Tensor q = nn::candidate_values(mlp, obs, actions, {nn::Kernels::plain})[0];
   std::vector<at::Tensor> result{q.detach()};
   for (const at::Tensor& g : torch::autograd::grad({q.square().sum()}, inputs)) result.push_back(g);
   return result;
@@ -236,9 +236,10 @@ at::Tensor search(const Level& level, const Network<float>& network, const cem::
       {3, 4, static_cast<std::uint32_t>(Stream::cem), 0, 0, kBatch, network.samples, kActions}};
   level.search.search(pass, {network.obs.const_data_ptr<float>(), policy.const_data_ptr<float>(),
                              actions.mutable_data_ptr<float>(), values.mutable_data_ptr<float>(), kBatch});
-  expect_near(nn::candidate_values(network.mlp, network.obs, actions.unsqueeze(2), {nn::Path::plain, options.precision})
-                  .view({1, kBatch}),
-              values, options.precision == nn::Precision::bf16 ? 1e-2 : 1e-4, level.name);
+  expect_near(
+      nn::candidate_values(network.mlp, network.obs, actions.unsqueeze(2), {nn::Kernels::plain, options.precision})
+          .view({1, kBatch}),
+      values, options.precision == nn::Precision::bf16 ? 1e-2 : 1e-4, level.name);
   return values;
 }
 

@@ -118,7 +118,7 @@ class FusedLearner : public testing::TestWithParam<nn::Precision> {};
 TEST(FusedCritic, IsLikeThePlainOne) {
   for (const Shape& shape : kShapes) {
     const Case c(shape);
-    const nn::Scoring fused{nn::Path::fused}, plain{nn::Path::plain};
+    const nn::Scoring fused{nn::Kernels::fused}, plain{nn::Kernels::plain};
     expect_near(values_and_gradients(c, fused), values_and_gradients(c, plain), 1e-4);
     expect_near(penalty_and_gradients(c, fused), penalty_and_gradients(c, plain), 1e-4);
   }
@@ -135,7 +135,7 @@ std::vector<at::Tensor> of_first_member(const Case& whole, int64_t count, nn::Pr
   c.for_parameters([&](at::Tensor& x) { x = x.detach().index_select(0, index).requires_grad_(true); });
   c.obs = c.obs.narrow(0, 0, count);
   c.actions = c.actions.narrow(0, 0, count);
-  const nn::Scoring fused{nn::Path::fused, precision};
+  const nn::Scoring fused{nn::Kernels::fused, precision};
   std::vector<at::Tensor> result = values_and_gradients(c, fused);
   const std::vector<at::Tensor> penalty = penalty_and_gradients(c, fused);
   result.insert(result.end(), penalty.begin(), penalty.end());
@@ -173,8 +173,8 @@ TEST_P(FusedLearner, SearchFindsWhatItsValuesSay) {
       cem::CemOptions options{.samples = shape.samples, .refit = refit, .precision = GetParam()};
       options.elites = std::clamp<int64_t>(shape.samples / 3, 2, 5);
       const at::Tensor policy = c.actions.select(2, 0);
-      const auto [actions, values] = cem::maximize(c.critic, c.obs, policy, options, {3, 4}, nn::Path::fused);
-      const nn::Scoring scoring{nn::Path::fused, GetParam()};
+      const auto [actions, values] = cem::maximize(c.critic, c.obs, policy, options, {3, 4}, nn::Kernels::fused);
+      const nn::Scoring scoring{nn::Kernels::fused, GetParam()};
       const auto score = [&](const at::Tensor& a) {
         return nn::candidate_values(nn::first(c.critic, kMembers), c.obs, a.unsqueeze(2), scoring).detach()[0];
       };
@@ -202,7 +202,7 @@ TEST(FusedPenalty, HasNoSubnormalWeights) {
                         {at::zeros({1, 2}, options), at::zeros({1, 2}, options), at::zeros({1, 1}, options)}};
   critic.biases[0].requires_grad_(true);
   const nn::Candidates candidates{at::tensor({1.0, -1.0}, options).view({1, 1, 2, 1}), at::zeros({1, 1, 2}, options)};
-  const at::Tensor mean = cql::mean_logsumexp(critic, at::zeros({1, 1, 1}, options), candidates, {nn::Path::fused});
+  const at::Tensor mean = cql::mean_logsumexp(critic, at::zeros({1, 1, 1}, options), candidates, {nn::Kernels::fused});
   const at::Tensor gradient = torch::autograd::grad({mean.sum()}, {critic.biases[0]})[0];
   EXPECT_FLOAT_EQ(mean.item<float>(), 99.0f);
   EXPECT_FLOAT_EQ(gradient[0][0].item<float>(), 99.0f);
@@ -213,7 +213,7 @@ TEST(FusedForward, IsLikeThePlainOne) {
   for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{7, 33, 5}, {7, 33, 64, 5}, {7, 33, 64, 20, 9, 5}}) {
     const nn::StackedMlp mlp = nn::init({sizes, {0, 1, 2}});
     const at::Tensor x = cem::normals({3, 50, 1, 7}, {5, 0}, 0).squeeze(2);
-    expect_near({nn::forward(mlp, x, nn::Path::fused)}, {nn::forward(mlp, x, nn::Path::plain)}, 1e-5);
+    expect_near({nn::forward(mlp, x, nn::Kernels::fused)}, {nn::forward(mlp, x, nn::Kernels::plain)}, 1e-5);
   }
 }
 

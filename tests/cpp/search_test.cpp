@@ -42,8 +42,8 @@ TEST(Maximize, TakesAnEnsembleAndAScorerAlike) {
   for (const Reduction reduction : {Reduction::first, Reduction::mean, Reduction::min}) {
     const auto wanted = maximize(scorers[static_cast<int>(reduction)], host.policy, CemOptions{}, kDraw);
     options.reduction = reduction;
-    for (const Path path : {Path::fused, Path::plain}) {
-      const auto [actions, values] = maximize(host.critic, host.obs, host.policy, options, kDraw, path);
+    for (const Kernels kernels : {Kernels::fused, Kernels::plain}) {
+      const auto [actions, values] = maximize(host.critic, host.obs, host.policy, options, kDraw, kernels);
       EXPECT_TRUE(at::allclose(values, wanted.second, 1e-4, 1e-4));
     }
   }

@@ -91,10 +91,10 @@ def case(shape, dtype=torch.float32, layer_norm=False):
     return critic, obs, actions
 
 
-def everything(critic, obs, actions, path, precision="float32"):
+def everything(critic, obs, actions, kernels, precision="float32"):
     """Values, penalty and all gradients."""
     obs, actions = obs.clone().requires_grad_(), actions.clone().requires_grad_()
-    q = candidate_values(critic, obs, actions, path=path, precision=precision)
+    q = candidate_values(critic, obs, actions, kernels=kernels, precision=precision)
     upstream = normal(*q.shape, seed=3, dtype=q.dtype)
     gradients = torch.autograd.grad((q * upstream).sum(), [obs, actions, *critic.parameters()])
     mean = actions.detach()[:, :, 0]
@@ -107,7 +107,7 @@ def everything(critic, obs, actions, path, precision="float32"):
         step=2,
         samples=6,
         others=others,
-        path=path,
+        kernels=kernels,
         precision=precision,
     )
     weights = torch.arange(1.0, 5.0, dtype=q.dtype).view(2, 2)

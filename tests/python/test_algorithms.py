@@ -250,14 +250,14 @@ def test_a_seed_trains_the_same_alone_and_in_a_stack(name, dtype, critic, norm):
 )
 def test_training_is_the_same_on_the_kernels_and_on_plain_ops(name, dtype, same, tolerance):
     losses = {}
-    for path in ("fused", "plain"):
-        agents = make_agents(settings=replace(SMALL, path=path), dtype=dtype)
+    for kernels in ("fused", "plain"):
+        agents = make_agents(settings=replace(SMALL, kernels=kernels), dtype=dtype)
         algorithm = make_algorithm(name, agents, policy_samples=4, **({"tau": 0.5} if name == "omar" else {}))
         terms = [
             update(algorithm, agents, make_batch(2 * N, seed=step, dtype=dtype), Draw(0, step))
             for step in range(50)
         ]
-        losses[path] = {key: torch.stack([term[key] for term in terms]) for key in terms[0]}
+        losses[kernels] = {key: torch.stack([term[key] for term in terms]) for key in terms[0]}
     for key, fused in losses["fused"].items():
         plain = losses["plain"][key]
         assert fused.shape == (50, 2 * N)
@@ -275,7 +275,7 @@ def test_penalty_takes_candidates_around_both_policies():
         parts.append(normal_candidates(mean, 0.3, 3, seed=7, step=3, draw_set=which))
     actions = torch.cat([part.actions for part in parts], dim=2)
     density = torch.cat([part.log_density for part in parts], dim=2)
-    values = candidate_values(agents.critic.networks, batch.observations, actions, path="plain")
+    values = candidate_values(agents.critic.networks, batch.observations, actions, kernels="plain")
     penalty = torch.logsumexp(values - density, dim=-1) - agents.values(batch.observations, batch.actions)
     torch.testing.assert_close(term, 0.7 * penalty.mean(dim=-1).sum(dim=0), rtol=1e-9, atol=1e-12)
 
@@ -481,7 +481,7 @@ def test_state_round_trip_continues_bit_for_bit(norm):
             "search_precision must be 'float32' or 'bf16', got \"fp8\"",
         ),
         (lambda: OmarSettings(penalty_samples=0), r"penalty_samples must be in \[1, 1024\], got 0"),
-        (lambda: Backbone(path="gpu"), "path must be 'auto', 'plain' or 'fused', got \"gpu\""),
+        (lambda: Backbone(kernels="gpu"), "kernels must be 'auto', 'plain' or 'fused', got \"gpu\""),
         (lambda: OmarSettings(tau=1.2), r"tau must be in \[0, 1\], got 1.2"),
         (lambda: OmarSettings(elites=2**63), r"elites must be in \[2, 1024\], got 9223372036854775808"),
         (lambda: OmarSettings(refit="elite", elites=11), r"elites must be in \[2, 10\], got 11"),

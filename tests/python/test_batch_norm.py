@@ -228,13 +228,13 @@ def test_each_kind_of_candidates_has_statistics_of_its_own():
         torch.testing.assert_close(penalty[:, m], expected.mean(dim=1), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("path", "batch"), [("plain", B), ("fused", B), ("fused", 301)])  # 301: in parts
+@pytest.mark.parametrize(("kernels", "batch"), [("plain", B), ("fused", B), ("fused", 301)])  # 301: in parts
 @pytest.mark.parametrize("reduction", ["first", "mean", "min"])
 @pytest.mark.parametrize("refit", ["softmax", "elite"])
-def test_the_search_normalises_every_round(refit, reduction, path, batch):
+def test_the_search_normalises_every_round(refit, reduction, kernels, batch):
     stack, obs, pi = make_critic(N), normal(N, batch, O), normal(N, batch, A, seed=1).tanh()
     options = cem.CemOptions(rounds=3, samples=K, refit=refit, elites=2, reduction=reduction)
-    found, values = cem.maximize(stack, obs, pi, options, seed=1, step=2, path=path)
+    found, values = cem.maximize(stack, obs, pi, options, seed=1, step=2, kernels=kernels)
     critics = critics_of(stack, N)
     reduce = {
         "first": lambda q: q[0],
@@ -261,7 +261,8 @@ def test_the_search_in_float32_is_that_of_torch_operations(layer_norm, refit, pr
     obs, pi = normal(N, 301, O).float(), normal(N, 301, A, seed=1).tanh().float()
     options = cem.CemOptions(rounds=3, samples=K, refit=refit, elites=2, precision=precision)
     (found, values), (expected, best) = (
-        cem.maximize(stack, obs, pi, options, seed=1, step=2, path=path) for path in ("fused", "plain")
+        cem.maximize(stack, obs, pi, options, seed=1, step=2, kernels=kernels)
+        for kernels in ("fused", "plain")
     )
     # Rounded to bfloat16, sums at the edge between two numbers go either way, and another action wins.
     same = (values - best).abs() < (1e-4 if precision == "float32" else 1e-2)
@@ -273,12 +274,12 @@ def test_the_search_in_float32_is_that_of_torch_operations(layer_norm, refit, pr
     )
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
 @pytest.mark.parametrize("samples", [1, K])
-def test_gradients_flow_through_the_statistics_of_the_inputs(samples, path):
+def test_gradients_flow_through_the_statistics_of_the_inputs(samples, kernels):
     stack, obs = make_critic(N), normal(N, B, O).requires_grad_()
     actions = normal(N, B, samples, A, seed=1).requires_grad_()
-    value = candidate_values(stack, obs, actions, path=path)
+    value = candidate_values(stack, obs, actions, kernels=kernels)
     weight = normal(2, N, B, samples, seed=2)
     norm = stack.batch_norm
     gradients = torch.autograd.grad((value * weight).sum(), [obs, actions, norm.scale, norm.shift])
@@ -290,12 +291,12 @@ def test_gradients_flow_through_the_statistics_of_the_inputs(samples, path):
             torch.testing.assert_close(ours[m], theirs, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("path", ["plain", "auto"])
-def test_second_derivatives_are_those_of_the_plain_path(path):
+@pytest.mark.parametrize("kernels", ["plain", "auto"])
+def test_second_derivatives_are_those_of_the_plain_kernels(kernels):
     stack, obs = make_critic(N), normal(N, B, O)
     actions = normal(N, B, 1, A, seed=1).requires_grad_()
-    value = candidate_values(stack, obs, actions, path=path).square().sum()
-    if path == "auto":
+    value = candidate_values(stack, obs, actions, kernels=kernels).square().sum()
+    if kernels == "auto":
         with pytest.raises(RuntimeError, match="differentiable once"):
             torch.autograd.grad(value, actions, create_graph=True)
         return

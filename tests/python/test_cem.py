@@ -311,7 +311,7 @@ def search_case(dtype, sizes=(7, 30, 19, 1), batch=133, action_size=2):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 def test_fused_search_is_plain(options, dtype, tolerance):
     arguments = search_case(dtype)
-    fused, plain = (cem.maximize(*arguments, options, seed=7, step=3, path=p) for p in ("fused", "plain"))
+    fused, plain = (cem.maximize(*arguments, options, seed=7, step=3, kernels=p) for p in ("fused", "plain"))
     # Scores that differ in the last bit may pick another of nearly equal candidates: compare values.
     torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=tolerance)
     same = (fused[0] - plain[0]).abs().amax(-1) < 100 * tolerance
@@ -323,7 +323,7 @@ def test_fused_search_is_plain(options, dtype, tolerance):
 def test_fused_search_of_other_depths(hidden, reduction):
     arguments = search_case(torch.float64, (7, *hidden, 1))
     options = CemOptions(reduction=reduction)
-    fused, plain = (cem.maximize(*arguments, options, seed=7, step=3, path=p) for p in ("fused", "plain"))
+    fused, plain = (cem.maximize(*arguments, options, seed=7, step=3, kernels=p) for p in ("fused", "plain"))
     torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-9)
 
 
@@ -333,7 +333,7 @@ def test_fused_search_of_other_depths(hidden, reduction):
 @pytest.mark.parametrize("batch", [133, 800])
 def test_fused_search_of_the_papers_sizes_and_other_depths(sizes, batch):
     arguments = search_case(torch.float32, sizes, batch, action_size=2 if sizes[0] == 20 else 3)
-    fused, plain = (cem.maximize(*arguments, SOFTMAX, seed=7, step=3, path=p) for p in ("fused", "plain"))
+    fused, plain = (cem.maximize(*arguments, SOFTMAX, seed=7, step=3, kernels=p) for p in ("fused", "plain"))
     torch.testing.assert_close(fused[1], plain[1], rtol=0, atol=1e-4)
 
 
@@ -344,26 +344,26 @@ def test_fused_search_does_not_depend_on_threads_or_batch(options):
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = cem.maximize(critic, obs, policy, options, seed=7, step=3, path="fused")
+        one = cem.maximize(critic, obs, policy, options, seed=7, step=3, kernels="fused")
         torch.set_num_threads(2)
-        two = cem.maximize(critic, obs, policy, options, seed=7, step=3, path="fused")
+        two = cem.maximize(critic, obs, policy, options, seed=7, step=3, kernels="fused")
     finally:
         torch.set_num_threads(threads)
-    part = cem.maximize(critic, obs[:, :50], policy[:, :50], options, seed=7, step=3, path="fused")
+    part = cem.maximize(critic, obs[:, :50], policy[:, :50], options, seed=7, step=3, kernels="fused")
     for a, b, c in zip(one, two, part, strict=True):
         assert torch.equal(a, b)
         assert torch.equal(a[:, :50], c)
 
 
 @pytest.mark.parametrize("options", SEARCHES[:2], ids=str)
-@pytest.mark.parametrize("path", ["fused", "plain"])
-def test_states_with_nan_scores_keep_the_policy(options, path):
+@pytest.mark.parametrize("kernels", ["fused", "plain"])
+def test_states_with_nan_scores_keep_the_policy(options, kernels):
     critic, obs, policy = search_case(torch.float32)
     obs[0, 5] = float("nan")
-    actions, values = cem.maximize(critic, obs, policy, options, seed=7, step=3, path=path)
+    actions, values = cem.maximize(critic, obs, policy, options, seed=7, step=3, kernels=kernels)
     assert torch.equal(actions[0, 5], policy[0, 5])
     assert values.isnan().sum() == 1
-    clean, _ = cem.maximize(critic, obs.nan_to_num(), policy, options, seed=7, step=3, path=path)
+    clean, _ = cem.maximize(critic, obs.nan_to_num(), policy, options, seed=7, step=3, kernels=kernels)
     other = torch.ones(2, 133, dtype=torch.bool)
     other[0, 5] = False
     assert torch.equal(actions[other], clean[other])
@@ -409,7 +409,7 @@ EXTREMES = {
 def test_both_searches_bear_extreme_scores(critic, options):
     obs, policy = torch.zeros(1, 50, 1), torch.full((1, 50, 2), -0.75)
     fused, plain = (
-        cem.maximize(critic, obs, policy, options, seed=7, step=3, path=p) for p in ("fused", "plain")
+        cem.maximize(critic, obs, policy, options, seed=7, step=3, kernels=p) for p in ("fused", "plain")
     )
     assert torch.isfinite(fused[0]).all()
     torch.testing.assert_close(fused[0], plain[0], rtol=0, atol=1e-5)
@@ -418,8 +418,8 @@ def test_both_searches_bear_extreme_scores(critic, options):
 
 @pytest.mark.parametrize("options", SEARCHES[:3], ids=str)
 @pytest.mark.parametrize("reduction", ["mean", "min"])
-@pytest.mark.parametrize("path", ["fused", "plain"])
-def test_an_ensemble_scores_by_its_reduction(path, reduction, options):
+@pytest.mark.parametrize("kernels", ["fused", "plain"])
+def test_an_ensemble_scores_by_its_reduction(kernels, reduction, options):
     members, ensemble = 2, 3
     critic = StackedMlp(ensemble * members, (7, 30, 19, 1), seed=3, dtype=torch.float64)
     obs, policy = normal(members, 133, 5), torch.tanh(normal(members, 133, 2, seed=1))
@@ -429,7 +429,7 @@ def test_an_ensemble_scores_by_its_reduction(path, reduction, options):
         return q.mean(0) if reduction == "mean" else q.amin(0)
 
     options = replace(options, reduction=reduction)
-    got = cem.maximize(critic, obs, policy, options, seed=7, step=3, path=path)
+    got = cem.maximize(critic, obs, policy, options, seed=7, step=3, kernels=kernels)
     wanted = cem.maximize(score, obs, policy, replace(options, reduction="first"), seed=7, step=3)
     torch.testing.assert_close(got[1], wanted[1], rtol=0, atol=1e-9)
     torch.testing.assert_close(got[0], wanted[0], rtol=0, atol=1e-6)
@@ -437,15 +437,15 @@ def test_an_ensemble_scores_by_its_reduction(path, reduction, options):
 
 
 @pytest.mark.parametrize("reduction", ["mean", "min"])
-@pytest.mark.parametrize("path", ["fused", "plain"])
+@pytest.mark.parametrize("kernels", ["fused", "plain"])
 @pytest.mark.parametrize("broken", [0, 1, 2])
-def test_a_critic_that_gives_nan_loses_for_the_whole_ensemble(path, reduction, broken):
+def test_a_critic_that_gives_nan_loses_for_the_whole_ensemble(kernels, reduction, broken):
     critic = StackedMlp(3, (7, 8, 8, 1), seed=3)
     with torch.no_grad():
         critic.biases[2][broken] = float("nan")
     obs, policy = torch.zeros(1, 9, 5), torch.full((1, 9, 2), 0.25)
     options = CemOptions(reduction=reduction)
-    actions, values = cem.maximize(critic, obs, policy, options, seed=0, step=0, path=path)
+    actions, values = cem.maximize(critic, obs, policy, options, seed=0, step=0, kernels=kernels)
     assert torch.equal(actions, policy)
     assert values.isnan().all()
 
@@ -457,24 +457,28 @@ def test_a_mean_of_finite_scores_is_finite():
             parameter.zero_()
         critic.biases[2].fill_(3e38)
     obs, policy = torch.zeros(1, 9, 1), torch.zeros(1, 9, 2)
-    for path in ("fused", "plain"):
-        _, values = cem.maximize(critic, obs, policy, CemOptions(reduction="mean"), seed=0, step=0, path=path)
+    for kernels in ("fused", "plain"):
+        _, values = cem.maximize(
+            critic, obs, policy, CemOptions(reduction="mean"), seed=0, step=0, kernels=kernels
+        )
         torch.testing.assert_close(values, torch.full((1, 9), 3e38))
 
 
-@pytest.mark.parametrize("path", ["fused", "plain"])
-def test_bf16_search_is_near(path):
+@pytest.mark.parametrize("kernels", ["fused", "plain"])
+def test_bf16_search_is_near(kernels):
     arguments = search_case(torch.float32)
     exact = cem.maximize(*arguments, CemOptions(), seed=7, step=3)[1]
-    rough = cem.maximize(*arguments, CemOptions(precision="bf16"), seed=7, step=3, path=path)[1]
+    rough = cem.maximize(*arguments, CemOptions(precision="bf16"), seed=7, step=3, kernels=kernels)[1]
     assert 0 < (rough - exact).abs().max() < 0.02
 
 
 def test_fused_search_that_cannot_run():
     critic = StackedMlp(2, (7, 1))
-    with pytest.raises(ValueError, match=r"\[cem::maximize\] the fused path cannot run: .* no hidden layer"):
+    with pytest.raises(
+        ValueError, match=r"\[cem::maximize\] the fused kernels cannot run: .* no hidden layer"
+    ):
         cem.maximize(
-            critic, torch.zeros(2, 9, 5), torch.zeros(2, 9, 2), SOFTMAX, seed=0, step=0, path="fused"
+            critic, torch.zeros(2, 9, 5), torch.zeros(2, 9, 2), SOFTMAX, seed=0, step=0, kernels="fused"
         )
 
 
@@ -639,20 +643,22 @@ def test_a_step_out_of_range():
         for step in (number, torch.tensor(number)):
             with pytest.raises(ValueError, match=rf"`step` must be in 0..2\^32-1, got {number}"):
                 cem.sample(mu, mu + 1, 3, seed=0, step=step)
-            for path in ("fused", "plain"):
+            for kernels in ("fused", "plain"):
                 with pytest.raises(ValueError, match=rf"`step` must be in 0..2\^32-1, got {number}"):
-                    cem.maximize(critic, mu, mu, SOFTMAX, seed=0, step=step, path=path)
+                    cem.maximize(critic, mu, mu, SOFTMAX, seed=0, step=step, kernels=kernels)
 
 
 def test_options_that_belong_to_a_stacked_critic():
     mu = torch.zeros(1, 2, 1)
 
-    def run(path="auto", **changes):
-        return cem.maximize(lambda _, a: a.sum(-1), mu, mu, CemOptions(**changes), seed=0, step=0, path=path)
+    def run(kernels="auto", **changes):
+        return cem.maximize(
+            lambda _, a: a.sum(-1), mu, mu, CemOptions(**changes), seed=0, step=0, kernels=kernels
+        )
 
     with pytest.raises(ValueError, match=r"\[cem::maximize\] `precision` is that of a StackedMlp critic"):
         run(precision="bf16")
     with pytest.raises(ValueError, match=r"\[cem::maximize\] `reduction` is that of a StackedMlp critic"):
         run(reduction="min")
-    with pytest.raises(ValueError, match=r"\[cem.maximize\] the fused path takes a StackedMlp critic"):
-        run(path="fused")
+    with pytest.raises(ValueError, match=r"\[cem.maximize\] the fused kernels take a StackedMlp critic"):
+        run(kernels="fused")

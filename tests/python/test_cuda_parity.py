@@ -162,7 +162,7 @@ def test_cuda_scores_in_bfloat16_as_the_cpu() -> None:
     critic = StackedMlp(4, (20, 64, 64, 1), seed=1)
     obs, actions = torch.randn(2, 33, 18), torch.rand(2, 33, 10, 2) * 2 - 1
     with torch.no_grad():
-        here = candidate_values(critic, obs, actions, path="plain", precision="bf16")
+        here = candidate_values(critic, obs, actions, kernels="plain", precision="bf16")
         there = candidate_values(critic.cuda(), obs.cuda(), actions.cuda(), precision="bf16")
     torch.testing.assert_close(there.cpu(), here, atol=2e-3, rtol=0)
 
@@ -204,7 +204,7 @@ MEMBERS, STATES, OBS, ACT = 6, 64, 18, 2
 
 def learner(name: str, dtype: torch.dtype, device: str = "cuda") -> tuple[Algorithm, Agents]:
     agents = Agents(
-        Backbone(batch_size=STATES, hidden=32, path="plain"),
+        Backbone(batch_size=STATES, hidden=32, kernels="plain"),
         seeds=range(MEMBERS),
         obs_size=OBS,
         action_size=ACT,

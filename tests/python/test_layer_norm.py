@@ -43,10 +43,10 @@ def module_of(mlp, network):
     return nn.Sequential(*layers)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_forward_and_gradients_are_those_of_torch_modules(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_forward_and_gradients_are_those_of_torch_modules(kernels):
     mlp, x = stack(3), normal(3, 33, 7)
-    values = mlp(x, path)
+    values = mlp(x, kernels)
     got = torch.autograd.grad(values.square().sum(), list(mlp.parameters()))
     names = [name for name, _ in mlp.named_parameters()]
     gradients = dict(zip(names, got, strict=True))
@@ -75,36 +75,38 @@ def test_it_starts_as_torch_does():
     assert "layer_norm=True" in repr(mlp)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
 @pytest.mark.parametrize("sizes", [(7, 1, 1), (7, 16, 1), SIZES])
-def test_candidate_values_are_forward_on_the_pairs(sizes, path):
+def test_candidate_values_are_forward_on_the_pairs(sizes, kernels):
     critic, obs, actions = stack(4, sizes), normal(2, 4, 5), normal(2, 4, 6, 2, seed=1)
-    got = candidate_values(critic, obs, actions, path=path)
+    got = candidate_values(critic, obs, actions, kernels=kernels)
     torch.testing.assert_close(got, candidates_one_by_one(critic, obs, actions))
-    first = candidate_values(critic, obs, actions, critics=1, path=path)
+    first = candidate_values(critic, obs, actions, critics=1, kernels=kernels)
     torch.testing.assert_close(first, got[:1])
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_candidate_gradients(path, samples):
+def test_candidate_gradients(kernels, samples):
     critic = stack(4, (5, 6, 9, 1))
     obs, actions = normal(2, 2, 3).requires_grad_(), normal(2, 2, samples, 2, seed=1).requires_grad_()
-    assert gradcheck(critic, lambda c, o, a: candidate_values(c, o, a, path=path), obs, actions)
+    assert gradcheck(critic, lambda c, o, a: candidate_values(c, o, a, kernels=kernels), obs, actions)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_penalty_gradients(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_penalty_gradients(kernels):
     critic = stack(4, (5, 6, 9, 1))
     obs, q = normal(2, 4, 3), normal(2, 2, 4, seed=1).requires_grad_()
-    assert gradcheck(critic, lambda c, q: cql_penalty(c, obs, q, seed=1, step=1, samples=4, path=path), q)
+    assert gradcheck(
+        critic, lambda c, q: cql_penalty(c, obs, q, seed=1, step=1, samples=4, kernels=kernels), q
+    )
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_mean_logsumexp_is_its_formula(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_mean_logsumexp_is_its_formula(kernels):
     critic, obs, actions = stack(4, (7, 16, 12, 1)), normal(2, 30, 5), normal(2, 30, 6, 2, seed=1)
     density = normal(2, 30, 6, seed=2)
-    got = mean_logsumexp(critic, obs, Candidates(actions, density), path=path)
+    got = mean_logsumexp(critic, obs, Candidates(actions, density), kernels=kernels)
     scores = candidates_one_by_one(critic, obs, actions) - density
     torch.testing.assert_close(got, scores.logsumexp(-1).mean(-1))
 
@@ -122,8 +124,8 @@ def test_the_search_is_that_of_a_scorer(refit, reduction):
         return q[0] if reduction == "first" else q.mean(0) if reduction == "mean" else q.amin(0)
 
     wanted = cem.maximize(score, obs, policy, by_hand, seed=3, step=4)
-    for path in ("plain", "fused"):
-        got = cem.maximize(critic, obs, policy, options, seed=3, step=4, path=path)
+    for kernels in ("plain", "fused"):
+        got = cem.maximize(critic, obs, policy, options, seed=3, step=4, kernels=kernels)
         for ours, theirs in zip(got, wanted, strict=True):
             torch.testing.assert_close(ours, theirs)
 
@@ -134,7 +136,8 @@ def test_the_search_behind_batch_normalisation(refit):
     critic.normalize_batches(2)
     policy, options = torch.tanh(normal(2, 70, 2, seed=1)), cem.CemOptions(refit=refit)
     results = [
-        cem.maximize(critic, obs, policy, options, seed=3, step=4, path=path) for path in ("plain", "auto")
+        cem.maximize(critic, obs, policy, options, seed=3, step=4, kernels=kernels)
+        for kernels in ("plain", "auto")
     ]
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)

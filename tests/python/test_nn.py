@@ -95,50 +95,50 @@ def test_forward_is_each_member_on_its_own(sizes, batch):
 def test_candidate_values_are_forward_on_the_pairs(sizes, twins):
     critic = StackedMlp(3 * twins, sizes, seed=1, dtype=torch.float64)
     obs, actions = normal(3, 4, 5), normal(3, 4, 6, 2, seed=1)
-    for path in ("plain", "auto"):
-        got = candidate_values(critic, obs, actions, path=path)
+    for kernels in ("plain", "auto"):
+        got = candidate_values(critic, obs, actions, kernels=kernels)
         assert got.shape == (twins, 3, 4, 6)
         torch.testing.assert_close(got, candidates_one_by_one(critic, obs, actions))
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
 @pytest.mark.parametrize("outputs", [1, 2, 5])
-def test_forward_gradients(path, outputs):
+def test_forward_gradients(kernels, outputs):
     critic = StackedMlp(4, (5, 6, 4, outputs), seed=1, dtype=torch.float64)
-    assert gradcheck(critic, lambda c, x: c(x, path), normal(4, 3, 5, seed=2).requires_grad_())
+    assert gradcheck(critic, lambda c, x: c(x, kernels), normal(4, 3, 5, seed=2).requires_grad_())
 
 
 @pytest.mark.parametrize("sizes", [(18, 64, 64, 2), (6, 256, 256, 3), (7, 30, 19, 9), (60, 5, 33, 1)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12)])
 def test_fused_forward_is_plain(sizes, dtype, tolerance):
     mlp, results = StackedMlp(3, sizes, seed=1, dtype=dtype), {}
-    for path in ("fused", "plain"):
+    for kernels in ("fused", "plain"):
         x = normal(3, 130, sizes[0], dtype=dtype).requires_grad_()
-        y = mlp(x, path)
+        y = mlp(x, kernels)
         upstream = normal(*y.shape, seed=3, dtype=dtype)
         gradients = torch.autograd.grad((y * upstream).sum(), [x, *mlp.parameters()])
-        results[path] = [y.detach(), *gradients]
+        results[kernels] = [y.detach(), *gradients]
     for fused, plain in zip(results["fused"], results["plain"], strict=True):
         assert (fused - plain).norm() <= tolerance * plain.norm()
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
 @pytest.mark.parametrize("action_size", [1, 2, 3, 4])
-def test_candidate_gradients(path, action_size):
+def test_candidate_gradients(kernels, action_size):
     critic = StackedMlp(4, (3 + action_size, 6, 9, 1), seed=1, dtype=torch.float64)
     obs = normal(2, 2, 3).requires_grad_()
     actions = normal(2, 2, 3, action_size, seed=1).requires_grad_()
-    assert gradcheck(critic, lambda c, o, a: candidate_values(c, o, a, path=path), obs, actions)
+    assert gradcheck(critic, lambda c, o, a: candidate_values(c, o, a, kernels=kernels), obs, actions)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_penalty_gradients(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_penalty_gradients(kernels):
     critic = StackedMlp(4, (5, 6, 9, 1), seed=1, dtype=torch.float64)
     obs, q = normal(2, 4, 3), normal(2, 2, 4, seed=1).requires_grad_()
     others = [normal_candidates(normal(2, 4, 2, seed=2), 0.2, 3, seed=1, step=1)]
 
     def penalty(c, q):
-        return cql_penalty(c, obs, q, seed=1, step=1, samples=4, others=others, path=path)
+        return cql_penalty(c, obs, q, seed=1, step=1, samples=4, others=others, kernels=kernels)
 
     assert gradcheck(critic, penalty, q)
 
@@ -162,12 +162,12 @@ def test_normal_candidates_have_their_density():
     torch.testing.assert_close(got.log_density, law.log_prob(got.actions).sum(-1))
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_penalty_is_its_formula(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_penalty_is_its_formula(kernels):
     critic = StackedMlp(4, (7, 16, 12, 1), seed=1, dtype=torch.float64)
     obs, q_data, mean = normal(2, 30, 5), normal(2, 2, 30, seed=1), normal(2, 30, 2, seed=2)
     others = [normal_candidates(mean, 0.2, 3, seed=9, step=5)]
-    got = cql_penalty(critic, obs, q_data, seed=9, step=5, samples=4, others=others, path=path)
+    got = cql_penalty(critic, obs, q_data, seed=9, step=5, samples=4, others=others, kernels=kernels)
     uniform = torch.from_numpy(philox.uniforms(9, 64, 5, (2, 30, 4, 2)))
     actions = torch.cat([uniform, others[0].actions], 2)
     density = torch.cat([torch.full((2, 30, 4), -2 * np.log(2)), others[0].log_density], 2)
@@ -181,8 +181,8 @@ def test_penalty_of_far_apart_scores_is_finite():
     with torch.no_grad():
         critic.weights[2].mul_(1e6)
     args = critic, normal(1, 30, 5, dtype=torch.float32), torch.zeros(2, 1, 30)
-    fused = cql_penalty(*args, seed=9, step=5, path="fused")
-    torch.testing.assert_close(fused, cql_penalty(*args, seed=9, step=5, path="plain"))
+    fused = cql_penalty(*args, seed=9, step=5, kernels="fused")
+    torch.testing.assert_close(fused, cql_penalty(*args, seed=9, step=5, kernels="plain"))
     fused.sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in critic.parameters())
 
@@ -255,50 +255,50 @@ EMPTY = [  # a stack's sizes, M, B, O, K, A; message
 ]
 
 
-@pytest.mark.parametrize("path", [_core.Path.plain, _core.Path.fused])
+@pytest.mark.parametrize("kernels", [_core.Kernels.plain, _core.Kernels.fused])
 @pytest.mark.parametrize(("sizes", "inputs", "message"), EMPTY)
-def test_sizes_are_at_least_one(path, sizes, inputs, message):
+def test_sizes_are_at_least_one(kernels, sizes, inputs, message):
     networks, *layers = sizes
     members, batch, obs_size, samples, action_size = inputs
     weights = [torch.zeros(networks, i, o) for i, o in itertools.pairwise(layers)]
     biases = [torch.zeros(networks, o) for o in layers[1:]]
     obs, actions = torch.zeros(members, batch, obs_size), torch.zeros(members, batch, samples, action_size)
-    scoring = _core.Scoring(path, _core.Precision.float32)
+    scoring = _core.Scoring(kernels, _core.Precision.float32)
     with pytest.raises(ValueError, match=message):
         _core.nn_candidate_values(_core.StackedMlp(weights, biases), [obs], actions, scoring)
     with pytest.raises(ValueError, match=message):
         _core.cql_mean_logsumexp(_core.StackedMlp(weights, biases), obs, actions, actions.sum(-1), scoring)
     if "weights" in message:
         with pytest.raises(ValueError, match=message):
-            _core.nn_forward(_core.StackedMlp(weights, biases), torch.zeros(networks, 3, 7), path)
+            _core.nn_forward(_core.StackedMlp(weights, biases), torch.zeros(networks, 3, 7), kernels)
         with pytest.raises(ValueError, match=message):
             _core.nn_fused_obstacle(_core.StackedMlp(weights, biases), [])
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_the_penalty_needs_a_state(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_the_penalty_needs_a_state(kernels):
     critic, obs, actions = StackedMlp(4, SIZES), torch.zeros(2, 0, 5), torch.zeros(2, 0, 4, 2)
-    assert candidate_values(critic, obs, actions, path=path).shape == (2, 2, 0, 4)
+    assert candidate_values(critic, obs, actions, kernels=kernels).shape == (2, 2, 0, 4)
     with pytest.raises(ValueError, match=r"\[cql::mean_logsumexp\] `B` must be at least 1, got 0"):
-        mean_logsumexp(critic, obs, Candidates(actions, actions.sum(-1)), path=path)
+        mean_logsumexp(critic, obs, Candidates(actions, actions.sum(-1)), kernels=kernels)
     with pytest.raises(ValueError, match=r"`B` must be at least 1, got 0"):
-        cql_penalty(critic, obs, torch.zeros(2, 2, 0), seed=0, step=0, path=path)
+        cql_penalty(critic, obs, torch.zeros(2, 2, 0), seed=0, step=0, kernels=kernels)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_products_of_sizes_that_overflow(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_products_of_sizes_that_overflow(kernels):
     message = r"are more than a machine can address: the product of \["
     critic = StackedMlp(1, (3, 4, 1))
     wide = torch.zeros(1).expand(1, 2**40, 2**17, 1)
     with pytest.raises(
         ValueError, match=r"\[nn::candidate_values\] the bytes of a layer's outputs " + message
     ):
-        candidate_values(critic, torch.zeros(1).expand(1, 2**40, 2), wide, path=path)
+        candidate_values(critic, torch.zeros(1).expand(1, 2**40, 2), wide, kernels=kernels)
     with pytest.raises(ValueError, match=message):
-        candidate_values(critic, torch.zeros(1, 0, 2), torch.zeros(1, 0, 2**60, 1), path=path)
+        candidate_values(critic, torch.zeros(1, 0, 2), torch.zeros(1, 0, 2**60, 1), kernels=kernels)
     with pytest.raises(ValueError, match=r"\[nn::forward\] the bytes of a layer's outputs " + message):
-        critic(torch.zeros(1).expand(1, 2**58, 3), path)
-    scoring = _core.Scoring(getattr(_core.Path, path), _core.Precision.float32)
+        critic(torch.zeros(1).expand(1, 2**58, 3), kernels)
+    scoring = _core.Scoring(getattr(_core.Kernels, kernels), _core.Precision.float32)
     weights = [torch.zeros(1).expand(1, 3, 2**53), torch.zeros(1).expand(1, 2**53, 1)]
     biases = [torch.zeros(1).expand(1, 2**53), torch.zeros(1, 1)]
     with pytest.raises(ValueError, match=r"the bytes of a layer's weights " + message):
@@ -329,22 +329,26 @@ def test_damaged_stack():
         critic(torch.zeros(4, 3, 7))
 
 
-def test_unknown_paths_and_precisions():
+def test_unknown_kernels_and_precisions():
     obs, actions = torch.zeros(2, 3, 5), torch.zeros(2, 3, 4, 2)
     critic = StackedMlp(2, SIZES)
-    with pytest.raises(ValueError, match=r"`path` must be 'auto', 'plain' or 'fused', got 'fast'"):
-        candidate_values(critic, obs, actions, path="fast")
+    with pytest.raises(ValueError, match=r"`kernels` must be 'auto', 'plain' or 'fused', got 'fast'"):
+        candidate_values(critic, obs, actions, kernels="fast")
     with pytest.raises(ValueError, match=r"`precision` must be 'float32' or 'bf16', got 'fp8'"):
         candidate_values(critic, obs, actions, precision="fp8")
 
 
 def test_fused_is_differentiable_once():
     critic, obs, actions = case(SHAPES[2])
-    q = candidate_values(critic, obs, actions, path="fused")
-    with pytest.raises(RuntimeError, match=r"\[nn::candidate_values\] the fused path is differentiable once"):
+    q = candidate_values(critic, obs, actions, kernels="fused")
+    with pytest.raises(
+        RuntimeError, match=r"\[nn::candidate_values\] the fused kernels are differentiable once"
+    ):
         torch.autograd.grad(q.sum(), list(critic.parameters()), create_graph=True)
-    penalty = cql_penalty(critic, obs, torch.zeros(2, 2, 13), seed=0, step=0, path="fused")
-    with pytest.raises(RuntimeError, match=r"\[cql::mean_logsumexp\] the fused path is differentiable once"):
+    penalty = cql_penalty(critic, obs, torch.zeros(2, 2, 13), seed=0, step=0, kernels="fused")
+    with pytest.raises(
+        RuntimeError, match=r"\[cql::mean_logsumexp\] the fused kernels are differentiable once"
+    ):
         torch.autograd.grad(penalty.sum(), list(critic.parameters()), create_graph=True)
 
 
@@ -379,8 +383,8 @@ def test_wrong_arguments_of_the_penalty():
         uniform_candidates(1, 1, 1025, 1, seed=0, step=0, like=obs)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_a_step_in_a_tensor_is_read_at_the_draw(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_a_step_in_a_tensor_is_read_at_the_draw(kernels):
     critic = StackedMlp(4, (7, 8, 8, 1), seed=1)
     obs, mean, q_data = torch.zeros(2, 5, 5), torch.zeros(2, 5, 2), torch.zeros(2, 2, 5)
     held = torch.tensor(0)
@@ -390,8 +394,8 @@ def test_a_step_in_a_tensor_is_read_at_the_draw(path):
             (
                 uniform_candidates(2, 5, 4, 2, seed=3, step=step, like=obs).actions,
                 normal_candidates(mean, 0.2, 4, seed=3, step=step).actions,
-                cql_penalty(critic, obs, q_data, seed=3, step=step, path=path),
-                cem.maximize(critic, obs, mean, cem.CemOptions(), seed=3, step=step, path=path)[0],
+                cql_penalty(critic, obs, q_data, seed=3, step=step, kernels=kernels),
+                cem.maximize(critic, obs, mean, cem.CemOptions(), seed=3, step=step, kernels=kernels)[0],
                 cem.sample(mean, mean + 1, 4, seed=3, step=step),
             )
             for step in (number, held)

@@ -78,8 +78,8 @@ save_file(found, {str(tmp_path / "out.safetensors")!r})
 @pytest.mark.parametrize("batch", [1, 40, 333])
 def test_fused_states_do_not_depend_on_the_batch_around(batch):
     critic, obs, actions = case(((20, 64, 64, 1), 10, 333, 2))
-    whole = candidate_values(critic, obs, actions, path="fused")
-    part = candidate_values(critic, obs[:, :batch], actions[:, :batch], path="fused")
+    whole = candidate_values(critic, obs, actions, kernels="fused")
+    part = candidate_values(critic, obs[:, :batch], actions[:, :batch], kernels="fused")
     assert torch.equal(part, whole[:, :, :batch])
 
 
@@ -88,9 +88,9 @@ def test_fused_states_do_not_depend_on_the_batch_around(batch):
 def test_fused_gradients_for_actions_alone(shape, layer_norm):
     critic, obs, actions = case(shape, layer_norm=layer_norm)
     results = []
-    for path, fixed in (("fused", True), ("plain", True), ("plain", False)):
+    for kernels, fixed in (("fused", True), ("plain", True), ("plain", False)):
         a = actions.clone().requires_grad_()
-        q = candidate_values(critic, obs, a, path=path, fixed=fixed)
+        q = candidate_values(critic, obs, a, kernels=kernels, fixed=fixed)
         upstream = normal(*q.shape, seed=3, dtype=q.dtype)
         results.append([q.detach(), *torch.autograd.grad((q * upstream).sum(), [a])])
         if fixed:
@@ -108,7 +108,7 @@ def test_gradients_of_fixed_critics_depend_on_neither_the_stack_nor_the_threads(
         for count, n in ((1, 1), (2, 1), (2, 2)):
             torch.set_num_threads(n)
             a = actions[:count].clone().requires_grad_()
-            q = candidate_values(stack_of(critic, 2, count), obs[:count], a, path="fused", fixed=True)
+            q = candidate_values(stack_of(critic, 2, count), obs[:count], a, kernels="fused", fixed=True)
             results.append((q[:, 0].detach(), torch.autograd.grad(q.sum(), a)[0][0]))
     finally:
         torch.set_num_threads(threads)
@@ -119,8 +119,10 @@ def test_gradients_of_fixed_critics_depend_on_neither_the_stack_nor_the_threads(
 def test_fixed_critics_are_differentiable_once():
     critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
     a = actions.clone().requires_grad_()
-    q = candidate_values(critic, obs, a, path="fused", fixed=True)
-    with pytest.raises(RuntimeError, match=r"\[nn::candidate_values\] the fused path is differentiable once"):
+    q = candidate_values(critic, obs, a, kernels="fused", fixed=True)
+    with pytest.raises(
+        RuntimeError, match=r"\[nn::candidate_values\] the fused kernels are differentiable once"
+    ):
         torch.autograd.grad(q.sum(), a, create_graph=True)
 
 
@@ -128,18 +130,18 @@ def test_fused_takes_strided_inputs():
     critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
     strided_obs = obs.transpose(0, 1).contiguous().transpose(0, 1)
     strided_actions = actions.flip(3).transpose(1, 2).contiguous().transpose(1, 2).flip(3)
-    got = candidate_values(critic, strided_obs, strided_actions, path="fused")
-    assert torch.equal(got, candidate_values(critic, obs, actions, path="fused"))
+    got = candidate_values(critic, strided_obs, strided_actions, kernels="fused")
+    assert torch.equal(got, candidate_values(critic, obs, actions, kernels="fused"))
 
 
 def test_fused_keeps_nan():
     critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
     obs[0, 3, 0] = float("nan")
-    for path in ("fused", "plain"):
-        q = candidate_values(critic, obs, actions, path=path)
+    for kernels in ("fused", "plain"):
+        q = candidate_values(critic, obs, actions, kernels=kernels)
         assert q[:, 0, 3].isnan().all()
         assert q.isnan().sum() == 2 * 7
-        penalty = cql_penalty(critic, obs, torch.zeros(2, 2, 13), seed=0, step=0, path=path)
+        penalty = cql_penalty(critic, obs, torch.zeros(2, 2, 13), seed=0, step=0, kernels=kernels)
         assert penalty[:, 0].isnan().all()
         assert not penalty[:, 1].isnan().any()
 
@@ -149,8 +151,8 @@ def test_fused_keeps_nan():
 def test_bf16_rounds_the_hidden_products(shape, layer_norm):
     critic, obs, actions = case(shape, layer_norm=layer_norm)
     exact = candidate_values(critic, obs, actions)
-    plain = candidate_values(critic, obs, actions, path="plain", precision="bf16")
-    fused = candidate_values(critic, obs, actions, path="fused", precision="bf16")
+    plain = candidate_values(critic, obs, actions, kernels="plain", precision="bf16")
+    fused = candidate_values(critic, obs, actions, kernels="fused", precision="bf16")
     scale = float(exact.detach().abs().max())
     if layer_norm:  # LibTorch's also takes off the mean that the rounding of weights left
         assert (fused - plain).norm() < 0.5 * (fused - exact).norm()
@@ -175,7 +177,7 @@ def test_bf16_gradients_are_those_of_rounded_operands(shape, layer_norm):
     upstream = torch.where(oracle.sensitive, 0.0, upstream)
     d_inputs, d_parameters = oracle.backward(upstream)
 
-    q = candidate_values(critic, obs, actions, path="fused", precision="bf16")[0].view(rows)
+    q = candidate_values(critic, obs, actions, kernels="fused", precision="bf16")[0].view(rows)
     sure = ~oracle.sensitive
     torch.testing.assert_close(q[sure].double(), wanted[sure], rtol=0, atol=2e-6 * float(wanted.abs().max()))
     got = torch.autograd.grad((q * upstream).sum(), [obs, actions, *critic.parameters()])
@@ -195,10 +197,10 @@ def test_bf16_gradients_are_those_of_rounded_operands(shape, layer_norm):
 def test_penalty_gradients_are_those_of_its_values(shape, precision, layer_norm):
     critic, obs, actions = case(shape, layer_norm=layer_norm)
     density = normal(*actions.shape[:3], seed=4, dtype=torch.float32)
-    mean = mean_logsumexp(critic, obs, Candidates(actions, density), path="fused", precision=precision)
+    mean = mean_logsumexp(critic, obs, Candidates(actions, density), kernels="fused", precision=precision)
     parameters = list(critic.parameters())
     got = torch.autograd.grad(mean.sum(), parameters)
-    q = candidate_values(critic, obs, actions, path="fused", precision=precision)
+    q = candidate_values(critic, obs, actions, kernels="fused", precision=precision)
     wanted = torch.autograd.grad(torch.logsumexp(q - density, -1).mean(-1).sum(), parameters)
     for ours, theirs in zip(got, wanted, strict=True):
         assert (ours - theirs).norm() < (1e-3 if precision == "bf16" else 1e-5) * theirs.norm()
@@ -210,18 +212,18 @@ MEMBERS = 15
 
 
 def of_member_zero(critic, obs, actions, precision):
-    """What the fused path computes for member 0, with all gradients: forward, candidate values, penalty."""
+    """What the fused kernels compute for member 0, with all gradients: forward, candidate values, penalty."""
     twins, members = critic.members // len(obs), len(obs)
     parameters = list(critic.parameters())
     density = actions.sum(-1)
     obs, actions = obs.clone().requires_grad_(), actions.clone().requires_grad_()
     inputs = torch.cat([obs.detach(), actions.detach()[:, :, 0]], -1).repeat(twins, 1, 1).requires_grad_()
     outputs = critic(inputs, "fused")
-    q = candidate_values(critic, obs, actions, path="fused", precision=precision)
+    q = candidate_values(critic, obs, actions, kernels="fused", precision=precision)
     fixed = Candidates(actions.detach(), density)
-    mean = mean_logsumexp(critic, obs.detach(), fixed, path="fused", precision=precision)
+    mean = mean_logsumexp(critic, obs.detach(), fixed, kernels="fused", precision=precision)
     penalty = cql_penalty(
-        critic, obs.detach(), q[..., 0], seed=1, step=2, samples=6, path="fused", precision=precision
+        critic, obs.detach(), q[..., 0], seed=1, step=2, samples=6, kernels="fused", precision=precision
     )
     found = [
         *torch.autograd.grad(outputs.square().sum(), [inputs, *parameters], retain_graph=True),
@@ -261,22 +263,22 @@ def test_a_member_depends_on_neither_the_stack_nor_the_threads(shape, precision,
 # ---- densities and scores that are infinite ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
 @pytest.mark.parametrize("differentiable", [True, False])
-def test_a_state_without_weights_counts_minus_infinity(path, differentiable):
+def test_a_state_without_weights_counts_minus_infinity(kernels, differentiable):
     critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
     density = torch.zeros(actions.shape[:3])
     density[0, 3] = torch.inf
     density[1, 4, 1:] = torch.inf
     with torch.set_grad_enabled(differentiable):
-        mean = mean_logsumexp(critic, obs, Candidates(actions, density), path=path)
+        mean = mean_logsumexp(critic, obs, Candidates(actions, density), kernels=kernels)
     assert torch.equal(mean[:, 0], torch.full((2,), -torch.inf))
     assert torch.isfinite(mean[:, 1]).all()
     if differentiable:
         got = torch.autograd.grad(mean.sum(), list(critic.parameters()))
         keep = [s for s in range(13) if s != 3]
         alone = mean_logsumexp(
-            critic, obs[:, keep], Candidates(actions[:, keep], density[:, keep]), path="plain"
+            critic, obs[:, keep], Candidates(actions[:, keep], density[:, keep]), kernels="plain"
         )
         wanted = torch.autograd.grad(alone[:, 0].sum() * 12 / 13, list(critic.parameters()))
         for ours, theirs in zip(got, wanted, strict=True):
@@ -284,18 +286,18 @@ def test_a_state_without_weights_counts_minus_infinity(path, differentiable):
             assert torch.isfinite(ours).all()
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_infinite_scores(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_infinite_scores(kernels):
     critic, obs, actions = case(((7, 30, 19, 1), 7, 13, 2))
     density = torch.zeros(actions.shape[:3])
     density[0, 3, 2] = -torch.inf
     density[1, 4, :2] = torch.tensor([-torch.inf, torch.nan])
-    mean = mean_logsumexp(critic, obs, Candidates(actions, density), path=path)
+    mean = mean_logsumexp(critic, obs, Candidates(actions, density), kernels=kernels)
     assert torch.equal(mean[:, 0], torch.full((2,), torch.inf))
     assert mean[:, 1].isnan().all()
 
 
-# ---- why the fused path cannot run -------------------------------------------------------------------
+# ---- why the fused kernels cannot run -------------------------------------------------------------------
 
 
 def test_fused_obstacle():
@@ -306,7 +308,7 @@ def test_fused_obstacle():
         critic = StackedMlp(2, sizes, layer_norm=layer_norm)
         assert fused_obstacle(critic) is None
         q = candidate_values(critic, obs, actions)
-        assert torch.equal(q, candidate_values(critic, obs, actions, path="fused"))
+        assert torch.equal(q, candidate_values(critic, obs, actions, kernels="fused"))
 
     linear, elsewhere = StackedMlp(2, (7, 1)), StackedMlp(2, (7, 4, 1), device="meta")
     reasons = {
@@ -317,13 +319,13 @@ def test_fused_obstacle():
         assert fused_obstacle(critic) == reason
         device = critic.weights[0].device
         with pytest.raises(
-            ValueError, match=rf"\[nn::candidate_values\] the fused path cannot run: {reason}"
+            ValueError, match=rf"\[nn::candidate_values\] the fused kernels cannot run: {reason}"
         ):
-            candidate_values(critic, obs.to(device), actions.to(device), path="fused")
-        with pytest.raises(ValueError, match=rf"\[nn::forward\] the fused path cannot run: {reason}"):
+            candidate_values(critic, obs.to(device), actions.to(device), kernels="fused")
+        with pytest.raises(ValueError, match=rf"\[nn::forward\] the fused kernels cannot run: {reason}"):
             critic(torch.zeros(2, 3, 7, device=device), "fused")
         assert candidate_values(critic, obs.to(device), actions.to(device)).shape == (1, 2, 3, 4)
-        with pytest.raises(ValueError, match=rf"\[cem::maximize\] the fused path cannot run: {reason}"):
+        with pytest.raises(ValueError, match=rf"\[cem::maximize\] the fused kernels cannot run: {reason}"):
             cem.maximize(
                 critic,
                 obs.to(device),
@@ -331,7 +333,7 @@ def test_fused_obstacle():
                 cem.CemOptions(),
                 seed=0,
                 step=0,
-                path="fused",
+                kernels="fused",
             )
 
 
@@ -347,8 +349,8 @@ def test_fused_obstacle_of_inputs_with_gradients():
     candidates = Candidates(wanted, torch.zeros(2, 3, 4))
     with pytest.raises(
         ValueError,
-        match=r"\[cql::mean_logsumexp\] the fused path cannot run: gradients of observations, actions or",
+        match=r"\[cql::mean_logsumexp\] the fused kernels cannot run: gradients of observations, actions or",
     ):
-        mean_logsumexp(critic, obs, candidates, path="fused")
+        mean_logsumexp(critic, obs, candidates, kernels="fused")
     mean_logsumexp(critic, obs, candidates).sum().backward()
     assert wanted.grad is not None

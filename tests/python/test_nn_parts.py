@@ -39,48 +39,48 @@ def critic_of(dtype=torch.float64, layer_norm=True):
 def test_fused_values_are_those_of_the_whole_bit_for_bit(dtype, samples):
     critic, given = critic_of(dtype), parts(dtype)
     actions = normal(M, B, samples, A, seed=3, dtype=dtype)
-    got = candidate_values(critic, given, actions, path="fused")
-    assert torch.equal(got, candidate_values(critic, whole(given), actions, path="fused"))
+    got = candidate_values(critic, given, actions, kernels="fused")
+    assert torch.equal(got, candidate_values(critic, whole(given), actions, kernels="fused"))
 
 
 @pytest.mark.parametrize("samples", [1, K])
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_gradients_add_up_over_the_members_that_share_a_part(path, samples):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_gradients_add_up_over_the_members_that_share_a_part(kernels, samples):
     critic, given = critic_of(), [p.clone().requires_grad_() for p in parts()]
     actions = normal(M, B, samples, A, seed=3).requires_grad_()
     inputs = [*given, actions, *critic.parameters()]
     upstream = normal(2, M, B, samples, seed=4)
-    values = candidate_values(critic, given, actions, path=path)
+    values = candidate_values(critic, given, actions, kernels=kernels)
     got = torch.autograd.grad((values * upstream).sum(), inputs)
-    by_hand = candidate_values(critic, whole(given), actions, path="plain")
+    by_hand = candidate_values(critic, whole(given), actions, kernels="plain")
     wanted = torch.autograd.grad((by_hand * upstream).sum(), inputs)
     for ours, theirs in zip(got, wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_everything_that_takes_observations_takes_parts(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_everything_that_takes_observations_takes_parts(kernels):
     critic, given, actions = critic_of(), parts(), torch.tanh(normal(M, B, K, A, seed=3))
     candidates, q = Candidates(actions, normal(M, B, K, seed=5)), normal(2, M, B, seed=6)
     options, policy = cem.CemOptions(), actions[:, :, 0]
 
     def results(obs):
         return [
-            mean_logsumexp(critic, obs, candidates, path=path),
-            cql_penalty(critic, obs, q, seed=1, step=2, path=path),
-            *cem.maximize(critic, obs, policy, options, seed=1, step=2, path=path),
+            mean_logsumexp(critic, obs, candidates, kernels=kernels),
+            cql_penalty(critic, obs, q, seed=1, step=2, kernels=kernels),
+            *cem.maximize(critic, obs, policy, options, seed=1, step=2, kernels=kernels),
         ]
 
     for ours, theirs in zip(results(given), results(whole(given)), strict=True):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("path", ["plain", "fused"])
-def test_batch_normalisation_sees_the_whole(path):
+@pytest.mark.parametrize("kernels", ["plain", "fused"])
+def test_batch_normalisation_sees_the_whole(kernels):
     critic, given, actions = critic_of(), parts(), normal(M, B, K, A, seed=3)
     critic.normalize_batches(M)
-    got = candidate_values(critic, given, actions, path=path)
-    torch.testing.assert_close(got, candidate_values(critic, whole(given), actions, path=path))
+    got = candidate_values(critic, given, actions, kernels=kernels)
+    torch.testing.assert_close(got, candidate_values(critic, whole(given), actions, kernels=kernels))
 
 
 def test_messages():

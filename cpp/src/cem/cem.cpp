@@ -185,13 +185,13 @@ std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const at::Tenso
 
 std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
                                            const at::Tensor& policy_actions, const CemOptions& options, Draw draw,
-                                           Path path) {
+                                           Kernels kernels) {
   const nn::StackedMlp scoring = check_critic(critic, obs, policy_actions, options);
-  if (nn::takes_fused(kMaximize, path, nn::fused_obstacle(scoring))) {
+  if (nn::takes_fused(kMaximize, kernels, nn::fused_obstacle(scoring))) {
     return fused_search(scoring, nullptr, obs, policy_actions, options, draws::on_host(kMaximize, draw));
   }
   const Scorer scorer = [&](const at::Tensor& actions) {
-    return reduced(nn::candidate_values(scoring, obs, actions, {Path::plain, options.precision}), options.reduction);
+    return reduced(nn::candidate_values(scoring, obs, actions, {Kernels::plain, options.precision}), options.reduction);
   };
   return search(scorer, policy_actions, options, draw);
 }
@@ -201,7 +201,7 @@ std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const n
                                            const CemOptions& options, Draw draw) {
   const nn::StackedMlp scoring = check_critic(critic, obs, policy_actions, options);
   check::shape(kMaximize, "scale", norm.scale, {obs.size(0), critic.in_features()}, "[M, in]");
-  nn::takes_fused(kMaximize, Path::fused, nn::fused_obstacle(scoring));
+  nn::takes_fused(kMaximize, Kernels::fused, nn::fused_obstacle(scoring));
   return fused_search(scoring, &norm, obs, policy_actions, options, draws::on_host(kMaximize, draw));
 }
 

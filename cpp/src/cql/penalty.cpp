@@ -61,7 +61,7 @@ at::Tensor mean_logsumexp(const nn::StackedMlp& critic, const at::Tensor& obs, c
   check::at_least(op, "B", obs.size(1), 1);
   check::shape(op, "log_density", log_density, actions.sizes().slice(0, 3), "[M, B, K]");
   nn::check_like(op, "log_density", log_density, actions);
-  const bool fused = nn::takes_fused(op, scoring.path, nn::fused_obstacle(critic, {obs, actions, log_density}));
+  const bool fused = nn::takes_fused(op, scoring.kernels, nn::fused_obstacle(critic, {obs, actions, log_density}));
   if (fused && at::GradMode::is_enabled()) {
     return MeanLogsumexp::apply(obs, actions, log_density, at::TensorList(nn::to_list(critic)), scoring.precision,
                                 critic.activation);

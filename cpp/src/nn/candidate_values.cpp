@@ -163,7 +163,7 @@ StackedMlp from_list(at::TensorList list, ActivationSpec activation) {
 
 void check_once(std::string_view op) {
   TORCH_CHECK(!at::GradMode::is_enabled(), "[", op,
-              "] the fused path is differentiable once; take path=\"plain\" for create_graph=True");
+              "] the fused kernels are differentiable once; take kernels=\"plain\" for create_graph=True");
 }
 
 at::Tensor differentiable_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
@@ -186,15 +186,16 @@ std::optional<std::string> fused_obstacle(const StackedMlp& mlp, at::TensorList 
   return std::nullopt;
 }
 
-bool takes_fused(std::string_view op, Path path, const std::optional<std::string>& obstacle) {
-  TORCH_CHECK_VALUE(path != Path::fused || !obstacle, "[", op, "] the fused path cannot run: ", obstacle.value_or(""));
-  return path != Path::plain && !obstacle;
+bool takes_fused(std::string_view op, Kernels kernels, const std::optional<std::string>& obstacle) {
+  TORCH_CHECK_VALUE(kernels != Kernels::fused || !obstacle, "[", op,
+                    "] the fused kernels cannot run: ", obstacle.value_or(""));
+  return kernels != Kernels::plain && !obstacle;
 }
 
 at::Tensor candidate_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions, Scoring scoring) {
   constexpr const char* op = "nn::candidate_values";
   check_parts(op, critic, obs, actions);
-  if (takes_fused(op, scoring.path, fused_obstacle(critic))) {
+  if (takes_fused(op, scoring.kernels, fused_obstacle(critic))) {
     return differentiable_values(critic, obs, actions, scoring.precision);
   }
   return plain_values(critic, joined(obs, actions.size(0)), actions, scoring.precision);

@@ -12,8 +12,8 @@
 
 namespace omar::nn {
 
-/// Whether to take the fused path; `obstacle` says what is in its way. \throws c10::ValueError
-bool takes_fused(std::string_view op, Path path, const std::optional<std::string>& obstacle);
+/// Whether to take the fused kernels; `obstacle` says what is in its way. \throws c10::ValueError
+bool takes_fused(std::string_view op, Kernels kernels, const std::optional<std::string>& obstacle);
 
 /// Widths of the hidden layers.
 std::vector<int64_t> hidden_widths(const StackedMlp& mlp);

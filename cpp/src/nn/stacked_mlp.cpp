@@ -121,13 +121,13 @@ at::Tensor activate(const StackedMlp& mlp, size_t layer, const at::Tensor& sums)
   return at::relu(at::addcmul(mlp.norm_shifts[layer].unsqueeze(1), normed, mlp.norm_scales[layer].unsqueeze(1)));
 }
 
-at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path path) {
+at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Kernels kernels) {
   constexpr const char* op = "nn::forward";
   validate(mlp);
   check::shape(op, "x", x, {mlp.members(), -1, mlp.in_features()}, "[M, B, in]");
   check_like(op, "x", x, mlp.weights.front());
   check_work(op, mlp, {x.size(1)});
-  if (takes_fused(op, path, fused_obstacle(mlp))) {
+  if (takes_fused(op, kernels, fused_obstacle(mlp))) {
     const at::Tensor none = at::empty({x.size(0), x.size(1), 1, 0}, x.options());
     return differentiable_values(mlp, x, none, Precision::float32).squeeze(0);
   }

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import torch
 import typing
-__all__: list[str] = ['Bodies', 'CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'MOST_POLICY_BYTES', 'ParticleEnv', 'ParticleEnvOptions', 'Path', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'StackedMlp', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_normalized', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_act', 'nn_attach_moments', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_fold', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_moments', 'nn_normal_candidates', 'nn_uniform_candidates', 'parse_policies', 'rollout_into', 'scenario_names']
+__all__: list[str] = ['Bodies', 'CemOptions', 'CemReduction', 'CemRefit', 'CqlPenaltyOptions', 'Draw', 'Kernels', 'MOST_POLICY_BYTES', 'ParticleEnv', 'ParticleEnvOptions', 'Precision', 'ReplayBuffer', 'Reward', 'RolloutOptions', 'Scoring', 'StackedMlp', 'Step', 'Transitions', 'available_cpu_levels', 'cem_best', 'cem_check', 'cem_elites', 'cem_maximize', 'cem_maximize_normalized', 'cem_maximize_scorer', 'cem_refit', 'cem_sample', 'cpu_level', 'cql_mean_logsumexp', 'cql_penalty', 'draws_normal', 'draws_uniform', 'make_transitions', 'nn_act', 'nn_attach_moments', 'nn_candidate_values', 'nn_draws_on_cuda', 'nn_fold', 'nn_forward', 'nn_fused_obstacle', 'nn_init', 'nn_moments', 'nn_normal_candidates', 'nn_uniform_candidates', 'parse_policies', 'rollout_into', 'scenario_names']
 class Draw:
     """
     Counter of random numbers.
@@ -69,7 +69,7 @@ class Precision:
     @property
     def value(self) -> int:
         ...
-class Path:
+class Kernels:
     """
     Which implementation runs.
     
@@ -81,12 +81,12 @@ class Path:
     
       fused
     """
-    __members__: typing.ClassVar[dict[str, Path]]
-    auto: typing.ClassVar[Path]
-    fused: typing.ClassVar[Path]
-    plain: typing.ClassVar[Path]
+    __members__: typing.ClassVar[dict[str, Kernels]]
+    auto: typing.ClassVar[Kernels]
+    fused: typing.ClassVar[Kernels]
+    plain: typing.ClassVar[Kernels]
     @typing.overload
-    def __eq__(self, other: Path) -> bool:
+    def __eq__(self, other: Kernels) -> bool:
         ...
     @typing.overload
     def __eq__(self, other: typing.Any) -> bool:
@@ -102,7 +102,7 @@ class Path:
     def __int__(self) -> int:
         ...
     @typing.overload
-    def __ne__(self, other: Path) -> bool:
+    def __ne__(self, other: Kernels) -> bool:
         ...
     @typing.overload
     def __ne__(self, other: typing.Any) -> bool:
@@ -123,9 +123,9 @@ class Scoring:
     """
     How candidates are scored.
     """
-    def __init__(self, path: Path, precision: Precision) -> None:
+    def __init__(self, kernels: Kernels, precision: Precision) -> None:
         """
-        Path and precision.
+        Kernels and precision.
         """
 class StackedMlp:
     """
@@ -684,7 +684,7 @@ def cem_elites(actions: torch.Tensor, q: torch.Tensor, count: typing.SupportsInt
     """
     The best candidates and their scores in falling order.
     """
-def cem_maximize(critic: StackedMlp, obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def cem_maximize(critic: StackedMlp, obs: torch.Tensor, policy_actions: torch.Tensor, options: CemOptions, draw: Draw, kernels: Kernels) -> tuple[torch.Tensor, torch.Tensor]:
     """
     The whole search for a stacked critic.
     """
@@ -748,13 +748,13 @@ def nn_fold(weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor, shift
     """
     A first layer behind batch normalisation as a function of raw inputs with these moments.
     """
-def nn_forward(mlp: StackedMlp, x: torch.Tensor, path: Path = ...) -> torch.Tensor:
+def nn_forward(mlp: StackedMlp, x: torch.Tensor, kernels: Kernels = ...) -> torch.Tensor:
     """
     Outputs [M, B, out] of stacked networks on x [M, B, in].
     """
 def nn_fused_obstacle(mlp: StackedMlp, constants: collections.abc.Sequence[torch.Tensor]) -> str | None:
     """
-    Why the fused path cannot run, in one sentence; None where it can.
+    Why the fused kernels cannot run, in one sentence; None where they can.
     """
 def nn_init(sizes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], seeds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], network: typing.SupportsInt | typing.SupportsIndex, last_layer_scale: typing.SupportsFloat | typing.SupportsIndex, dtype: torch.dtype) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """

@@ -112,7 +112,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
         backbone = agents.settings
         self.states = States(facts, fovea=settings.fovea)
         self.model = Dynamics(
-            self.states, facts, seeds=seeds, hidden=settings.model_hidden, path=backbone.path
+            self.states, facts, seeds=seeds, hidden=settings.model_hidden, kernels=backbone.kernels
         )
         self.critics = backbone.num_critics
         features = self.states.num_features + self.learners
@@ -247,7 +247,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
         """U and R of states `[S, B, Z]` by the first critics (None: all): `[T, S, B]` each."""
         rows = self._features(z)
         count = self.critics if critics is None else critics
-        said = networks(rows.repeat(count, 1, 1), self.agents.settings.path, count * len(z))
+        said = networks(rows.repeat(count, 1, 1), self.agents.settings.kernels, count * len(z))
         summed = said.view(count, len(z), -1, self.learners, 2).sum(dim=3)
         return summed[..., 0], summed[..., 1]
 

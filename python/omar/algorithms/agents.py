@@ -179,12 +179,12 @@ class Agents:
 
     def logits(self, observations: Tensor) -> Tensor:
         """What the policies take the tanh of, `[M, B, A]`."""
-        numbers: Tensor = self.actor.networks(observations, self.settings.path)
+        numbers: Tensor = self.actor.networks(observations, self.settings.kernels)
         return numbers
 
     def act_as_target(self, observations: Tensor) -> Tensor:
         """`pibar(o)` of the target policies, `[M, B, A]`."""
-        return torch.tanh(self.actor.target(observations, self.settings.path))
+        return torch.tanh(self.actor.target(observations, self.settings.kernels))
 
     @property
     def deviation(self) -> Tensor:
@@ -231,8 +231,10 @@ class Agents:
         *,
         fixed: bool = False,
     ) -> Tensor:
-        candidates, path = actions[:, :, None], self.settings.path
-        values = candidate_values(networks, context, candidates, critics=critics, fixed=fixed, path=path)
+        candidates, kernels = actions[:, :, None], self.settings.kernels
+        values = candidate_values(
+            networks, context, candidates, critics=critics, fixed=fixed, kernels=kernels
+        )
         return values.squeeze(-1)
 
     def share(self, critic: StackedOptimizer, kept: Callable[[], dict[str, Tensor]]) -> None:

@@ -31,7 +31,10 @@ ALPHA = {
     "simple_spread": by_quality(0.5, 1.0, 5.0, 5.0),
     "simple_tag": by_quality(0.5, 0.5, 5.0, 5.0),
     "simple_world": by_quality(0.5, 1.0, 0.5, 5.0),
+    "half_cheetah": by_quality(1.0, 5.0, 1.0, 5.0),
 }
+# Further actions around the policy's in the penalty, which the released code has on HalfCheetah alone.
+POLICY_SAMPLES = {"half_cheetah": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,10 @@ class Cql(Algorithm[CqlSettings]):
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[CqlSettings]:
         """The hyper-parameters of a preset; both presets have the released alpha."""
-        settings = CqlSettings(alpha=look_up(ALPHA, task, quality, otherwise=CqlSettings().alpha))
+        settings = CqlSettings(
+            alpha=look_up(ALPHA, task, quality, otherwise=CqlSettings().alpha),
+            policy_samples=POLICY_SAMPLES.get(task, 0),
+        )
         return Preset(Backbone.preset(task, name), settings, preset_updates(task, quality))
 
     def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
@@ -116,7 +122,7 @@ def conservatism(
         step=draw.step,
         samples=settings.penalty_samples,
         others=_policy_candidates(agents, batch, settings, draw),
-        path=agents.settings.path,
+        kernels=agents.settings.kernels,
         precision=settings.penalty_precision,
     ).sum(dim=0)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ..nets import Path
+    from ..nets import Kernels
     from .base import LossTerms
     from .batch import Batch
     from .statistics import Facts
@@ -125,7 +125,7 @@ class Dynamics:
     """
 
     def __init__(
-        self, states: States, facts: Facts, *, seeds: Sequence[int], hidden: int, path: Path = "auto"
+        self, states: States, facts: Facts, *, seeds: Sequence[int], hidden: int, kernels: Kernels = "auto"
     ) -> None:
         """Fits the linear part.
 
@@ -134,9 +134,9 @@ class Dynamics:
             facts: Of the data.
             seeds: Keys of the S seeds' first weights.
             hidden: Width of the network.
-            path: How networks run.
+            kernels: How networks run.
         """
-        self.states, self.path = states, path
+        self.states, self.kernels = states, kernels
         learners, action_size = facts.actions.shape[2:]
         before, after = (
             states.of(by_member(facts.observations)),
@@ -159,7 +159,7 @@ class Dynamics:
     def __call__(self, states: Tensor, actions: Tensor) -> Tensor:
         """Next states `[S, B, Z]` of states `[S, B, Z]` and actions `[S, B, N, A]`."""
         rows = torch.cat([self.states.features(states), actions.flatten(1, 2)], dim=2)
-        said = torch.relu(self.encoder(rows, self.path)).view(*states.shape[:2], -1)
+        said = torch.relu(self.encoder(rows, self.kernels)).view(*states.shape[:2], -1)
         straight = torch.baddbmm(
             self.linear[:, -1:], torch.cat([states, actions.flatten(2)], dim=2), self.linear[:, :-1]
         )

@@ -50,8 +50,8 @@ class Lengths:
     seeds: int = 5
     updates: int | None = None
     preset: PresetName = "released"
-    eval_every: int = 250
-    eval_episodes: int = 1000
+    eval_every: int | None = None
+    eval_episodes: int | None = None
     device: str = "auto"
 
     def cell(self, task: str, quality: QualityName, algorithm: str, **more: object) -> Cell:

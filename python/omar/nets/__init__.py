@@ -11,19 +11,19 @@ from .critics import (
     uniform_candidates,
 )
 from .observations import Observations, joined
-from .options import Path, Precision, Step, core_path, draw, scoring
+from .options import Kernels, Precision, Step, core_kernels, draw, scoring
 from .stacked import StackedMlp
 
 __all__ = [
     "BatchNorm",
     "Candidates",
+    "Kernels",
     "Observations",
-    "Path",
     "Precision",
     "StackedMlp",
     "Step",
     "candidate_values",
-    "core_path",
+    "core_kernels",
     "cql_penalty",
     "draw",
     "fused_obstacle",

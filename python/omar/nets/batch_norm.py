@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from .options import Path
+    from .options import Kernels
 
 EPSILON = 1e-5  # added to variances
 MOMENTUM = 0.1  # share of a new batch in the running statistics
@@ -65,7 +65,7 @@ class BatchNorm(nn.Module):
         return self._fold(weight, bias, Moments(self.running_mean, self.running_variance))
 
     def fold_for(
-        self, weight: Tensor, bias: Tensor, inputs: Sequence[Tensor], *, path: Path = "auto"
+        self, weight: Tensor, bias: Tensor, inputs: Sequence[Tensor], *, kernels: Kernels = "auto"
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The first layer as a function of raw inputs, with their statistics.
 
@@ -75,13 +75,13 @@ class BatchNorm(nn.Module):
             inputs: What the networks are about to be given, `[M, ..., columns]` side by side; a part with
                 fewer rows than another repeats each of them equally often, as observations `[M, B, O]` do
                 beside candidates `[M, B, K, A]`.
-            path: As of the networks; the kernels' results are differentiable once.
+            kernels: As of the networks; the results of fused ones are differentiable once.
 
         Returns:
             Weight, bias, and the inputs to give instead: gradients to them flow through the statistics too.
         """
         first, *rest = inputs
-        if path == "plain" or not weight.is_cpu:
+        if kernels == "plain" or not weight.is_cpu:
             parts = [kept_moments(first), *(moments(x) for x in rest)]
             return *self._fold(weight, bias, _beside(parts)), list(inputs)
         parts = [kept_moments(first.detach() if first.requires_grad else first)]

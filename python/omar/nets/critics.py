@@ -8,7 +8,7 @@ import torch
 
 from .. import _core
 from .observations import Observations, joined, parts_of
-from .options import Path, Precision, Step, draw, scoring
+from .options import Kernels, Precision, Step, draw, scoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +26,11 @@ class Candidates(NamedTuple):
 
 
 def fused_obstacle(mlp: StackedMlp, constants: Sequence[torch.Tensor] = ()) -> str | None:
-    """Why the fused path cannot run for these networks, in one sentence; None where it can.
+    """Why the fused kernels cannot run for these networks, in one sentence; None where they can.
 
     Args:
         mlp: the networks.
-        constants: inputs that the fused path takes as constants: of `mean_logsumexp` and `cql_penalty` the
+        constants: inputs that the fused kernels take as constants: of `mean_logsumexp` and `cql_penalty` the
             observations, actions and densities. None of them may require gradients.
     """
     return _core.nn_fused_obstacle(mlp.core(), list(constants))
@@ -51,14 +51,14 @@ def candidate_values(
     *,
     critics: int | None = None,
     fixed: bool = False,
-    path: Path = "auto",
+    kernels: Kernels = "auto",
     precision: Precision = "float32",
 ) -> torch.Tensor:
     """Q of K candidate actions per state under T * M stacked critics on (o, a).
 
     Network t * M + m belongs to member m (T = 2: twin critics). The observation's part of the first layer is
     computed once per state. Differentiable with respect to all parameters, observations and actions (the
-    fused path once).
+    fused kernels once).
 
     Args:
         critic: T * M networks with O + A inputs and one output.
@@ -66,7 +66,7 @@ def candidate_values(
         actions: [M, B, K, A].
         critics: how many of the T critics score, 1 for Q^1 alone; None: all.
         fixed: gradients for the critics' parameters are not wanted; those for the actions then cost less.
-        path: "fused": CPU kernels; "plain": LibTorch ops; "auto": plain only where
+        kernels: "fused": CPU kernels; "plain": LibTorch ops; "auto": plain only where
             `fused_obstacle` names a reason.
         precision: "bf16" rounds the factors of the hidden layers' products to bfloat16.
 
@@ -76,8 +76,8 @@ def candidate_values(
     networks = None if critics is None else _first_networks(critic, critics, int(actions.shape[0]))
     if critic.batch_norm is not None:
         obs = joined(obs, actions)  # the statistics are those of whole rows
-    core, (*parts, given) = critic.core_for([*parts_of(obs), actions], networks, path=path, fixed=fixed)
-    return _core.nn_candidate_values(core, parts, given, scoring(path, precision))
+    core, (*parts, given) = critic.core_for([*parts_of(obs), actions], networks, kernels=kernels, fixed=fixed)
+    return _core.nn_candidate_values(core, parts, given, scoring(kernels, precision))
 
 
 def uniform_candidates(
@@ -120,24 +120,24 @@ def mean_logsumexp(
     obs: Observations,
     candidates: Candidates,
     *,
-    path: Path = "auto",
+    kernels: Kernels = "auto",
     precision: Precision = "float32",
 ) -> torch.Tensor:
     """Mean over states of log sum_k exp(Q(o, a_k) - log density(a_k)): [T, M].
 
-    The fused path computes value and weight gradients in one pass. Where obs or candidates require gradients,
-    "auto" takes the plain path.
+    The fused kernels compute value and weight gradients in one pass. Where obs or candidates require
+    gradients, "auto" is "plain".
 
     Args:
         critic: T * M networks with O + A inputs and one output.
         obs: [M, B, O], or parts of it, as in `candidate_values`.
         candidates: K actions per state with their log density.
-        path: as in `candidate_values`.
+        kernels: as in `candidate_values`.
         precision: as in `candidate_values`.
     """
     whole = joined(obs, candidates.actions)
-    core, (o, a) = critic.core_for([whole, candidates.actions], path=path)
-    return _core.cql_mean_logsumexp(core, o, a, candidates.log_density, scoring(path, precision))
+    core, (o, a) = critic.core_for([whole, candidates.actions], kernels=kernels)
+    return _core.cql_mean_logsumexp(core, o, a, candidates.log_density, scoring(kernels, precision))
 
 
 def cql_penalty(
@@ -149,7 +149,7 @@ def cql_penalty(
     step: Step,
     samples: int = 10,
     others: Sequence[Candidates] = (),
-    path: Path = "auto",
+    kernels: Kernels = "auto",
     precision: Precision = "float32",
 ) -> torch.Tensor:
     """The penalty of conservative Q-learning (Kumar et al. 2020) of each critic.
@@ -165,7 +165,7 @@ def cql_penalty(
         step: update number.
         samples: uniform candidates per state.
         others: further candidates, such as `normal_candidates` around the policy's actions.
-        path: as in `candidate_values`.
+        kernels: as in `candidate_values`.
         precision: as in `candidate_values`.
 
     Returns:
@@ -175,21 +175,23 @@ def cql_penalty(
     if critic.batch_norm is not None:
         own = (int(obs.shape[0]), int(obs.shape[1]), samples, critic.sizes[0] - int(obs.shape[2]))
         kinds = [uniform_candidates(*own, seed=seed, step=step, like=obs), *others]
-        value = _logsumexp_of_kinds(critic, obs, kinds, path, precision)
+        value = _logsumexp_of_kinds(critic, obs, kinds, kernels, precision)
         return value - q_data.mean(dim=-1)
-    options = _core.CqlPenaltyOptions(samples, draw("nets.cql_penalty", seed, step), scoring(path, precision))
+    options = _core.CqlPenaltyOptions(
+        samples, draw("nets.cql_penalty", seed, step), scoring(kernels, precision)
+    )
     pairs = [(c.actions, c.log_density) for c in others]
     return _core.cql_penalty(critic.core(), obs, q_data, options, pairs)
 
 
 def _logsumexp_of_kinds(
-    critic: StackedMlp, obs: torch.Tensor, kinds: Sequence[Candidates], path: Path, precision: Precision
+    critic: StackedMlp, obs: torch.Tensor, kinds: Sequence[Candidates], kernels: Kernels, precision: Precision
 ) -> torch.Tensor:
     """`mean_logsumexp` over the candidates of all kinds, each a forward pass of its own."""
     if len(kinds) == 1:
-        return mean_logsumexp(critic, obs, kinds[0], path=path, precision=precision)
+        return mean_logsumexp(critic, obs, kinds[0], kernels=kernels, precision=precision)
     values = [
-        candidate_values(critic, obs, kind.actions, path=path, precision=precision) - kind.log_density
+        candidate_values(critic, obs, kind.actions, kernels=kernels, precision=precision) - kind.log_density
         for kind in kinds
     ]
     return torch.cat(values, dim=-1).logsumexp(dim=-1).mean(dim=-1)

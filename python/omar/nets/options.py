@@ -9,26 +9,26 @@ import torch
 from .. import _core
 from ..arguments import check_seed, check_step
 
-Path = Literal["auto", "plain", "fused"]
+Kernels = Literal["auto", "plain", "fused"]
 """fused: CPU kernels; plain: LibTorch ops; auto: fused, or plain where `fused_obstacle` names a reason."""
 Precision = Literal["float32", "bf16"]
 Step = int | torch.Tensor
 """Number of an update; in a tensor (int64 scalar, on the numbers' device) it is read when they are drawn."""
 
 
-def core_path(path: Path) -> _core.Path:
-    """The core's form of a path."""
-    if path not in get_args(Path):
-        raise ValueError(f"`path` must be 'auto', 'plain' or 'fused', got {path!r}")
-    native: _core.Path = getattr(_core.Path, path)
+def core_kernels(kernels: Kernels) -> _core.Kernels:
+    """The core's form of `kernels`."""
+    if kernels not in get_args(Kernels):
+        raise ValueError(f"`kernels` must be 'auto', 'plain' or 'fused', got {kernels!r}")
+    native: _core.Kernels = getattr(_core.Kernels, kernels)
     return native
 
 
-def scoring(path: Path, precision: Precision) -> _core.Scoring:
-    """The core's form of a path and a precision."""
+def scoring(kernels: Kernels, precision: Precision) -> _core.Scoring:
+    """The core's form of `kernels` and a precision."""
     if precision not in get_args(Precision):
         raise ValueError(f"`precision` must be 'float32' or 'bf16', got {precision!r}")
-    return _core.Scoring(core_path(path), getattr(_core.Precision, precision))
+    return _core.Scoring(core_kernels(kernels), getattr(_core.Precision, precision))
 
 
 def draw(op: str, seed: int, step: Step) -> _core.Draw:

@@ -10,7 +10,7 @@ from torch import nn
 from .. import _core
 from ..arguments import check_integer, check_seed
 from .batch_norm import BatchNorm
-from .options import Path, core_path
+from .options import Kernels, core_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,19 +132,21 @@ class StackedMlp(nn.Module):
         return weights, biases
 
     def layers_for(
-        self, inputs: Sequence[torch.Tensor], members: int | None = None, *, path: Path = "auto"
+        self, inputs: Sequence[torch.Tensor], members: int | None = None, *, kernels: Kernels = "auto"
     ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
         """The same for a pass over these inputs, and the inputs to give to it.
 
         Args:
             inputs: in parts, as `BatchNorm.fold_for` takes them.
             members: how many, counted from the first; None: all.
-            path: as in `candidate_values`.
+            kernels: as in `candidate_values`.
         """
         weights, biases = self.layers_behind_batch_norm(members)
         given = list(inputs)
         if self.batch_norm is not None:
-            weights[0], biases[0], given = self.batch_norm.fold_for(weights[0], biases[0], inputs, path=path)
+            weights[0], biases[0], given = self.batch_norm.fold_for(
+                weights[0], biases[0], inputs, kernels=kernels
+            )
         return weights, biases, given
 
     def layers_behind_batch_norm(
@@ -168,14 +170,14 @@ class StackedMlp(nn.Module):
         inputs: Sequence[torch.Tensor],
         members: int | None = None,
         *,
-        path: Path = "auto",
+        kernels: Kernels = "auto",
         fixed: bool = False,
     ) -> tuple[_core.StackedMlp, list[torch.Tensor]]:
         """All parameters in the core's form, and the inputs to give, for a pass as `layers_for` has it.
 
         Where `fixed`, parameters are constants, unless they depend on the inputs through batch normalisation.
         """
-        weights, biases, given = self.layers_for(inputs, members, path=path)
+        weights, biases, given = self.layers_for(inputs, members, kernels=kernels)
         return self._core_of(weights, biases, fixed=fixed and self.batch_norm is None), given
 
     def core_behind_batch_norm(self) -> _core.StackedMlp:
@@ -197,13 +199,13 @@ class StackedMlp(nn.Module):
         """M."""
         return int(self.weights[0].shape[0])
 
-    def forward(self, x: torch.Tensor, path: Path = "auto", members: int | None = None) -> torch.Tensor:
-        """Outputs [M, B, out] of inputs x [M, B, in]; `path` as in `candidate_values`.
+    def forward(self, x: torch.Tensor, kernels: Kernels = "auto", members: int | None = None) -> torch.Tensor:
+        """Outputs [M, B, out] of inputs x [M, B, in]; `kernels` as in `candidate_values`.
 
         With `members`, of so many networks, counted from the first.
         """
-        core, (given,) = self.core_for([x], members, path=path)
-        return _core.nn_forward(core, given, core_path(path))
+        core, (given,) = self.core_for([x], members, kernels=kernels)
+        return _core.nn_forward(core, given, core_kernels(kernels))
 
     def extra_repr(self) -> str:
         """The shape of the stack."""

@@ -29,4 +29,4 @@ def check_memory(config: RunConfig, task: Task, device: torch.device) -> None:
     minibatch = members * backbone.batch_size * (2 * inputs + 2 * h)
     networks = FLOAT * (COPIES * weights + minibatch)
     check_fits(networks, device, "networks and minibatches", "--hidden, --batch-size or --seeds")
-    check_worlds(sum(task.obs_sizes), seeds * config.options.eval_episodes, "--eval-episodes or --seeds")
+    check_worlds(sum(task.obs_sizes), seeds * config.eval_episodes, "--eval-episodes or --seeds")

@@ -77,11 +77,11 @@ OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const Scorer& scorer, const 
 
 /// The same with a StackedMlp critic: weights [T * M, in, out], biases [T * M, out], O + A inputs (o, a), one output;
 /// obs [M, B, O], policy_actions [M, B, A]. Network t * M + m is critic t of member m; `options.reduction` says how the
-/// T scores make one. The fused path (on the CPU) runs all rounds of a block of states without leaving cache; NaN of
+/// T scores make one. The fused kernels (on the CPU) run all rounds of a block of states without leaving cache; NaN of
 /// any critic that counts makes a candidate's score NaN.
 OMAR_API std::pair<at::Tensor, at::Tensor> maximize(const nn::StackedMlp& critic, const at::Tensor& obs,
                                                     const at::Tensor& policy_actions, const CemOptions& options,
-                                                    Draw draw, Path path = Path::automatic);
+                                                    Draw draw, Kernels kernels = Kernels::automatic);
 
 /// The same with batch normalisation in front of the critics: each round's (o, a), and then the policy's, are
 /// normalised by their own moments over all B K rows of a member (K = 1 for the policy's). Runs round by round in the

@@ -7,7 +7,7 @@
 
 namespace omar::cem {
 
-using nn::Path;
+using nn::Kernels;
 using nn::Precision;
 
 enum class Refit {

@@ -18,9 +18,9 @@ using nn::Scoring;
 
 /// mean_b log sum_k exp(Q(o_b, a_bk) - log density_bk): [T, M], with obs [M, B, O], B >= 1, and K >= 1 candidates. It
 /// estimates CQL's log-sum-exp over all actions by importance sampling (CQL, appendix F), up to the constant log K. A
-/// state whose candidates all have the density +inf counts -inf, without gradients. The fused path computes value and
-/// gradient in one pass and takes obs, actions and densities as constants; on the plain path gradients flow to them,
-/// too. \throws c10::ValueError wrong rank or size, or a path that cannot run; c10::TypeError wrong dtype
+/// state whose candidates all have the density +inf counts -inf, without gradients. The fused kernels compute value and
+/// gradient in one pass and take obs, actions and densities as constants; with plain ones gradients flow to them, too.
+/// \throws c10::ValueError wrong rank or size, or kernels that cannot run; c10::TypeError wrong dtype
 OMAR_API at::Tensor mean_logsumexp(const nn::StackedMlp& critic, const at::Tensor& obs, const Candidates& candidates,
                                    Scoring scoring = {});
 

@@ -7,7 +7,7 @@ namespace omar::nn {
 enum class Precision { float32, bf16 };
 
 /// Which implementation runs.
-enum class Path {
+enum class Kernels {
   automatic,  ///< fused, or plain where fused_obstacle() names a reason
   plain,      ///< LibTorch ops: any device, dtype and depth
   fused,      ///< the CPU kernels; an error where they cannot run

@@ -33,7 +33,7 @@ using omar::Draw;
 
 /// How candidates are scored.
 struct Scoring {
-  Path path = Path::automatic;
+  Kernels kernels = Kernels::automatic;
   Precision precision = Precision::float32;
 };
 
@@ -51,8 +51,8 @@ struct InitOptions {
 /// c10::TypeError
 OMAR_API void validate(const StackedMlp& mlp);
 
-/// Why the fused path cannot run for this network, in one sentence; nullopt where it can. `constants` are those inputs
-/// that it takes as constants (cql::mean_logsumexp says which): none of them may require gradients.
+/// Why the fused kernels cannot run for this network, in one sentence; nullopt where they can. `constants` are those
+/// inputs that they take as constants (cql::mean_logsumexp says which): none of them may require gradients.
 /// \throws c10::ValueError or c10::TypeError for an invalid network
 OMAR_API std::optional<std::string> fused_obstacle(const StackedMlp& mlp, at::TensorList constants = {});
 
@@ -64,18 +64,18 @@ OMAR_API StackedMlp init(const InitOptions& options);
 /// Members [0, count) as views. \throws c10::ValueError
 OMAR_API StackedMlp first(const StackedMlp& mlp, int64_t count);
 
-/// x [M, B, in] -> [M, B, out], B >= 0. Differentiable: the fused path once, LibTorch ops always.
-/// \throws c10::ValueError wrong rank or size, or a path that cannot run; c10::TypeError wrong dtype
-OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Path path = Path::automatic);
+/// x [M, B, in] -> [M, B, out], B >= 0. Differentiable: the fused kernels once, LibTorch ops always.
+/// \throws c10::ValueError wrong rank or size, or kernels that cannot run; c10::TypeError wrong dtype
+OMAR_API at::Tensor forward(const StackedMlp& mlp, const at::Tensor& x, Kernels kernels = Kernels::automatic);
 
 /// Q of K candidate actions per state: obs [M, B, O], actions [M, B, K, A] -> [T, M, B, K], where the critic holds
 /// T * M networks on (o, a) with one output each; network t * M + m belongs to member m (T = 2: twin critics).
 /// M, O, K, A >= 1, B >= 0. The observation's part of the first layer is computed once per state. `obs` may come in
 /// parts, side by side, each [M, B, columns] or [S, B, columns], whose row s serves members s M / S to (s + 1) M / S -
-/// 1: the fused path copies none of them. Differentiable: the fused path once, and it recomputes in its backward pass
-/// instead of storing; LibTorch ops always. A network's values and gradients on the fused path depend on neither the
-/// stack around it nor the number of threads.
-/// \throws c10::ValueError wrong rank or size, or a path that cannot run; c10::TypeError wrong dtype
+/// 1: the fused kernels copy none of them. Differentiable: the fused kernels once, and they recompute in the backward
+/// pass instead of storing; LibTorch ops always. A network's values and gradients from the fused kernels depend on
+/// neither the stack around it nor the number of threads.
+/// \throws c10::ValueError wrong rank or size, or kernels that cannot run; c10::TypeError wrong dtype
 OMAR_API at::Tensor candidate_values(const StackedMlp& critic, at::TensorList obs, const at::Tensor& actions,
                                      Scoring scoring = {});
 
