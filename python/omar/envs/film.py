@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..pictures.canvas import Image
     from .half_cheetah import HalfCheetahStep
     from .particle import ParticleEnv, Step
+    from .worlds import Env
 
     Array = npt.NDArray[np.floating[Any]]
 
@@ -49,7 +50,7 @@ class Film:
         total: Array = np.sum(self._rewards, axis=0)
         return total
 
-    def begin(self, env: ParticleEnv | HalfCheetahEnv) -> None:
+    def begin(self, env: Env) -> None:
         """Episodes have begun in all worlds of an environment."""
         if self._env is not env:
             self.close()

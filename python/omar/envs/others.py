@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OmarError
 from ..tasks import get_task
-from .worlds import HALF_CHEETAH
 
 if TYPE_CHECKING:
     from .views import Prey
@@ -104,7 +103,7 @@ def vector_env(
 
 
 def _need_prey(task: str, prey: Prey | None) -> None:
-    if prey is None and task != HALF_CHEETAH and get_task(task).has_prey:
+    if prey is None and get_task(task).has_prey:
         raise OmarError(f'{task} has a prey: give the policy that moves it, prey=omar.load_prey("{task}")')
 
 

@@ -12,14 +12,15 @@ import torch
 from ..errors import OmarError
 from ..tasks import get_task
 from .film import Film, usual_fps
-from .half_cheetah import HalfCheetahEnv
 from .particle import ParticleEnv
-from .worlds import HALF_CHEETAH
+from .worlds import HALF_CHEETAH, task_env
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..pictures.canvas import Image
+    from ..tasks import Task
+    from .worlds import Env
 
     Array = npt.NDArray[np.float32]
 
@@ -54,12 +55,13 @@ class Worlds:
             raise OmarError(
                 f"`render_mode` must be one of {', '.join(RENDER_MODES)} or None, got {render_mode!r}"
             )
-        self.env = _make_env(task, num_envs, reward, num_agents)
-        if prey is not None and self.env.num_agents == self.env.num_learners:
+        spec = get_task(task)
+        self.env = _make_env(spec, num_envs, reward, num_agents)
+        if prey is not None and not spec.has_prey:
             raise OmarError(f"{task} has no prey, but `prey` was given")
         self.prey = prey
         self.render_mode = render_mode
-        self.fps = usual_fps(task)
+        self.fps = usual_fps(spec.environment)
         self._film = None if render_mode is None else Film()
         self._window = Window(f"omar: {task}")
         self.actors = self.env.num_learners if prey is not None else self.env.num_agents
@@ -144,14 +146,13 @@ class Window:
             self._surface = None
 
 
-def _make_env(task: str, num_envs: int, reward: str, num_agents: int | None) -> ParticleEnv | HalfCheetahEnv:
-    if task == HALF_CHEETAH:
-        if reward != "omar" or num_agents not in (None, 2):
-            raise OmarError(f"{task} has 2 agents and one reward: leave out `num_agents` and `reward`")
-        return HalfCheetahEnv(num_envs)
-    spec = get_task(task)
-    agents = spec.num_learners if num_agents is None else num_agents
-    return ParticleEnv(spec.environment, num_envs=num_envs, reward=reward, num_agents=agents)
+def _make_env(task: Task, num_envs: int, reward: str, num_agents: int | None) -> Env:
+    if task.environment == HALF_CHEETAH:
+        if reward != "omar" or num_agents not in (None, task.num_agents):
+            raise OmarError(f"{task.name} has 2 agents and one reward: leave out `num_agents` and `reward`")
+        return task_env(task, num_envs=num_envs)
+    agents = task.num_learners if num_agents is None else num_agents
+    return ParticleEnv(task.environment, num_envs=num_envs, reward=reward, num_agents=agents)
 
 
 def array(tensor: torch.Tensor) -> Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..envs.film import Film, frame_size, usual_fps
+from ..envs.worlds import HALF_CHEETAH
 from ..errors import SettingError
 from ..pictures import check_clip, check_sheet, open_context, sheet, write_clip, write_picture
 from ..runs import ranges
@@ -124,7 +125,7 @@ def check_video(task: Task) -> None:
         OmarError: A library is missing.
     """
     check_clip(Path("video.mp4"), pictures=SHORT, fps=usual_fps(task.environment), writable=False)
-    if task.environment == "half_cheetah":
+    if task.environment == HALF_CHEETAH:
         open_context(8, 8).free()
 
 
