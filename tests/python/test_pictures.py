@@ -168,16 +168,19 @@ def test_a_film_ends_where_the_episode_does(task):
 
 
 def test_a_film_of_half_cheetah_ends_where_the_episode_does():
-    env = HalfCheetahEnv(seed=0)
-    env.set_state(torch.zeros(1, 9).double(), torch.zeros(1, 9).double(), torch.tensor([998]))
-    env.set_state(*env.state()[:2], torch.tensor([998]))
+    rest = torch.zeros(2, 1, 9).double()
+    env, longer = HalfCheetahEnv(seed=0), HalfCheetahEnv(seed=0)
+    env.set_state(*rest, torch.tensor([998]))
+    longer.set_state(*rest, torch.tensor([0]))
     film = Film(160)
     film.begin(env)
     for _ in range(2):
         step = env.step(torch.ones(1, 2, 3))
         film.go_on(step)
+        longer.step(torch.ones(1, 2, 3))
     assert step.truncated.all()
     assert (env.final_qpos != env.state().qpos).any()
+    np.testing.assert_array_equal(env.final_qpos.numpy(), longer.state().qpos.numpy())
     np.testing.assert_array_equal(film._places[-1], env.final_qpos.numpy())
 
 
@@ -194,6 +197,7 @@ def test_a_cheetah_moves_over_the_floor_and_stays_in_sight():
     for picture in again:  # the floor looks the same a metre on, and far away
         np.testing.assert_array_equal(picture, here)
     assert abs(moved - here)[120:].max() > 10  # the floor has moved
+    middles = []
     for picture in (here, moved):
         blue = picture[..., 2] - picture[..., 0] > 60
         orange = picture[..., 0] - picture[..., 2] > 80
@@ -202,7 +206,9 @@ def test_a_cheetah_moves_over_the_floor_and_stays_in_sight():
             assert len(rows) > 200
             assert rows.min() > 20 and rows.max() < 180
             assert columns.min() > 20 and columns.max() < 280
-        assert np.nonzero(blue)[1].mean() < 150 < np.nonzero(orange)[1].mean()  # it looks to the right
+        middles += [np.nonzero(blue)[1].mean(), np.nonzero(orange)[1].mean()]
+    assert middles[0] < 150 < middles[1]  # it looks to the right
+    assert middles[2:] == pytest.approx(middles[:2], abs=2)  # and the camera follows
 
 
 def some_pictures(count=7, height=64, width=96):
