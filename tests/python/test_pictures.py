@@ -266,14 +266,27 @@ def test_a_clip_that_fails_leaves_the_old_file(tmp_path, kind):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio-ffmpeg's pipe
 def test_an_ffmpeg_that_fails_is_said(tmp_path, monkeypatch):
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
-    with pytest.raises(
-        OmarError, match=r"^ffmpeg could not write the video: is there room in /.*A .gif needs none$"
-    ):
+    script = tmp_path / "ffmpeg"
+    script.write_text("#!/bin/sh\necho warning >&2\necho 'no space left' >&2\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
+    many = (np.zeros((400, 400, 3), np.uint8) for _ in range(10))  # more than a pipe holds
+    with pytest.raises(OmarError, match=r"^ffmpeg could not write the video: no space left$"):
+        write_clip(tmp_path / "clip.mp4", many, fps=10)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/true")
+    with pytest.raises(OmarError, match=r"^ffmpeg could not write the video: it says no reason$"):
         write_clip(tmp_path / "clip.mp4", some_pictures(), fps=10)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [script]
+
+
+def test_a_machine_without_ffmpeg_is_told(tmp_path, monkeypatch):
+    def none():
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none)
+    with pytest.raises(OmarError, match=r"^an MP4 needs ffmpeg, .* has none for this machine: set IM"):
+        check_clip(tmp_path / "clip.mp4", pictures=1, fps=10)
 
 
 @pytest.mark.parametrize(

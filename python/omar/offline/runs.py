@@ -210,6 +210,7 @@ def _run(
             }
         )
         if options.video:
+            reporter.note(f"drawing {VIDEO}")
             write_video(folder.path / VIDEO, result.policies[0])
     return result
 
