@@ -74,7 +74,8 @@ class Cql(Algorithm[CqlSettings]):
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[CqlSettings]:
         """The hyper-parameters of a preset: the released alpha, on a backbone that is tuned (tuning.md).
 
-        The critics' own actor needs a smoother value than OMAR's search. `omar --tau 0` is the released MA-CQL.
+        An actor that climbs the value needs a smoother one than a search does. The released MA-CQL is `omar`
+        with `--tau 0`.
         """
         backbone = Backbone.preset(task, name)
         if task != "half_cheetah":
