@@ -378,7 +378,9 @@ def test_shipped_levels_are_those_of_the_published_sets(name):
         assert policy.scale == task.references
         assert (policy.prey and policy.prey.sha256) == (prey and prey.sha256)
         found, published = entry[quality], task.qualities[quality]
-        assert found["return"]["mean"] == pytest.approx(published.returns.mean, rel=0.03)
+        assert found["return"]["mean"] == pytest.approx(
+            published.returns.mean, rel=0.06 if name == CHEETAH else 0.03
+        )
         assert found["normalized"] == pytest.approx(published.normalized, abs=2)
         assert found["normalized"] == pytest.approx(normalized_score(task, found["return"]["mean"]))
     assert abs(normalized_score(task, entry["uniform"]["mean"])) < (0.7 if name == CHEETAH else 0.2)
