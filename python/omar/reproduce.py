@@ -22,11 +22,12 @@ from .matrix.cluster import RayCluster
 from .matrix.crew import Processes
 from .matrix.estimate import makespan, rates
 from .matrix.folder import MatrixFolder
-from .matrix.plan import Lengths, matrix
+from .matrix.plan import PARTICLE_TASKS, Lengths, matrix
 from .matrix.reproduce import reproduce, unique
 from .offline.config import OfTheTask
 from .runs import ranges
 from .runs.interrupts import Interrupts
+from .tasks import TaskName
 from .terminal.board import Board, hours
 from .terminal.cli import INTERRUPTED, OptionalInt, run, say
 
@@ -48,12 +49,14 @@ Workers: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class ReproduceOptions:
-    """Trains every algorithm on every data set of every task, several cells at a time."""
+    """Trains every algorithm on every data set of the tasks, several cells at a time."""
 
     out: Folder = ROOT
     """Folder of the results; cells that are there already are not trained again."""
     dry_run: bool = False
     """Print what there is to do and how long it takes, and train nothing but a probe."""
+    task: tuple[TaskName, ...] = PARTICLE_TASKS
+    """Tasks of the matrix. half_cheetah takes days on a CPU: give it a folder of its own."""
     only: Annotated[str, tyro.conf.arg(metavar="NAME=VALUE,...", help_behavior_hint="")] = ""
     """Cells to work on, such as task=simple_tag,quality=expert; values of one name are alternatives."""
     ablation: Annotated[
@@ -91,7 +94,7 @@ class ReproduceOptions:
             self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, self.device
         )
         if self.ablation is None:
-            plan = matrix(lengths, self.only)
+            plan = matrix(lengths, self.only, self.task)
         else:
             plan = ablation(self.ablation, lengths, self.only)
         folder = MatrixFolder(self.out)

@@ -21,12 +21,13 @@ from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
 from omar.online.collection import CollectionSettings
 from omar.online.matd3 import Matd3Settings
+from omar.online.measures import Measured
 from omar.online.runs import recorded
 from omar.online.shipping import CHOOSING, PolicySelection, ShipOptions, Source, prey_origin
 from omar.online.training import STARTS, OnlineTraining, training_blocks
 from omar.random import mix
 from omar.runs.files import seal
-from omar.tasks import get_task, normalized_score
+from omar.tasks import Score, get_task, normalized_score
 
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
 MATD3 = Matd3Settings(batch_size=64, hidden=16)
@@ -234,7 +235,19 @@ def test_ship_takes_the_policy_whose_noisy_return_is_nearest(tmp_path):
     names = [f"seed-0-update-{update:08d}.safetensors" for update in (0, 20, 40, 60, 80)]
     returns = [selection._return(name, CHOOSING).mean for name in names]
     for name, value in zip(names, returns, strict=True):
-        assert selection.nearest(value + 0.01) == name
+        assert selection.nearest(Score(value + 0.01, None)) == name
+
+
+def test_ship_prefers_a_policy_whose_episodes_are_alike(tmp_path, monkeypatch):
+    assert command(tmp_path / "run", eval_every=40)() == 0
+    selection = PolicySelection(ShipOptions(tmp_path / "run", tmp_path), Source.open(tmp_path / "run"))
+    names = [f"seed-0-update-{update:08d}.safetensors" for update in (0, 40, 80)]
+    found = dict(zip(names, ((100.0, 90.0), (104.0, 10.0), (300.0, 1.0)), strict=True))
+    monkeypatch.setattr(
+        PolicySelection, "_return", lambda _, name, key: Measured(found[name][0], 1.0, found[name][1], 100)
+    )
+    assert selection.nearest(Score(100.0, 12.0)) == names[1]
+    assert selection.nearest(Score(100.0, 95.0)) == names[0]
 
 
 def test_ship_names_the_prey_that_was_imitated(tmp_path):
@@ -365,7 +378,9 @@ def test_shipped_levels_are_those_of_the_published_sets(name):
         assert policy.scale == task.references
         assert (policy.prey and policy.prey.sha256) == (prey and prey.sha256)
         found, published = entry[quality], task.qualities[quality]
-        assert found["return"]["mean"] == pytest.approx(published.returns.mean, rel=0.03)
+        assert found["return"]["mean"] == pytest.approx(
+            published.returns.mean, rel=0.06 if name == CHEETAH else 0.03
+        )
         assert found["normalized"] == pytest.approx(published.normalized, abs=2)
         assert found["normalized"] == pytest.approx(normalized_score(task, found["return"]["mean"]))
     assert abs(normalized_score(task, entry["uniform"]["mean"])) < (0.7 if name == CHEETAH else 0.2)

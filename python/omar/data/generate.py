@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib import metadata
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import torch
 from ..behaviors.policy import Policy
 from ..behaviors.recording import Recording
 from ..behaviors.shipped import BEHAVIORS, load, recording, shipped_prey
-from ..envs import ParticleEnv, Transitions, rollout_into, task_env
+from ..envs import HALF_CHEETAH, ParticleEnv, Transitions, rollout_into, task_env
 from ..errors import DatasetError
 from ..random import Draw, normal_like, uniform_actions
 from ..tasks import Task, get_quality, get_task
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..envs import HalfCheetahEnv
+    from ..envs import HALF_CHEETAH, HalfCheetahEnv
     from .dataset import Dataset
     from .foreign import Columns
 
@@ -57,6 +58,8 @@ class Plan:
             "steps": self.steps,
             "behaviour": self._behaviour(),
         }
+        if self.task.environment == HALF_CHEETAH:
+            recipe["mujoco"] = metadata.version("mujoco-core")
         if self.prey is not None:
             recipe["prey"] = self.prey.recipe()
         return recipe

@@ -4,9 +4,10 @@ from .half_cheetah import HalfCheetahEnv
 from .others import joint_env, parallel_env, vector_env
 from .particle import ParticleEnv, State, Step, scenario_names
 from .rollout import Transitions, make_transitions, rollout, rollout_into
-from .worlds import Env, particle_env, restart_clock, task_env
+from .worlds import HALF_CHEETAH, Env, particle_env, restart_clock, task_env
 
 __all__ = [
+    "HALF_CHEETAH",
     "Env",
     "HalfCheetahEnv",
     "ParticleEnv",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..algorithms import ALGORITHMS
 from ..errors import OmarError
-from ..tasks import QUALITIES, TASKS
+from ..tasks import QUALITIES, TASKS, get_task
 from .cell import Cell
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..tasks import QualityName
 
 MATRIX = "matrix"
+PARTICLE_TASKS = tuple(name for name in TASKS if name != "half_cheetah")  # hours on a CPU, not days
 Axes: TypeAlias = "Mapping[str, tuple[str, ...]]"
 
 
@@ -60,21 +61,22 @@ class Lengths:
         return Cell(task=task, quality=quality, algorithm=algorithm, **own | more)
 
 
-def matrix(lengths: Lengths, only: str = "") -> Plan:
-    """Every registered algorithm on every data set of every task.
+def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_TASKS) -> Plan:
+    """Every registered algorithm on every data set of the tasks.
 
     Args:
         lengths: Of every cell.
         only: Which of them to work on, as `choose` takes it.
+        tasks: Names of the tasks.
 
     Raises:
         OmarError: `only` is no choice of cells.
     """
     entries = tuple(
         Entry(lengths.cell(task, quality, algorithm))
-        for task, found in TASKS.items()
+        for task in tasks
         for quality in QUALITIES
-        if quality in found.qualities
+        if quality in get_task(task).qualities
         for algorithm in ALGORITHMS
     )
     return Plan(MATRIX, entries, choose(entries, only))
