@@ -1,7 +1,7 @@
 """The picture of the four tasks, after the paper's figure 5: `python docs/figure5.py` draws tasks.png.
 
 Particle tasks: the end of an episode of the shipped experts, with its trails, as on the page of the tasks.
-HalfCheetah: at rest, with motors that are off. It needs `pip install "omar[video]"`.
+HalfCheetah: the shipped expert at a gallop. It needs `pip install "omar[video]"`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from omar.envs import HalfCheetahEnv
+from omar.behaviors import shipped
+from omar.envs import task_env
 from omar.envs.cheetah_model import model_xml
 from omar.pictures import Canvas, CheetahCamera, side_by_side, write_picture
 from omar.tasks import TASKS
@@ -27,17 +26,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PIXELS = 320
-SETTLED = 40  # steps after which the cheetah stands still
+STEPS = 104  # of the cheetah until its picture
 INK = (40, 40, 46)
 
 
 def cheetah() -> npt.NDArray[np.uint8]:
-    """HalfCheetah, standing."""
-    env = HalfCheetahEnv()
-    env.reset()
-    for _ in range(SETTLED):
-        env.step(torch.zeros(1, 2, 3))
-    return CheetahCamera(model_xml(), PIXELS).draw(env.state().qpos[0].numpy())
+    """HalfCheetah, a few steps after it has found its gait."""
+    task = TASKS["half_cheetah"]
+    env = task_env(task, num_envs=1)
+    expert = shipped.load(task.name, "expert")
+    observations = env.reset()
+    for _ in range(STEPS):
+        observations = env.step(expert(observations)).observations
+    return CheetahCamera(model_xml(), PIXELS).draw(env.state()[0][0].numpy())
 
 
 def titled(picture: npt.NDArray[np.uint8], title: str) -> npt.NDArray[np.uint8]:

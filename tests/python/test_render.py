@@ -96,7 +96,7 @@ def test_a_sheet_has_a_row_of_moments_for_each_episode(policy, tmp_path):
         assert image.size == (3 * 160 + 12, 160)  # there are no more moments
 
 
-@pytest.mark.parametrize("task", ["simple_spread", "simple_tag", "simple_world"])
+@pytest.mark.parametrize("task", ["simple_spread", "simple_tag", "simple_world", "half_cheetah"])
 def test_an_episode_is_that_of_an_evaluation(task, tmp_path, monkeypatch):
     """The policy, its prey and the start states are those of `omar.evaluate`."""
     films = []
@@ -133,6 +133,7 @@ def test_a_run_is_rendered_and_keeps_a_video(tmp_path, monkeypatch, capsys):
         assert train_main(again) == 2
         assert capsys.readouterr().err.startswith("error: an MP4 needs imageio-ffmpeg: pip install")
     assert not (tmp_path / "b").exists()
+    assert '"update": 4' not in (out / "metrics.jsonl").read_text()  # refused before the training
 
 
 def test_a_run_without_video_has_none(tmp_path):
