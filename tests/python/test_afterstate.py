@@ -247,6 +247,20 @@ def test_imagined_states_follow_the_policies_and_start_anew_from_the_data(data, 
     assert torch.equal(fresh.pool, z[:, :12])
 
 
+def test_the_rates_of_stages_fall_on_a_line(data, known):
+    algorithm = make(known)
+    learning, cloning = algorithm.stages()
+    for stage, adam, first, last in (
+        (learning, learning._adam, 4e-3, 8e-5),
+        (cloning, algorithm.agents.actor._adam, 2e-3, 2e-4),
+    ):
+        rates = []
+        for step in (0, stage.updates // 2):
+            stage.update(sample(data, stage.batch_size), step)
+            rates.append(adam.param_groups[0]["lr"])
+        assert rates == pytest.approx([first, (first + last) / 2])
+
+
 def test_cloning_weighs_the_anchor_by_the_behaviours_variance(known):
     """Actions that the observations decide but for noise: its variance is what cloning leaves."""
     algorithm = make(known, clone_updates=400)
