@@ -15,7 +15,7 @@ from ..runs.decode import check_types
 from . import losses
 from .agents import CRITIC
 from .backbone import Backbone
-from .base import Algorithm, Preset, Stage, sum_terms
+from .base import Algorithm, Preset, Stage, take_steps
 from .batch import by_member, by_row
 from .cloning import Clone
 from .dynamics import Dynamics, LearnModel, States
@@ -178,14 +178,12 @@ class Afterstate(Algorithm[AfterstateSettings]):
         if batch.terminated is not None:
             terminated[:, :known] = by_row(batch.terminated, self.learners)[..., 0]
         rewards = torch.cat([rewards, imagined_rewards], dim=1)
-        critic = self._critic_terms(after, rewards, terminated, known)
-        self.critic.step(sum_terms(critic))
-        actor = self._actor_terms(z, batch)
-        self.agents.actor.step(sum_terms(actor))
-        self.critic.track()
-        self.agents.actor.track()
-        logged = {f"critic/{name}": term.detach() for name, term in critic.items()}
-        return logged | {f"actor/{name}": term.detach() for name, term in actor.items()}
+        return take_steps(
+            self.agents.actor,
+            self.critic,
+            lambda: self._actor_terms(z, batch),
+            lambda: self._critic_terms(after, rewards, terminated, known),
+        )
 
     def _critic_terms(self, after: Tensor, rewards: Tensor, terminated: Tensor, known: int) -> LossTerms:
         """The TD error of all states that were come to, and the error of the rewards that the data knows.

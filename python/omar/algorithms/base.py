@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from ..random import Draw
     from .agents import Agents
     from .backbone import Backbone
     from .batch import Batch
+    from .optimizer import StackedOptimizer
     from .presets import PresetName
     from .statistics import Facts
 
@@ -110,19 +113,13 @@ class Algorithm(ABC, Generic[S]):
         Returns:
             All terms of both losses, `[M]` each, not differentiable.
         """
-        agents = self.agents
-        logged: LossTerms = {}
-        if self.has_critics:
-            terms = self.critic_terms(batch, draw)
-            agents.critic.step(sum_terms(terms))
-            logged |= {f"critic/{name}": term.detach() for name, term in terms.items()}
-        terms = self.actor_terms(batch, draw)
-        agents.actor.step(sum_terms(terms))
-        agents.follow(batch.observations)
-        logged |= {f"actor/{name}": term.detach() for name, term in terms.items()}
-        if self.has_critics:  # the critics' targets alone ask for target policies
-            agents.critic.track()
-            agents.actor.track()
+        logged = take_steps(
+            self.agents.actor,
+            self.agents.critic if self.has_critics else None,
+            lambda: self.actor_terms(batch, draw),
+            lambda: self.critic_terms(batch, draw),
+        )
+        self.agents.follow(batch.observations)
         return logged
 
     def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
@@ -164,6 +161,35 @@ def update(algorithm: Algorithm[Any], agents: Agents, batch: Batch, draw: Draw) 
     """
     agents.begin(draw.step)
     return algorithm.update(batch.scaled(agents.settings.reward_scale), draw)
+
+
+def take_steps(
+    actor: StackedOptimizer,
+    critic: StackedOptimizer | None,
+    actor_terms: Callable[[], LossTerms],
+    critic_terms: Callable[[], LossTerms],
+) -> LossTerms:
+    """A step of the critics, then one of the actors, then the targets follow.
+
+    Args:
+        actor: The policies.
+        critic: The critics; None: there are none, and no targets.
+        actor_terms: Gives the terms of the actors' loss, after the critics' step.
+        critic_terms: Gives those of the critics' loss.
+
+    Returns:
+        All terms of both losses, not differentiable.
+    """
+    logged: LossTerms = {}
+    for kind, stack, loss in (("critic", critic, critic_terms), ("actor", actor, actor_terms)):
+        if stack is not None:
+            terms = loss()
+            stack.step(sum_terms(terms))
+            logged |= {f"{kind}/{name}": term.detach() for name, term in terms.items()}
+    if critic is not None:  # the critics' targets alone ask for target policies
+        critic.track()
+        actor.track()
+    return logged
 
 
 def sum_terms(terms: LossTerms) -> Tensor:
