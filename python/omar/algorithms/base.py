@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..random import Draw
+    from ..tasks import Task
     from .agents import Agents
     from .backbone import Backbone
     from .batch import Batch
@@ -67,6 +68,7 @@ class Algorithm(ABC, Generic[S]):
         needs_facts: Whether the losses ask for `facts` of the data as a whole.
         estimates_values: Whether `estimate` says what actions are worth.
         joint_rows: Whether the N members of a seed share their minibatches' rows, whatever critics see.
+        sized_by: Options of the algorithm's own that `footprint` grows with.
     """
 
     Settings: ClassVar[type[Any]]
@@ -76,6 +78,7 @@ class Algorithm(ABC, Generic[S]):
     needs_facts: ClassVar[bool] = False
     joint_rows: ClassVar[bool] = False
     estimates_values: ClassVar[bool] = True
+    sized_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: S, agents: Agents, facts: Facts | None = None) -> None:
         """Takes what the losses are of.
@@ -98,6 +101,11 @@ class Algorithm(ABC, Generic[S]):
     @abstractmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[S]:
         """The hyper-parameters of a preset for one dataset of a task."""
+
+    @classmethod
+    def footprint(cls, settings: S, backbone: Backbone, task: Task) -> int:
+        """Numbers of each seed in memory at once beside those of `Agents` and its minibatches, at least."""
+        return 0
 
     def stages(self) -> tuple[Stage, ...]:
         """What comes before the first update."""
