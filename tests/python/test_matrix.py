@@ -26,6 +26,7 @@ from omar.matrix import crew
 from omar.matrix.crew import Processes
 from omar.matrix.document import Document
 from omar.matrix.estimate import Rate, finished_rates, makespan
+from omar.matrix.events import Event
 from omar.matrix.folder import COLUMNS, MatrixFolder
 from omar.matrix.plan import Lengths, choose, matrix
 from omar.matrix.reproduce import is_done, reproduce
@@ -195,6 +196,42 @@ class TestRun:
         assert [entry.cell for entry, _ in listener.of("failed")] == [bad]
         failures = {listed.key: listed.failure for listed in folder.index().cells}
         assert failures == {bad.key: outcome.failures[bad.key], small_cell().key: None}
+
+    def test_what_failed_stays_listed_until_it_is_tried_again(self, tmp_path):
+        bad, good = small_cell("cql", settings={**SMALL, "batch_size": 10**6}), small_cell()
+        both = plan_of(bad, good)
+        with MatrixFolder(tmp_path).owned():
+            MatrixFolder(tmp_path).write_plan(both, {bad.key: "once", good.key: "once"})
+
+        def failures():
+            return {listed.key: listed.failure for listed in MatrixFolder(tmp_path).index("matrix").cells}
+
+        other = replace(both, selected=both.entries[1:])
+        _, outcome, _ = run_plan(tmp_path, other, workers=1)
+        assert outcome.failures == {}
+        assert failures() == {bad.key: "once", good.key: None}
+        run_plan(tmp_path, both, workers=1)
+        assert "--batch-size 1000000 is more than" in failures()[bad.key]
+
+    def test_a_cell_that_was_stopped_has_not_failed_again(self, tmp_path):
+        plan = plan_of(small_cell())
+        folder, said = MatrixFolder(tmp_path), Listening()
+        with folder.owned():
+            folder.write_plan(plan, {small_cell().key: "once"})
+            crew = SimpleNamespace(run=lambda *_: iter([Event("stopped", small_cell().key)]))
+            assert reproduce(plan, folder, crew, said, lambda: True).stopped == 1
+        assert folder.failures("matrix") == {}
+
+    def test_a_damaged_index_is_made_again(self, tmp_path):
+        plan = plan_of(small_cell())
+        folder = made_up_folder(tmp_path, plan)
+        (tmp_path / "matrix.json").write_text("{}")
+        with folder.owned():
+            reproduce(plan, folder, None, said := Listening(), lambda: False)
+        ((note,),) = said.of("note")
+        assert "matrix.json" in note
+        assert note.endswith(": it is made again")
+        assert folder.index().cells[0].key == small_cell().key
 
     def test_a_killed_worker_fails_its_cell_and_the_next_call_takes_it_up(self, tmp_path):
         long = small_cell("cql", updates=100_000, eval_every=50_000, checkpoint_every=5)

@@ -116,7 +116,7 @@ class MatrixFolder:
 
         Args:
             plan: All its cells.
-            failures: By key, why a cell is not there.
+            failures: By key, why a cell is not there; one that is done has none.
         """
         listed = []
         text = io.StringIO()
@@ -125,10 +125,9 @@ class MatrixFolder:
         writer.writerow(COLUMNS + extra)
         for entry in plan.entries:
             cell, key = entry.cell, entry.cell.key
-            listed.append(
-                Listed(cell.task, cell.quality, cell.algorithm, entry.variant, key, failures.get(key))
-            )
             document = self.document(key)
+            failure = failures.get(key) if document is None else None
+            listed.append(Listed(cell.task, cell.quality, cell.algorithm, entry.variant, key, failure))
             if document is None:
                 continue
             last, seconds = document.result.last, document.made.seconds / cell.seeds
@@ -138,9 +137,23 @@ class MatrixFolder:
                     (*row, cell.eval_episodes, last.update, round(seconds, 3), *(entry.variant,) * len(extra))
                 )
         index = Index(1, plan.name, tuple(listed))
-        write_atomically(self.path / f"{plan.name}.json", to_json(seal(encode(index))))
+        write_atomically(self.index_file(plan.name), to_json(seal(encode(index))))
         table = "scores" if plan.name == MATRIX else plan.name
         write_atomically(self.path / f"{table}.csv", text.getvalue().encode())
+
+    def failures(self, name: str) -> dict[str, str]:
+        """By key, why cells of a plan failed when they were last tried; none where the plan is new.
+
+        Raises:
+            OmarError: Its index is damaged.
+        """
+        if not self.index_file(name).is_file():
+            return {}
+        return {each.key: each.failure for each in self.index(name).cells if each.failure is not None}
+
+    def index_file(self, name: str) -> Path:
+        """Where the index of a plan is."""
+        return self.path / f"{name}.json"
 
     def index(self, name: str = MATRIX) -> Index:
         """The index of a plan.
@@ -148,7 +161,7 @@ class MatrixFolder:
         Raises:
             OmarError: There is none, or it is damaged.
         """
-        file = self.path / f"{name}.json"
+        file = self.index_file(name)
         if not file.is_file():
             raise OmarError(f"{self.path} holds no results: make them with `python -m omar.reproduce`")
         return decode(Index, unseal(read_json(file), str(file)), str(file))

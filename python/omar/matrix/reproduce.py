@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import OmarError
 from .document import Document
+from .events import ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,15 @@ def is_done(folder: MatrixFolder, key: str, note: Callable[[str], None]) -> bool
         return False
 
 
+def _earlier_failures(folder: MatrixFolder, plan: Plan, note: Callable[[str], None]) -> dict[str, str]:
+    """Why cells failed in earlier calls, by key; a damaged index is said and tells nothing."""
+    try:
+        return folder.failures(plan.name)
+    except OmarError as error:
+        note(f"{error}: it is made again")
+        return {}
+
+
 def reproduce(
     plan: Plan, folder: MatrixFolder, crew: Crew, listener: Listener, stop: Callable[[], bool]
 ) -> Outcome:
@@ -99,8 +109,9 @@ def reproduce(
     waiting = {key: entry for key, entry in selected.items() if key not in done}
     order = sorted(waiting, key=lambda key: -waiting[key].cell.resolved().updates)  # the long ones first
     outcome = Outcome(cached=len(selected) - len(waiting))
+    failures = _earlier_failures(folder, plan, listener.note)
     listener.began(outcome.cached, [waiting[key] for key in order])
-    folder.write_plan(plan, outcome.failures)
+    folder.write_plan(plan, failures)
     events = crew.run([waiting[key].cell for key in order], stop) if order else iter(())
     for event in events:
         if event is None:
@@ -119,9 +130,11 @@ def reproduce(
             outcome.finished += 1
             listener.finished(entry, document)
         elif event.kind == "failed":
-            outcome.failures[event.key] = event.text
+            outcome.failures[event.key] = failures[event.key] = event.text
             listener.failed(entry, event.text)
-        if event.kind in ("done", "failed"):
-            folder.write_plan(plan, outcome.failures)
+        elif event.kind == "stopped":  # it did not fail again
+            failures.pop(event.key, None)
+        if event.kind in ENDS:
+            folder.write_plan(plan, failures)
     outcome.stopped = len(waiting) - outcome.finished - len(outcome.failures)
     return outcome
