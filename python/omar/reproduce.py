@@ -149,11 +149,12 @@ class _Narrator:
 
 def dry_run(plan: Plan, folder: MatrixFolder, workers: int, console: Console) -> None:
     """Prints the cells that are asked for, what is left of each, and how long that takes."""
-    selected = unique(plan.selected)
-    done = {key for key in selected if folder.document(key) is not None}
+    every, selected = unique(plan.entries), unique(plan.selected)
+    documents = folder.documents(every, say)
+    done = selected.keys() & documents.keys()
     waiting = [entry.cell for key, entry in selected.items() if key not in done]
-    every = [entry.cell for entry in unique(plan.entries).values()]
-    found = rates(folder, every, waiting, lambda name: say(f"timing {name} ..."))
+    cells = [entry.cell for entry in every.values()]
+    found = rates(documents, cells, waiting, lambda name: say(f"timing {name} ..."))
     table = Table(title=f"{plan.name}: {len(selected)} cells", title_justify="left")
     for column in ("cell", "updates", "state", "time"):
         table.add_column(column, justify="right" if column in ("updates", "time") else "left")

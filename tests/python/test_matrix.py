@@ -7,6 +7,7 @@ import io
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -278,6 +279,20 @@ class TestFolder:
         assert "it is made again" in notes[0]
         assert folder.file(cell.key) is None
 
+    def test_a_damaged_cell_is_said_once_and_the_rest_is_shown(self, tmp_path, capsys, monkeypatch):
+        plan = plan_of(small_cell(), small_cell("omar"))
+        folder = made_up_folder(tmp_path, plan)
+        file = folder.file(small_cell().key)
+        file.write_text("{}")
+        monkeypatch.setattr("omar.reproduce.matrix", lambda *_: plan)
+        monkeypatch.setattr("omar.matrix.estimate.probed_rate", lambda _: Rate(1.0, 0.0, "a guess"))
+        assert main(["--out", str(tmp_path), "--dry-run", "--workers", "1"]) == 0
+        said = capsys.readouterr().out
+        assert said.count(str(file)) == 1
+        assert re.search(f"{file} [^\n]*: the cell counts as not done\n", said)
+        assert "1 of 2 cells are done" in said
+        assert file.is_file()
+
     def test_a_cell_under_the_name_of_another_is_refused(self, tmp_path):
         cell = small_cell()
         folder = made_up_folder(tmp_path, plan_of(cell))
@@ -307,7 +322,7 @@ class TestEstimate:
     def test_finished_cells_say_how_long_the_rest_takes(self, tmp_path):
         cell = small_cell("cql")
         folder = made_up_folder(tmp_path, plan_of(cell))
-        rate = finished_rates(folder, [cell])["cql"]
+        rate = finished_rates(folder.documents([cell.key], print), [cell])["cql"]
         assert rate.source == "1 finished cells"
         assert rate.update == pytest.approx(60 / 20 / 2)
         assert rate.seconds(replace(cell, updates=40), 10) == pytest.approx(2 * 30 * rate.update)

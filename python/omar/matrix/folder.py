@@ -31,7 +31,7 @@ from .plan import MATRIX
 from .work import reached, training_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from .cell import Cell
@@ -97,6 +97,19 @@ class MatrixFolder:
         if document.key[:KEY] != key:
             raise OmarError(f"{file} is damaged: it holds another cell than its name says")
         return document
+
+    def documents(self, keys: Iterable[str], note: Callable[[str], None]) -> dict[str, Document]:
+        """What cells came to, by key: those that are done. A damaged file is said, and left out."""
+        found = {}
+        for key in dict.fromkeys(keys):
+            try:
+                document = self.document(key)
+            except OmarError as error:
+                note(f"{error}: the cell counts as not done")
+            else:
+                if document is not None:
+                    found[key] = document
+        return found
 
     def reached(self, cell: Cell) -> int:
         """The update that an unfinished cell can be taken up at."""
