@@ -50,7 +50,8 @@ class ReproduceOptions:
     """Trains every algorithm on every data set of every task, several cells at a time."""
 
     out: Folder = ROOT
-    """Folder of the results; cells that are there already are not trained again."""
+    """Folder of the results; cells that are there already are not trained again. Another preset, or other
+    seeds, updates or evaluations, need a folder of their own."""
     dry_run: bool = False
     """Print what there is to do and how long it takes, and train nothing but a probe."""
     only: Annotated[str, tyro.conf.arg(metavar="NAME=VALUE,...", help_behavior_hint="")] = ""
@@ -148,7 +149,12 @@ class _Narrator:
 
 
 def dry_run(plan: Plan, folder: MatrixFolder, workers: int, console: Console) -> None:
-    """Prints the cells that are asked for, what is left of each, and how long that takes."""
+    """Prints the cells that are asked for, what is left of each, and how long that takes.
+
+    Raises:
+        OmarError: The folder holds the plan with other lengths.
+    """
+    folder.check(plan, say)
     every, selected = unique(plan.entries), unique(plan.selected)
     documents = folder.documents(every, say)
     done = selected.keys() & documents.keys()

@@ -221,7 +221,7 @@ class TestRun:
             folder.write_plan(plan, {small_cell().key: "once"})
             crew = SimpleNamespace(run=lambda *_: iter([Event("stopped", small_cell().key)]))
             assert reproduce(plan, folder, crew, said, lambda: True).stopped == 1
-        assert folder.failures("matrix") == {}
+        assert [listed.failure for listed in folder.index().cells] == [None]
 
     def test_a_damaged_index_is_made_again(self, tmp_path):
         plan = plan_of(small_cell())
@@ -347,6 +347,36 @@ class TestCommand:
         assert "1 cells are there already, 0 to train" in capsys.readouterr().out
         assert main([*arguments, "--dry-run"]) == 0
         assert "1 of 1 cells are done" in capsys.readouterr().out
+
+    def test_results_with_other_options_are_not_overwritten(self, tmp_path, capsys):
+        plan = matrix(Lengths(seeds=1, updates=2, eval_episodes=2), FEW[1])
+        made_up_folder(tmp_path, plan)
+        index = tmp_path / "matrix.json"
+        before = index.read_bytes(), (tmp_path / "scores.csv").read_bytes()
+        for more, listed in (
+            (["--preset", "paper"], "with --preset released"),
+            (["--eval-every", "1", "--preset", "paper"], "with --preset released, with --eval-every 250"),
+            (["--preset", "paper", "--dry-run"], "with --preset released"),
+        ):
+            assert main(["--out", str(tmp_path), *FEW, *QUICK, *more]) == 2
+            said = f"error: {index} lists results {listed}: choose another folder with --out\n"
+            assert capsys.readouterr().err == said
+        assert (index.read_bytes(), (tmp_path / "scores.csv").read_bytes()) == before
+        folder, told = MatrixFolder(tmp_path), []
+        assert folder.check(replace(plan, lengths=replace(plan.lengths, device="cpu")), told.append) == {}
+        with pytest.raises(OmarError, match="lists results with --updates 2: choose"):
+            folder.check(matrix(Lengths(seeds=1, eval_episodes=2)), told.append)
+        assert told == []
+
+    def test_a_plan_without_results_is_replaced(self, tmp_path):
+        folder, told = MatrixFolder(tmp_path), []
+        with folder.owned():
+            folder.write_plan(matrix(Lengths(updates=2)), {})
+        assert folder.check(matrix(Lengths()), told.append) == {}
+        made_up_folder(tmp_path, plan_of(small_cell()))
+        with pytest.raises(OmarError, match="lists results without --updates"):
+            folder.check(matrix(Lengths(updates=2)), told.append)
+        assert told == []
 
     def test_a_failed_cell_is_the_exit_status(self, tmp_path, capsys, monkeypatch):
         plan = plan_of(small_cell(settings={"batch_size": 10**6}))

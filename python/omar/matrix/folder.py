@@ -25,9 +25,10 @@ from ..runs.decode import decode, encode
 from ..runs.files import expand_user, read_json, seal, to_json, unseal, write_atomically
 from ..runs.lock import owned
 from ..tasks import QualityName, TaskName
+from ..terminal.cli import spelled
 from .cell import KEY
 from .document import Document
-from .plan import MATRIX
+from .plan import MATRIX, Lengths
 from .work import reached, training_folder
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ class Listed:
 class Index:
     """The cells of a plan."""
 
-    format: Literal[1]
+    format: Literal[2]
     name: str
+    lengths: Lengths
     cells: tuple[Listed, ...]
 
 
@@ -149,20 +151,40 @@ class MatrixFolder:
                 writer.writerow(
                     (*row, cell.eval_episodes, last.update, round(seconds, 3), *(entry.variant,) * len(extra))
                 )
-        index = Index(1, plan.name, tuple(listed))
+        index = Index(2, plan.name, plan.lengths, tuple(listed))
         write_atomically(self.index_file(plan.name), to_json(seal(encode(index))))
         table = "scores" if plan.name == MATRIX else plan.name
         write_atomically(self.path / f"{table}.csv", text.getvalue().encode())
 
-    def failures(self, name: str) -> dict[str, str]:
-        """By key, why cells of a plan failed when they were last tried; none where the plan is new.
+    def check(self, plan: Plan, note: Callable[[str], None]) -> dict[str, str]:
+        """Looks whether the folder can take a plan.
+
+        Args:
+            plan: Whose index `write_plan` replaces.
+            note: Is told of a damaged index, which counts as none.
+
+        Returns:
+            By key, why cells of it failed when they were last tried.
 
         Raises:
-            OmarError: Its index is damaged.
+            OmarError: The folder holds results of the same plan with other lengths.
         """
-        if not self.index_file(name).is_file():
+        file = self.index_file(plan.name)
+        if not file.is_file():
             return {}
-        return {each.key: each.failure for each in self.index(name).cells if each.failure is not None}
+        try:
+            index = self.index(plan.name)
+        except OmarError as error:
+            note(f"{error}: it is made again")
+            return {}
+        differing = plan.lengths.differing(index.lengths)
+        if differing and any(self.file(each.key) for each in index.cells):
+            options = ", ".join(
+                f"without {spelled(name)}" if value is None else f"with {spelled(name)} {value}"
+                for name, value in differing.items()
+            )
+            raise OmarError(f"{file} lists results {options}: choose another folder with --out")
+        return {each.key: each.failure for each in index.cells if each.failure is not None}
 
     def index_file(self, name: str) -> Path:
         """Where the index of a plan is."""

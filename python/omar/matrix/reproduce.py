@@ -79,15 +79,6 @@ def is_done(folder: MatrixFolder, key: str, note: Callable[[str], None]) -> bool
         return False
 
 
-def _earlier_failures(folder: MatrixFolder, plan: Plan, note: Callable[[str], None]) -> dict[str, str]:
-    """Why cells failed in earlier calls, by key; a damaged index is said and tells nothing."""
-    try:
-        return folder.failures(plan.name)
-    except OmarError as error:
-        note(f"{error}: it is made again")
-        return {}
-
-
 def reproduce(
     plan: Plan, folder: MatrixFolder, crew: Crew, listener: Listener, stop: Callable[[], bool]
 ) -> Outcome:
@@ -101,15 +92,16 @@ def reproduce(
         stop: Asked a few times a second; True leaves the rest for another call.
 
     Raises:
+        OmarError: The folder holds the plan with other lengths.
         OSError: The disk refused.
     """
+    failures = folder.check(plan, listener.note)
     every = unique(plan.entries)
     selected = unique(plan.selected)
     done = {key for key in every if is_done(folder, key, listener.note)}
     waiting = {key: entry for key, entry in selected.items() if key not in done}
     order = sorted(waiting, key=lambda key: -waiting[key].cell.resolved().updates)  # the long ones first
     outcome = Outcome(cached=len(selected) - len(waiting))
-    failures = _earlier_failures(folder, plan, listener.note)
     listener.began(outcome.cached, [waiting[key] for key in order])
     folder.write_plan(plan, failures)
     events = crew.run([waiting[key].cell for key in order], stop) if order else iter(())
