@@ -18,7 +18,7 @@ from rich.table import Table
 
 from .algorithms import PresetName
 from .matrix.ablations import ABLATIONS, AblationName, ablation
-from .matrix.cluster import RayCluster
+from .matrix.cluster import RayCluster, task_device
 from .matrix.crew import Processes
 from .matrix.estimate import makespan, rates
 from .matrix.folder import MatrixFolder
@@ -71,11 +71,13 @@ class ReproduceOptions:
     eval_episodes: int = 1000
     """Episodes of each seed in an evaluation."""
     workers: Workers = None
-    """Processes that work on cells at the same time."""
+    """Cells at the same time, each in a process of its own. On a cluster: on all its nodes together; by
+    default as many as it has CPUs for."""
     threads: int = 1
     """Threads of each of them."""
     device: str = "auto"
-    """Where to train: auto, cpu, cuda or cuda:1."""
+    """Where to train: auto, cpu, cuda or cuda:1. On a cluster: cpu, which auto is there, or cuda, a GPU for
+    each cell."""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
     """Work on a Ray cluster at this address, or on one of this machine: local. Needs the package ray."""
 
@@ -86,9 +88,8 @@ class ReproduceOptions:
             OmarError: An option is out of range, or another process works on the folder.
         """
         ranges.between(self, 1, MOST_WORKERS, "workers", "threads")
-        lengths = Lengths(
-            self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, self.device
-        )
+        device = self.device if self.ray is None else task_device(self.device)
+        lengths = Lengths(self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, device)
         if self.ablation is None:
             plan = matrix(lengths, self.only)
         else:
@@ -104,7 +105,7 @@ class ReproduceOptions:
             if self.ray is None:
                 crew = Processes(folder.work, workers=workers, threads=self.threads)
             else:
-                crew = RayCluster(folder.work, address=self.ray, threads=self.threads)
+                crew = RayCluster(folder.work, address=self.ray, threads=self.threads, workers=self.workers)
             outcome = reproduce(plan, folder, crew, _Narrator(board), lambda: interrupts.stop)
         done = outcome.cached + outcome.finished
         say(f"{done} of {len(unique(plan.selected))} cells are done, in {folder.path}")
