@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 import tyro
@@ -23,9 +23,9 @@ from .errors import OmarError
 from .runs.files import check_writable, write_atomically
 from .terminal.cli import OptionalFile, run
 
-Name = Literal["particle", "rollout", "dataset", "replay", "cem", "critics", "learner"]
+Name = Literal["particle", "half_cheetah", "rollout", "dataset", "replay", "cem", "critics", "learner"]
 MOST_THREADS = 1024
-NAMES: tuple[Name, ...] = ("particle", "rollout", "dataset", "replay", "cem", "critics", "learner")
+NAMES: tuple[Name, ...] = get_args(Name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class BenchConfig:
     """Torch device of the buffers, worlds and networks; rollouts and datasets are made on the CPU alone."""
     peers: bool = False
     """Also time other libraries where they are installed: VMAS, JaxMARL and mpe2 with the name particle,
-    cpprb and flashbax with the name replay."""
+    Gymnasium with half_cheetah, cpprb and flashbax with replay."""
 
 
 def check(config: BenchConfig) -> None:

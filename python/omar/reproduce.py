@@ -22,10 +22,12 @@ from .matrix.cluster import RayCluster, task_device
 from .matrix.crew import Processes
 from .matrix.estimate import makespan, rates
 from .matrix.folder import MatrixFolder
-from .matrix.plan import Lengths, matrix
+from .matrix.plan import PARTICLE_TASKS, Lengths, matrix
 from .matrix.reproduce import reproduce, unique
+from .offline.config import OfTheTask
 from .runs import ranges
 from .runs.interrupts import Interrupts
+from .tasks import TaskName
 from .terminal.board import Board, hours
 from .terminal.cli import INTERRUPTED, OptionalInt, run, say
 
@@ -47,13 +49,15 @@ Workers: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class ReproduceOptions:
-    """Trains every algorithm on every data set of every task, several cells at a time."""
+    """Trains every algorithm on every data set of the tasks, several cells at a time."""
 
     out: Folder = ROOT
     """Folder of the results; cells that are there already are not trained again. Another preset, or other
     seeds, updates or evaluations, need a folder of their own."""
     dry_run: bool = False
     """Print what there is to do and how long it takes, and train nothing but a probe."""
+    task: tuple[TaskName, ...] = PARTICLE_TASKS
+    """Tasks of the matrix. half_cheetah takes days on a CPU: give it a folder of its own."""
     only: Annotated[str, tyro.conf.arg(metavar="NAME=VALUE,...", help_behavior_hint="")] = ""
     """Cells to work on, such as task=simple_tag,quality=expert; values of one name are alternatives."""
     ablation: Annotated[
@@ -66,10 +70,11 @@ class ReproduceOptions:
     """Updates of every agent, for a quick try. (default: the preset's)"""
     preset: PresetName = "released"
     """Hyper-parameters: released (the authors' code) or paper (its appendix B.1)."""
-    eval_every: int = 250
-    """Updates between two evaluations; the first and the last policies are always evaluated."""
-    eval_episodes: int = 1000
-    """Episodes of each seed in an evaluation."""
+    eval_every: OfTheTask = None
+    """Updates between two evaluations; the first and the last policies are always evaluated. (default: 250;
+    half_cheetah: 2500)"""
+    eval_episodes: OfTheTask = None
+    """Episodes of each seed in an evaluation. (default: 1000; half_cheetah: 50)"""
     workers: Workers = None
     """Cells at the same time, each in a process of its own. On a cluster: on all its nodes together; by
     default as many as it has CPUs for."""
@@ -91,7 +96,7 @@ class ReproduceOptions:
         device = self.device if self.ray is None else task_device(self.device)
         lengths = Lengths(self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, device)
         if self.ablation is None:
-            plan = matrix(lengths, self.only)
+            plan = matrix(lengths, self.only, self.task)
         else:
             plan = ablation(self.ablation, lengths, self.only)
         folder = MatrixFolder(self.out)

@@ -14,23 +14,26 @@ from omar.behaviors.recording import load_recording
 from omar.behaviors.shipped import BEHAVIORS, FOLDER, RECORDING, card, load, recording, shipped_prey
 from omar.collect import ShipBehaviors, TrainBehaviors, main
 from omar.data import ensure_dataset
-from omar.envs import ParticleEnv
+from omar.envs import HalfCheetahEnv, ParticleEnv
 from omar.errors import OmarError
 from omar.evaluation.policies import NoisyPolicy
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
 from omar.online.collection import CollectionSettings
 from omar.online.matd3 import Matd3Settings
+from omar.online.measures import Measured
 from omar.online.runs import recorded
 from omar.online.shipping import CHOOSING, PolicySelection, ShipOptions, Source, prey_origin
-from omar.online.training import OnlineTraining, training_blocks
+from omar.online.training import STARTS, OnlineTraining, training_blocks
+from omar.random import mix
 from omar.runs.files import seal
-from omar.tasks import get_task, normalized_score
+from omar.tasks import Score, get_task, normalized_score
 
 COLLECTION = CollectionSettings(updates=80, worlds=10, warmup=500, capacity=1_000)
 MATD3 = Matd3Settings(batch_size=64, hidden=16)
 TASK_NAMES = ("simple_spread", "simple_tag", "simple_world")
-SHIPPED = TASK_NAMES  # tasks whose behaviours ship
+CHEETAH = "half_cheetah"  # a thousand steps an episode, stepped by MuJoCo: fewer of them
+SHIPPED = (*TASK_NAMES, CHEETAH)  # tasks whose behaviours ship
 TASKS = pytest.mark.parametrize("name", TASK_NAMES)
 
 
@@ -74,6 +77,24 @@ def test_transitions_follow_the_environment(name, frozen):
         torch.testing.assert_close(step.rewards, block["rewards"][:, t], rtol=1e-3, atol=1e-3)
         after = step.final_observations if t == 24 else step.observations
         torch.testing.assert_close(after, block["next_observations"][:, t], rtol=1e-4, atol=1e-4)
+
+
+def test_cheetahs_critics_see_the_torso_and_its_policies_their_own_leg():
+    task = get_task(CHEETAH)
+    run = training(CHEETAH, collection=replace(COLLECTION, worlds=2, warmup=64, updates=8))
+    legs, whole = (HalfCheetahEnv(2, mix(run.keys[0], STARTS, 0), obs) for obs in ("omar", "mamujoco"))
+    for _ in range(40):
+        seen = legs.observe()
+        [transitions], _ = run.advance()
+        torch.testing.assert_close(transitions.observations, whole.observe(), rtol=0, atol=0)
+        torch.testing.assert_close(transitions.observations[..., :6], seen, rtol=0, atol=0)
+        step = legs.step(transitions.actions)
+        torch.testing.assert_close(transitions.rewards, step.rewards, rtol=0, atol=0)
+        whole.step(transitions.actions)
+    assert run.finished
+    policy = run.policy(0)
+    assert policy.weights[0].shape[1] == task.obs_size == 6
+    assert policy(seen).shape == (2, 2, 3)
 
 
 def test_buffer_holds_what_was_collected():
@@ -214,7 +235,19 @@ def test_ship_takes_the_policy_whose_noisy_return_is_nearest(tmp_path):
     names = [f"seed-0-update-{update:08d}.safetensors" for update in (0, 20, 40, 60, 80)]
     returns = [selection._return(name, CHOOSING).mean for name in names]
     for name, value in zip(names, returns, strict=True):
-        assert selection.nearest(value + 0.01) == name
+        assert selection.nearest(Score(value + 0.01, None)) == name
+
+
+def test_ship_prefers_a_policy_whose_episodes_are_alike(tmp_path, monkeypatch):
+    assert command(tmp_path / "run", eval_every=40)() == 0
+    selection = PolicySelection(ShipOptions(tmp_path / "run", tmp_path), Source.open(tmp_path / "run"))
+    names = [f"seed-0-update-{update:08d}.safetensors" for update in (0, 40, 80)]
+    found = dict(zip(names, ((100.0, 90.0), (104.0, 10.0), (300.0, 1.0)), strict=True))
+    monkeypatch.setattr(
+        PolicySelection, "_return", lambda _, name, key: Measured(found[name][0], 1.0, found[name][1], 100)
+    )
+    assert selection.nearest(Score(100.0, 12.0)) == names[1]
+    assert selection.nearest(Score(100.0, 95.0)) == names[0]
 
 
 def test_ship_names_the_prey_that_was_imitated(tmp_path):
@@ -329,7 +362,7 @@ def test_shipped_policies_are_those_of_the_card(name, quality):
     task, entry = get_task(name), card(name)
     policy = load(name, quality)
     assert policy.sha256 == entry[quality]["sha256"]
-    episodes = 1_000
+    episodes = 20 if name == CHEETAH else 1_000
     noisy = NoisyPolicy(policy, entry["noise"], seed=1)
     returns = episode_returns(noisy, task, episodes=episodes, seed=99, prey=policy.prey)
     figure = entry[quality]["return"]
@@ -345,10 +378,12 @@ def test_shipped_levels_are_those_of_the_published_sets(name):
         assert policy.scale == task.references
         assert (policy.prey and policy.prey.sha256) == (prey and prey.sha256)
         found, published = entry[quality], task.qualities[quality]
-        assert found["return"]["mean"] == pytest.approx(published.returns.mean, rel=0.03)
+        assert found["return"]["mean"] == pytest.approx(
+            published.returns.mean, rel=0.06 if name == CHEETAH else 0.03
+        )
         assert found["normalized"] == pytest.approx(published.normalized, abs=2)
         assert found["normalized"] == pytest.approx(normalized_score(task, found["return"]["mean"]))
-    assert abs(normalized_score(task, entry["uniform"]["mean"])) < 0.2
+    assert abs(normalized_score(task, entry["uniform"]["mean"])) < (0.7 if name == CHEETAH else 0.2)
     if prey is not None:
         assert prey.sha256 == entry["prey"]["sha256"]
 
@@ -383,7 +418,8 @@ def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch,
     dataset = ensure_dataset(name, quality, steps=25_000, progress=False)
     figure = card(name)[quality]["return"]
     returns = dataset.manifest.returns
-    assert abs(returns.mean - figure["mean"]) < 4.5 * figure["std"] / 1_000**0.5
+    episodes = 25_000 // get_task(name).episode_length
+    assert abs(returns.mean - figure["mean"]) < 4.5 * figure["std"] / episodes**0.5
     behaviour = dataset.manifest.recipe["behaviour"]
     assert behaviour == {"source": "network", "sha256": load(name, quality).sha256, "noise": 0.1}
     if get_task(name).has_prey:
@@ -397,8 +433,9 @@ def test_medium_replay_sets_grow_from_random_to_the_medium_level(tmp_path, monke
     monkeypatch.setenv("OMAR_HOME", str(tmp_path))
     task = get_task(name)
     published = task.qualities["medium-replay"]
-    first = ensure_dataset(name, "medium-replay", progress=False)
-    assert len(first) == published.transitions
+    steps = 100_000 if name == CHEETAH else published.transitions
+    first = ensure_dataset(name, "medium-replay", steps=steps, progress=False)
+    assert len(first) == steps
     assert first.manifest.recipe["behaviour"] == {**recording(name).recipe(), "noise": 0.1}
     scores = normalized_score(task, first.episode_returns())
     assert scores.mean() == pytest.approx(published.normalized, abs=3)
@@ -407,9 +444,9 @@ def test_medium_replay_sets_grow_from_random_to_the_medium_level(tmp_path, monke
     assert abs(scores[:tenth].mean()) < 1.5
     assert 0.6 * medium < scores[-tenth:].mean() < 1.1 * medium
     assert scores[:tenth].mean() < scores[-3 * tenth : -tenth].mean() + 1 < scores[-tenth:].mean()
-    other = ensure_dataset(name, "medium-replay", 1, progress=False)
+    other = ensure_dataset(name, "medium-replay", 1, steps=steps, progress=False)
     assert other.manifest.sha256 != first.manifest.sha256
-    assert first.manifest.returns.mean == pytest.approx(other.manifest.returns.mean, abs=5)
+    assert scores.mean() == pytest.approx(normalized_score(task, other.episode_returns()).mean(), abs=3)
 
 
 def test_a_smaller_or_larger_medium_replay_set_has_the_same_shares(tmp_path, monkeypatch):

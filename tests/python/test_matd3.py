@@ -232,3 +232,24 @@ def test_learns_a_known_best_action():
 def test_settings_out_of_range(change, message):
     with pytest.raises(ValueError, match=message):
         Matd3Settings(**change)
+
+
+def test_policies_see_the_first_numbers_of_an_observation_and_critics_all():
+    mean, std = torch.arange(3.0 * WIDTH).view(3, WIDTH), torch.full((3, WIDTH), 2.0)
+    algorithm = Matd3(
+        SETTINGS,
+        COOPERATIVE,
+        seeds=[3],
+        obs_size=WIDTH,
+        action_size=U,
+        statistics=Statistics.of(mean, std),
+        seen=3,
+    )
+    rows = batch(COOPERATIVE)
+    changed = replace(rows, observations=rows.observations.clone())
+    changed.observations[..., 3:] += 1.0
+    before, after = (algorithm.logits(algorithm.actor.networks, r.observations) for r in (rows, changed))
+    assert algorithm.actor.networks.weights[0].shape[1] == 3
+    assert torch.equal(before, after)
+    values = [algorithm.update(r, 0.0)["critic/td"] for r in (rows, changed)]
+    assert not torch.equal(*values)

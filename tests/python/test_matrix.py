@@ -78,9 +78,15 @@ def finish(cell, path):
 class TestPlan:
     def test_every_algorithm_on_every_set_of_every_task(self):
         plan = matrix(Lengths())
-        assert len(plan.entries) == len(TASKS) * len(QUALITIES) * len(ALGORITHMS)
+        assert len(plan.entries) == 3 * len(QUALITIES) * len(ALGORITHMS)
         assert len({entry.cell.key for entry in plan.entries}) == len(plan.entries)
         assert plan.selected == plan.entries
+
+    def test_half_cheetah_is_asked_for_by_name(self):
+        assert {entry.cell.task for entry in matrix(Lengths()).entries} == set(TASKS) - {"half_cheetah"}
+        asked = matrix(Lengths(), tasks=("half_cheetah",))
+        assert {entry.cell.task for entry in asked.entries} == {"half_cheetah"}
+        assert asked.entries[0].cell.resolved().eval_episodes == 50
 
     def test_choices_of_one_name_are_alternatives_and_of_several_conditions(self):
         plan = matrix(Lengths(), "task=simple_tag, quality=expert,quality=medium")

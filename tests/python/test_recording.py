@@ -11,8 +11,10 @@ import torch
 from data_cases import some_policy, some_prey
 from omar.behaviors.recording import Recording, load_recording, record, save_recording
 from omar.errors import OmarError
-from omar.online.recording import LARGEST, LAST, MOST, choose_recording, spaced, weigh
+from omar.online.recording import LARGEST, MOST, PARTICLE_SHARES, Shares, choose_recording, spaced, weigh
 from omar.tasks import get_task
+
+LAST = PARTICLE_SHARES.last
 
 
 def some_recording(count=3, task="simple_tag"):
@@ -108,6 +110,15 @@ def test_shares_that_cannot_have_the_wanted_mean_come_near():
     shares = weigh([0.0, 1.0, 2.0, *[3.0] * LAST], 100.0)
     assert shares[2] > 10 * shares[0]
     assert weigh([0.0, 5.0], 2.0) == pytest.approx([0.9, 0.1])
+
+
+def test_without_a_last_part_all_policies_are_weighed():
+    even = weigh([0.0, 2.0, 2.0], 1.8, Shares(0.1))
+    assert even == pytest.approx([0.1, 0.45, 0.45])
+    returns = [0.0, 1.0, 4.0, 9.0]
+    shares = weigh(returns, 3.0, Shares(0.1))
+    assert sum(s * r for s, r in zip(shares, returns, strict=True)) == pytest.approx(3.0, abs=1e-6)
+    assert "the last" not in Shares(0.1).described()
 
 
 def test_a_recording_is_measured_as_it_will_act():

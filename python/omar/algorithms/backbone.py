@@ -27,6 +27,7 @@ UPDATES = {
     "simple_spread": by_quality(6000, 2000, 2000, 2000),
     "simple_tag": by_quality(2000, 1000, 2000, 2000),
     "simple_world": by_quality(1000, 1000, 1000, 1000),
+    "half_cheetah": by_quality(100_000, 100_000, 100_000, 100_000),
 }
 
 
@@ -92,7 +93,12 @@ class Backbone:
 
 # Rows by task: what the released code and appendix B.1 agree on.
 PARTICLE = Backbone(batch_size=1024, learning_rate=0.01, polyak_rate=0.01, hidden=64)
-BACKBONES = {"simple_spread": PARTICLE, "simple_tag": PARTICLE, "simple_world": PARTICLE}
+BACKBONES = {
+    "simple_spread": PARTICLE,
+    "simple_tag": PARTICLE,
+    "simple_world": PARTICLE,
+    "half_cheetah": Backbone(batch_size=256, learning_rate=3e-4, polyak_rate=0.005, hidden=256),
+}
 
 
 def preset_updates(task: str, quality: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -31,7 +31,10 @@ ALPHA = {
     "simple_spread": by_quality(0.5, 1.0, 5.0, 5.0),
     "simple_tag": by_quality(0.5, 0.5, 5.0, 5.0),
     "simple_world": by_quality(0.5, 1.0, 0.5, 5.0),
+    "half_cheetah": by_quality(1.0, 5.0, 1.0, 5.0),
 }
+# Further actions around the policy's in the penalty, which the released code has on HalfCheetah alone.
+POLICY_SAMPLES = {"half_cheetah": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,19 @@ class Cql(Algorithm[CqlSettings]):
 
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[CqlSettings]:
-        """The hyper-parameters of a preset; both presets have the released alpha."""
-        settings = CqlSettings(alpha=look_up(ALPHA, task, quality, otherwise=CqlSettings().alpha))
-        return Preset(Backbone.preset(task, name), settings, preset_updates(task, quality))
+        """The hyper-parameters of a preset: the released alpha, on a backbone that is tuned (tuning.md).
+
+        An actor that climbs the value needs a smoother one than a search does. The released MA-CQL is `omar`
+        with `--tau 0`.
+        """
+        backbone = Backbone.preset(task, name)
+        if task != "half_cheetah":
+            backbone = replace(backbone, learning_rate=1e-3, input_norm="dataset", critic_norm="layer")
+        settings = CqlSettings(
+            alpha=look_up(ALPHA, task, quality, otherwise=CqlSettings().alpha),
+            policy_samples=POLICY_SAMPLES["half_cheetah"],
+        )
+        return Preset(backbone, settings, preset_updates(task, quality))
 
     def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
         """The TD error and the CQL penalty."""

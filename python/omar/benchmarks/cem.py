@@ -45,12 +45,13 @@ def torch_eager(
     """The softmax search as it is usually written: repeated states, concatenated inputs, member 0 only."""
     o = case.options
     states = obs[0].repeat_interleave(o.samples, 0)
-    mean = torch.full((case.states, case.action_size), o.mu)
+    mean = torch.full((case.states, case.action_size), o.mu, device=obs.device)
     deviation = torch.full_like(mean, o.sigma)
     layers = [(w[0], b[0]) for w, b in zip(critic.weights, critic.biases, strict=True)]
     actions, values = mean, mean
     for _ in range(o.rounds):
-        noise = torch.randn((case.states, o.samples, case.action_size), generator=generator)
+        shape = (case.states, o.samples, case.action_size)
+        noise = torch.randn(shape, generator=generator, device=obs.device)
         actions = (mean[:, None] + deviation[:, None] * noise).clamp(-1, 1)
         x = torch.cat([states, actions.flatten(0, 1)], 1)
         for index, (weight, bias) in enumerate(layers):
@@ -60,7 +61,7 @@ def torch_eager(
         mean = (torch.softmax(o.beta * values, 1)[..., None] * actions).sum(1)
         deviation = (actions - mean[:, None]).square().mean(1).sqrt()
     best = values.argmax(1)
-    return actions[torch.arange(case.states), best]
+    return actions[torch.arange(case.states, device=best.device), best]
 
 
 def run(setup: Setup) -> Iterator[Record]:

@@ -1,7 +1,8 @@
 """The same work done by other libraries, where they are installed.
 
-Particles: VMAS, JaxMARL, mpe2; replay: cpprb, flashbax. Their worlds are the standard ones, close to but not
-the same as the paper's; the work of a step (three agents, observations, rewards, episodes of 25) is alike.
+Particles: VMAS, JaxMARL, mpe2; HalfCheetah: Gymnasium; replay: cpprb, flashbax. Their particle worlds are the
+standard ones, close to but not the same as the paper's; the work of a step (three agents, observations,
+rewards, episodes of 25) is alike.
 """
 
 from __future__ import annotations
@@ -88,6 +89,22 @@ def mpe2(setup: Setup) -> Iterator[Record]:
     yield Record.of("peer/mpe2 simple_spread", "1 world", rate(step, 1, setup), "env-steps/s", threads=1)
 
 
+def gymnasium(setup: Setup) -> Iterator[Record]:
+    """HalfCheetah-v5 of Gymnasium, one world, one thread."""
+    import gymnasium
+
+    env = gymnasium.make("HalfCheetah-v5")
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).uniform(-1.0, 1.0, 6)
+
+    def step() -> None:
+        if env.step(actions)[3]:
+            env.reset()
+
+    spread = rate(step, 1, setup)
+    yield Record.of("peer/gymnasium HalfCheetah-v5", "1 world", spread, "env-steps/s", threads=1)
+
+
 def cpprb(setup: Setup) -> Iterator[Record]:
     """Replay buffer of cpprb with the same columns, one thread."""
     from cpprb import ReplayBuffer
@@ -139,6 +156,7 @@ PEERS = (
     Peer("vmas", "particle", vmas),
     Peer("jaxmarl", "particle", jaxmarl),
     Peer("mpe2", "particle", mpe2),
+    Peer("gymnasium", "half_cheetah", gymnasium),
     Peer("cpprb", "replay", cpprb),
     Peer("flashbax", "replay", flashbax),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib import metadata
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import torch
 from ..behaviors.policy import Policy
 from ..behaviors.recording import Recording
 from ..behaviors.shipped import BEHAVIORS, load, recording, shipped_prey
-from ..envs import Transitions, rollout_into, task_env
+from ..envs import HALF_CHEETAH, ParticleEnv, Transitions, rollout_into, task_env
 from ..errors import DatasetError
+from ..random import Draw, normal_like, uniform_actions
 from ..tasks import Task, get_quality, get_task
 from ..terminal.progress import progress_bar
 from .manifest import FLOAT_COLUMNS, PREY_COLUMNS
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ..envs import HALF_CHEETAH, HalfCheetahEnv
     from .dataset import Dataset
     from .foreign import Columns
 
 GENERATOR_VERSION = 4  # raised whenever the same recipe would give other bytes
 BEHAVIOR_NOISE = 0.1  # standard deviation of the noise on a trained behaviour's actions
-WORLDS = 2_000  # worlds stepped together: 50,000 transitions, 24 MB, between two writes
+CHUNK = 50_000  # transitions of whole episodes between two writes, 24 MB: so many worlds are stepped together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +58,8 @@ class Plan:
             "steps": self.steps,
             "behaviour": self._behaviour(),
         }
+        if self.task.environment == HALF_CHEETAH:
+            recipe["mujoco"] = metadata.version("mujoco-core")
         if self.prey is not None:
             recipe["prey"] = self.prey.recipe()
         return recipe
@@ -141,7 +146,7 @@ def acting(plan: Plan) -> Iterator[Columns]:
     """Whole episodes of parallel worlds, world after world, straight from the core.
 
     Yields:
-        Columns [rows, ...], at most an episode of WORLDS worlds; the next chunk overwrites them.
+        Columns [rows, ...], at most CHUNK of them; the next chunk overwrites them.
     """
     for number, (policy, episodes) in enumerate(plan.parts()):
         yield from _part(plan, number, policy, episodes)
@@ -150,25 +155,54 @@ def acting(plan: Plan) -> Iterator[Columns]:
 def _part(plan: Plan, number: int, policy: Policy | None, episodes: int) -> Iterator[Columns]:
     """The episodes of one policy, in worlds of their own."""
     task = plan.task
-    worlds = min(WORLDS, episodes)
+    worlds = min(max(CHUNK // task.episode_length, 1), episodes)
     env = task_env(task, num_envs=worlds, seed=plan.key(f"worlds {number}"))
     columns = _allocate(task, worlds)
     out = _transitions(columns, FLOAT_COLUMNS)
     prey_out = _transitions(columns, PREY_COLUMNS) if task.has_prey else None
+    key = plan.key(f"actions {number}")
     for first in range(0, episodes, worlds):
-        rollout_into(
-            env,
-            out,
-            task.episode_length,
-            policy,
-            plan.prey,
-            noise=BEHAVIOR_NOISE,
-            seed=plan.key(f"actions {number}"),
-            first_step=first // worlds * task.episode_length,
-            prey_out=prey_out,
-        )
+        first_step = first // worlds * task.episode_length
+        if isinstance(env, ParticleEnv):  # the core steps, acts and writes
+            rollout_into(
+                env,
+                out,
+                task.episode_length,
+                policy,
+                plan.prey,
+                noise=BEHAVIOR_NOISE,
+                seed=key,
+                first_step=first_step,
+                prey_out=prey_out,
+            )
+        else:
+            _step_by_step(env, out, policy, key, first_step)
         rows = min(worlds, episodes - first) * task.episode_length
         yield {name: column[:rows] for name, column in _flat(columns).items()}
+
+
+def _step_by_step(
+    env: HalfCheetahEnv, out: Transitions, policy: Policy | None, key: int, first_step: int
+) -> None:
+    """An episode of every world, as `rollout_into` has it, in an environment that steps from Python."""
+    observations = env.observe()
+    for t in range(env.episode_length):
+        draw = Draw(key, first_step + t)
+        shape = (env.num_envs, env.num_agents, env.action_size)
+        if policy is None:
+            actions = uniform_actions(shape, draw, like=observations)
+        else:
+            noise = normal_like(shape, draw, like=observations)
+            actions = (policy(observations) + BEHAVIOR_NOISE * noise).clamp_(-1.0, 1.0)
+        step = env.step(actions)
+        after = torch.where(step.truncated[:, None, None], step.final_observations, step.observations)
+        for column, numbers in zip(
+            (out.observations, out.actions, out.rewards, out.next_observations),
+            (observations, actions, step.rewards, after),
+            strict=True,
+        ):
+            column[:, t] = numbers
+        observations = step.observations
 
 
 def _transitions(columns: Columns, names: tuple[str, ...]) -> Transitions:
@@ -181,7 +215,7 @@ def _transitions(columns: Columns, names: tuple[str, ...]) -> Transitions:
 
 
 def _allocate(task: Task, worlds: int) -> Columns:
-    """Columns [E, 25, ...] for an episode of every world, its last step marked as a truncation."""
+    """Columns [E, T, ...] for an episode of every world, its last step marked as a truncation."""
     rows = (worlds, task.episode_length)
     learners = task.num_learners
     columns = {
@@ -204,5 +238,5 @@ def _prey_widths(task: Task) -> tuple[tuple[int, ...], ...]:
 
 
 def _flat(columns: Columns) -> Columns:
-    """Columns [rows, ...] from [E, 25, ...]."""
+    """Columns [rows, ...] from [E, T, ...]."""
     return {name: column.reshape(-1, *column.shape[2:]) for name, column in columns.items()}

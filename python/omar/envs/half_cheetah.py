@@ -135,7 +135,7 @@ class HalfCheetahEnv:
         self._fresh = False
         before = self._qpos[:, 0].copy()
         self._ctrl[:] = moves
-        self._batch.step(nstep=SUBSTEPS)
+        self.physics()
         velocity = (self._qpos[:, 0] - before) / STEP_SECONDS
         reward = velocity - ACTION_COST * np.square(moves).sum(axis=1)
         rewards = torch.from_numpy(reward).to(self.dtype)[:, None].expand(-1, 2).contiguous()
@@ -146,6 +146,10 @@ class HalfCheetahEnv:
             self._start(np.flatnonzero(ended))
             observations = self.observe()
         return HalfCheetahStep(observations, rewards, torch.from_numpy(ended), final)
+
+    def physics(self) -> None:
+        """The substeps of a step alone, with the motors as they are: what a step costs at the least."""
+        self._batch.step(nstep=SUBSTEPS)
 
     def observe(self) -> torch.Tensor:
         """Observations [E, 2, O] of the current state."""

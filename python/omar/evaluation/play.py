@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..behaviors.policy import Policy
-from ..envs import task_env
+from ..envs import restart_clock, task_env
 from ..errors import OmarError
 from .policies import stack
 
@@ -71,7 +71,7 @@ def play(
     learners = task.num_learners
     for step in range(steps):
         if steps > task.episode_length and step % (task.episode_length - 1) == 0:
-            env.set_state(*env.state()[:3])  # the clock starts again, the worlds stay as they are
+            restart_clock(env)
         seen = observations.view(seeds, worlds, task.num_agents, -1)
         own_view = seen[:, :, :learners, : task.obs_size]
         chosen = actor(own_view)

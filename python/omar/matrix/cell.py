@@ -38,8 +38,8 @@ class Cell:
     seeds: int = 5
     updates: int | None = None  # None: the preset's
     preset: PresetName = "released"
-    eval_every: int = 250
-    eval_episodes: int = 1000
+    eval_every: int | None = None  # None: the task's
+    eval_episodes: int | None = None  # None: the task's
     settings: Mapping[str, Any] = field(default_factory=dict)  # replace the preset's
     steps: int | None = None  # transitions of each data set; None: as many as the published one has
     device: str = "auto"  # decides no more than the last bits

@@ -39,7 +39,7 @@ class Rate:
     def seconds(self, cell: Cell, done: int = 0) -> float:
         """Seconds that a cell takes from an update on."""
         left = max((cell.resolved().updates) - done, 0)
-        evaluations = left / cell.eval_every + 1
+        evaluations = left / cell.resolved().eval_every + 1
         before = 0.0 if done else self.preparation
         return cell.seeds * (before + left * self.update + evaluations * self.evaluation)
 

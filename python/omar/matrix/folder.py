@@ -146,11 +146,10 @@ class MatrixFolder:
             if document is None:
                 continue
             last, seconds = document.result.last, document.made.seconds / cell.seeds
+            more = (cell.resolved().eval_episodes, last.update, round(seconds, 3))
             for seed, (value, score) in enumerate(zip(last.returns, last.scores, strict=True)):
                 row = (cell.task, cell.quality, cell.algorithm, seed, value, score)
-                writer.writerow(
-                    (*row, cell.eval_episodes, last.update, round(seconds, 3), *(entry.variant,) * len(extra))
-                )
+                writer.writerow((*row, *more, *(entry.variant,) * len(extra)))
         index = Index(2, plan.name, plan.lengths, tuple(listed))
         write_atomically(self.index_file(plan.name), to_json(seal(encode(index))))
         table = "scores" if plan.name == MATRIX else plan.name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..algorithms import ALGORITHMS, PresetName
 from ..errors import OmarError
-from ..tasks import QUALITIES, TASKS
+from ..tasks import QUALITIES, TASKS, get_task
 from .cell import Cell
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..tasks import QualityName
 
 MATRIX = "matrix"
+PARTICLE_TASKS = tuple(name for name in TASKS if name != "half_cheetah")  # hours on a CPU, not days
 Axes: TypeAlias = "Mapping[str, tuple[str, ...]]"
 
 
@@ -40,8 +41,8 @@ class Lengths:
     seeds: int = 5
     updates: int | None = None
     preset: PresetName = "released"
-    eval_every: int = 250
-    eval_episodes: int = 1000
+    eval_every: int | None = None
+    eval_episodes: int | None = None
     device: str = "auto"
 
     def cell(self, task: str, quality: QualityName, algorithm: str, **more: object) -> Cell:
@@ -65,21 +66,22 @@ class Plan:
     lengths: Lengths = field(default_factory=Lengths)
 
 
-def matrix(lengths: Lengths, only: str = "") -> Plan:
-    """Every registered algorithm on every data set of every task.
+def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_TASKS) -> Plan:
+    """Every registered algorithm on every data set of the tasks.
 
     Args:
         lengths: Of every cell.
         only: Which of them to work on, as `choose` takes it.
+        tasks: Names of the tasks.
 
     Raises:
         OmarError: `only` is no choice of cells.
     """
     entries = tuple(
         Entry(lengths.cell(task, quality, algorithm))
-        for task, found in TASKS.items()
+        for task in tasks
         for quality in QUALITIES
-        if quality in found.qualities
+        if quality in get_task(task).qualities
         for algorithm in ALGORITHMS
     )
     return Plan(MATRIX, entries, choose(entries, only), lengths)

@@ -15,13 +15,14 @@ from ..algorithms import AlgorithmName, Backbone, PresetName, get_algorithm
 from ..errors import OmarError, SettingError
 from ..runs import ranges
 from ..runs.decode import check_types, decode, encode
-from ..tasks import TaskName
+from ..tasks import TaskName, get_task
 
 MOST_SEEDS = 2**16
 MOST_UPDATES = 2**32 - 1  # the counter of random numbers ends there
 
 Source: TypeAlias = Annotated[str | tuple[str, ...], tyro.conf.arg(metavar="QUALITY|FOLDER [FOLDER ...]")]
 Updates: TypeAlias = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+OfTheTask: TypeAlias = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 DataSeed: TypeAlias = Annotated[
     int | None,
     tyro.conf.arg(metavar="INT", help_behavior_hint="(default: training seed s uses dataset seed s)"),
@@ -62,10 +63,11 @@ class TrainConfig:
     """Start from the networks of the run in this folder instead of random ones."""
     seed: int = 0
     """Base seed of all random numbers; a different one changes every training seed."""
-    eval_every: int = 250
-    """Updates between two evaluations; the first and the last policies are always evaluated."""
-    eval_episodes: int = 1000
-    """Episodes of each seed in an evaluation."""
+    eval_every: OfTheTask = None
+    """Updates between two evaluations; the first and the last policies are always evaluated. (default: 250;
+    half_cheetah: 2500)"""
+    eval_episodes: OfTheTask = None
+    """Episodes of each seed in an evaluation. (default: 1000; half_cheetah: 50)"""
     checkpoint_every: int = 250
     """Updates between two checkpoints."""
     settings: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
@@ -118,14 +120,25 @@ class RunConfig:
     algorithm: Any
 
     def __post_init__(self) -> None:
-        """Raises SettingError where the number of updates is open."""
-        if self.options.updates is None:
-            raise SettingError("updates", "must be an integer, got null")
+        """Raises SettingError where a number is open that a preset or the task has."""
+        for name in ("updates", "eval_every", "eval_episodes"):
+            if getattr(self.options, name) is None:
+                raise SettingError(name, "must be an integer, got null")
 
     @property
     def updates(self) -> int:
         """Updates of every agent."""
         return self.options.updates or 0
+
+    @property
+    def eval_every(self) -> int:
+        """Updates between two evaluations."""
+        return self.options.eval_every or 1
+
+    @property
+    def eval_episodes(self) -> int:
+        """Episodes of each seed in an evaluation."""
+        return self.options.eval_episodes or 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a run's folder may move, so `out` is not among them."""
@@ -157,8 +170,9 @@ class RunConfig:
         if isinstance(options, Mapping):
             options = {"out": str(folder), "settings": {}, **options}
         train = decode(TrainConfig, options, where, at="options")
-        if train.updates is None:
-            raise OmarError(f"{where}: `options.updates` must be an integer, got null")
+        for name in ("updates", "eval_every", "eval_episodes"):
+            if getattr(train, name) is None:
+                raise OmarError(f"{where}: `options.{name}` must be an integer, got null")
         settings: type[Any] = get_algorithm(train.algorithm).Settings
         return RunConfig(
             replace(train, out=folder, settings={}),
@@ -184,9 +198,15 @@ def resolve(config: TrainConfig, quality: str) -> RunConfig:
             known = ", ".join(name for names in parts.values() for name in names)
             raise OmarError(f"{config.algorithm} has no setting {name!r}: expected one of {known}")
     own, shared = ({n: v for n, v in config.settings.items() if n in names} for names in parts.values())
-    updates = preset.updates if config.updates is None else config.updates
+    task = get_task(config.task)
     return RunConfig(
-        replace(config, updates=updates, settings={}),
+        replace(
+            config,
+            updates=preset.updates if config.updates is None else config.updates,
+            eval_every=config.eval_every or task.eval_every,
+            eval_episodes=config.eval_episodes or task.eval_episodes,
+            settings={},
+        ),
         replace(preset.backbone, **shared),
         replace(preset.settings, **own),
     )

@@ -32,4 +32,4 @@ def check_memory(config: RunConfig, task: Task, device: torch.device) -> None:
     networks = FLOAT * (COPIES * weights + minibatch + own)
     remedy = ", ".join(("--hidden", "--batch-size", *algorithm.sized_by)) + " or --seeds"
     check_fits(networks, device, "networks and minibatches", remedy)
-    check_worlds(sum(task.obs_sizes), seeds * config.options.eval_episodes, "--eval-episodes or --seeds")
+    check_worlds(sum(task.obs_sizes), seeds * config.eval_episodes, "--eval-episodes or --seeds")

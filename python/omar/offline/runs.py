@@ -198,7 +198,7 @@ def _run(
                 "scores": last.scores,
                 "mean": last.mean,
                 "std": last.std,
-                "episodes": options.eval_episodes,
+                "episodes": training.config.eval_episodes,
                 "updates": last.update,
                 "seconds": last.seconds,
                 "datasets": _identities(training.datasets),

@@ -200,7 +200,7 @@ class Training:
         options = self.config.options
         task = get_task(options.task)
         key = mix(options.seed, EVALUATION, self.update)
-        policies, episodes = self.policies(), options.eval_episodes
+        policies, episodes = self.policies(), self.config.eval_episodes
         returns = episode_returns(policies, task, episodes=episodes, seed=key)
         means = returns.mean(dim=1)
         errors = None if episodes < 2 else (returns.std(dim=1) / episodes**0.5).tolist()
@@ -257,7 +257,7 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
         minibatches = training.minibatches()
         if not prepare(stages, training.config, minibatches, reporter, stop):
             return False
-    due = training.update == updates or training.update % options.eval_every == 0
+    due = training.update == updates or training.update % training.config.eval_every == 0
     if due and not folder.has_evaluation(training.update):  # the first one, or one that a kill took
         _evaluate(training, folder, reporter, began)
     if training.update == 0:
@@ -274,7 +274,7 @@ def run(training: Training, folder: RunFolder, reporter: Reporter, stop: Callabl
         training.update += 1
         reporter.updated(training.update, losses)
         last, stopped = training.update == updates, stop()
-        evaluates = last or training.update % options.eval_every == 0
+        evaluates = last or training.update % training.config.eval_every == 0
         saves = last or stopped or training.update % options.checkpoint_every == 0
         if evaluates or saves or training.update % LOG_EVERY == 0:
             training.look(losses)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..behaviors.policy import Policy
     from ..tasks import Task
 
-EPISODES = 100  # at most, of each seed: 2,500 states
+STATES = 2_500  # of each seed, in whole episodes: those of 100 in particle tasks
 
 
 def critic_values(
@@ -39,7 +39,7 @@ def critic_values(
         agents: Its networks.
         policies: The policies of the S seeds as they are now.
         task: That they act in.
-        episodes: Of each seed, unless EPISODES is less.
+        episodes: Of each seed, at most.
         seed: Key of the start states.
 
     Returns:
@@ -50,7 +50,7 @@ def critic_values(
     """
     if not algorithm.estimates_values:
         return None
-    gamma, episodes = agents.settings.gamma, min(episodes, EPISODES)
+    gamma, episodes = agents.settings.gamma, min(episodes, max(STATES // task.episode_length, 1))
     states = played_states(policies, task, gamma=gamma, episodes=episodes, seed=seed)
     like = agents.actor.networks.weights[0]
     observations, actions = (by_member(column).to(like) for column in (states.observations, states.actions))

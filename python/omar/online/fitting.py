@@ -15,7 +15,7 @@ from ..algorithms import losses
 from ..algorithms.agents import ACTOR
 from ..algorithms.optimizer import StackedOptimizer
 from ..behaviors.policy import Policy
-from ..envs import rollout, task_env
+from ..envs import particle_env, rollout
 from ..errors import OmarError
 from ..evaluation.policies import NoisyPolicy, UniformPolicy
 from ..nets import StackedMlp
@@ -140,7 +140,7 @@ class Imitation:
         """The prey's observations in whole episodes of uniform and of trained predators, `[n, O]`."""
         found = []
         for number, policy in enumerate([None, *self.predators]):
-            env = task_env(self.task, num_envs=worlds, seed=mix(key, number, 0))
+            env = particle_env(self.task, num_envs=worlds, seed=mix(key, number, 0))
             noise = NOISES[number % len(NOISES)]
             seen = rollout(
                 env, self.task.episode_length, policy, prey, noise=noise, seed=mix(key, number, 1) >> 1

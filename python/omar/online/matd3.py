@@ -5,6 +5,8 @@ critics on the observations and actions of all A agents of its seed. A prey that
 last member of its seed and learns by DDPG: its critics' inputs are masked to its own observation and
 action. An agent that is not trained (a frozen prey) acts through a policy that the caller gives.
 
+Critics may see more than the agents do, numbers that stand behind an agent's own in its observation.
+
 Two things differ from the offline backbone. The penalty is on the policy's outputs before the tanh: one
 on the actions themselves vanishes just where a tanh saturates, and early critics drive every policy
 there. And rewards are scaled, so that the critics need not first grow their weights to the size of the
@@ -113,6 +115,7 @@ class Matd3:
         obs_size: int,
         action_size: int,
         statistics: Statistics | None = None,
+        seen: int | None = None,
     ) -> None:
         """Draws the first weights.
 
@@ -124,23 +127,25 @@ class Matd3:
             action_size: U.
             statistics: Of the observations, `[A, O]` each, with which the networks normalise them; None
                 leaves them as they are.
+            seen: How many of an observation's O numbers, the first ones, a policy sees; None: all.
         """
         self.settings, self.roles = settings, roles
         self.seeds = len(seeds)
         self.members = len(seeds) * roles.trained
+        self.seen = obs_size if seen is None else seen
         h = settings.hidden
         keys = [seed for seed in seeds for _ in range(roles.trained)]
         joint = roles.agents * (obs_size + action_size)
         actor = StackedMlp(
             self.members,
-            (obs_size, h, h, action_size),
+            (self.seen, h, h, action_size),
             seeds=keys,
             network=ACTOR,
             last_layer_scale=LAST_POLICY_LAYER * h**0.5,
         )
         critic = StackedMlp(2 * self.members, (joint, h, h, 1), seeds=[*keys, *keys], network=CRITIC)
         if statistics is not None:
-            actor.standardize(*(self._stack(column[: roles.trained]) for column in statistics))
+            actor.standardize(*(self._stack(column[: roles.trained, : self.seen]) for column in statistics))
             critic.standardize(*self._critic_statistics(statistics, action_size))
         self.actor, self.critic = (
             StackedOptimizer(
@@ -184,7 +189,7 @@ class Matd3:
 
     def logits(self, actor: StackedMlp, observations: Tensor) -> Tensor:
         """Outputs before the tanh of the trained agents, `[S, B, A, O]` to `[S, T, B, U]`."""
-        own = observations[:, :, : self.roles.trained].transpose(1, 2)
+        own = observations[:, :, : self.roles.trained, : self.seen].transpose(1, 2)
         logits: Tensor = actor(own.flatten(0, 1))
         return logits.view(self.seeds, self.roles.trained, *logits.shape[1:])
 

@@ -1,15 +1,15 @@
 """Chooses which policies of a training make its recording, and for how long each of them acts.
 
 The published medium-replay sets hold what a training collected until it reached the medium level. Recorded
-are policies at even distances from the training's start to its medium policy. The last six of them play
-the last tenth, in equal parts. The other nine tenths go to uniform actions, 0.6 of them beforehand, and to
-the other policies in equal parts; these shares are then weighed by exp(lambda x return), so that the set has
-the published set's mean return: of all shares with that mean, they are the nearest to those beforehand.
+are policies at even distances from the training's start to its medium policy. They have shares of the set
+beforehand (`Shares`), which are then weighed by exp(lambda x return), so that the set has the published set's
+mean return: of all shares with that mean, they are the nearest to those beforehand.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..behaviors.recording import Recording, record
@@ -25,10 +25,31 @@ if TYPE_CHECKING:
 
 LARGEST = 680_000  # bytes of the policies of a recording
 MOST = 20  # policies of a recording
-LAST = 6  # policies that share the last tenth
-UNIFORM = 0.6  # of the first nine tenths, by uniform actions, before they are weighed
 STEEPEST = 5.0  # largest |lambda| in units of one over the spread of the returns
 RECORDING = 0x7265636F  # episodes that the recorded policies are measured in
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The shares of a set before they are weighed; policies that are not named have equal parts."""
+
+    uniform: float  # of what the last policies leave: by uniform actions
+    last: int = 0  # policies at the end
+    of_last: float = 0.0  # what they share, in equal parts, and keep
+
+    def described(self) -> str:
+        """How the shares come about, for the card."""
+        end = f"the last {self.last} share {self.of_last:g} of the set; " if self.last else ""
+        return (
+            f"evenly spaced policies of the training up to the medium one; {end}the others and uniform "
+            f"actions, {self.uniform:g} of the rest beforehand, are weighed by exp(lambda x return) so that "
+            f"the set has the published mean"
+        )
+
+
+# A prey is caught late in a training, all at once; a cheetah gets faster from the start.
+SHARES = {"half_cheetah": Shares(0.1)}
+PARTICLE_SHARES = Shares(0.6, last=6, of_last=0.1)
 
 
 def spaced(updates: Sequence[int], params: int) -> list[int]:
@@ -43,18 +64,20 @@ def spaced(updates: Sequence[int], params: int) -> list[int]:
     return sorted({round(last * (i + 1) / count) for i in range(count)})
 
 
-def weigh(returns: Sequence[float], aim: float) -> list[float]:
+def weigh(returns: Sequence[float], aim: float, shares: Shares = PARTICLE_SHARES) -> list[float]:
     """Shares of K + 1 actors, uniform actions first, so that the mean return is as near to `aim` as can be.
 
     Args:
         returns: [K + 1].
         aim: Mean return of the whole set.
+        shares: Beforehand.
     """
-    last = min(LAST, len(returns) - 1)
-    early = list(returns[:-last])
-    wanted = (aim - 0.1 * sum(returns[-last:]) / last) / 0.9
+    last = min(shares.last, len(returns) - 1)
+    early, late = list(returns[: len(returns) - last]), list(returns[len(returns) - last :])
+    rest = 1 - shares.of_last
+    wanted = (aim - shares.of_last * sum(late) / max(last, 1)) / rest
     ramp = len(early) - 1
-    before = [UNIFORM, *([(1 - UNIFORM) / ramp] * ramp)] if ramp else [1.0]
+    before = [shares.uniform, *([(1 - shares.uniform) / ramp] * ramp)] if ramp else [1.0]
     spread = max(early) - min(early) or 1.0
     low, high = -STEEPEST / spread, STEEPEST / spread
     for _ in range(100):
@@ -64,7 +87,8 @@ def weigh(returns: Sequence[float], aim: float) -> list[float]:
             low = middle
         else:
             high = middle
-    return [0.9 * weight for weight in _tilted(before, early, (low + high) / 2)] + [0.1 / last] * last
+    weighed = _tilted(before, early, (low + high) / 2)
+    return [rest * weight for weight in weighed] + [shares.of_last / max(last, 1)] * last
 
 
 def _tilted(before: Sequence[float], returns: Sequence[float], slope: float) -> list[float]:
@@ -99,21 +123,20 @@ def choose_recording(
     for policy in rounded.policies:
         returns.append(measure(NoisyPolicy(policy, noise, mix(RECORDING)), task, prey, episodes, RECORDING))
     means = [found.mean for found in returns]
-    shares = weigh(means, task.qualities["medium-replay"].returns.mean)
+    before = SHARES.get(task.name, PARTICLE_SHARES)
+    shares = weigh(means, task.qualities["medium-replay"].returns.mean, before)
     recording = Recording(rounded.policies, rounded.updates, tuple(shares))
-    return recording, describe(recording, returns)
+    return recording, describe(recording, returns, before)
 
 
-def describe(recording: Recording, returns: Sequence[Measured]) -> dict[str, Any]:
+def describe(recording: Recording, returns: Sequence[Measured], before: Shares) -> dict[str, Any]:
     """The card's entry of a recording."""
     names = ["uniform", *(f"update {update}" for update in recording.updates)]
     means = [found.mean for found in returns]
     return {
         "sha256": recording.sha256,
         "return": sum(share * mean for share, mean in zip(recording.shares, means, strict=True)),
-        "how": "evenly spaced policies of the training up to the medium one; the last six share the last "
-        "tenth; the others and uniform actions, 0.6 of the rest beforehand, are weighed by exp(lambda x "
-        "return) so that the set has the published mean",
+        "how": before.described(),
         "actors": [
             {"actor": name, "share": share, "return": mean}
             for name, share, mean in zip(names, recording.shares, means, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from ..runs.decode import check_types
 from ..runs.files import read_json, to_json, write_atomically
 from ..runs.folder import versions
 from ..runs.memory import check_worlds
-from ..tasks import Task, get_task, normalized_score
+from ..tasks import Score, Task, get_task, normalized_score
 from ..terminal.cli import OptionalFolder
 from .folder import POLICIES, OnlineFolder, policy_file
 from .imitation import REPORT
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from ..behaviors.policy import Policy
 
+SPREAD = (
+    0.5  # of a deviation that is too large, in the choice of a policy: half of its episodes may have failed
+)
 CHOOSING, REPORTING = 0x63686F6F, 0x7265706F  # episodes that choose a policy are not those that report it
 
 
@@ -74,7 +78,7 @@ def ship(options: ShipOptions) -> dict[str, Any]:
     task, prey = source.task, source.prey
     check_worlds(sum(task.obs_sizes), options.episodes, "--episodes")
     selection = PolicySelection(options, source)
-    names = {quality: selection.nearest(task.qualities[quality].returns.mean) for quality in BEHAVIORS}
+    names = {quality: selection.nearest(task.qualities[quality].returns) for quality in BEHAVIORS}
     scale = task.references if prey is None else prey.scale
     uniform = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
     entry: dict[str, Any] = {
@@ -177,11 +181,19 @@ class PolicySelection:
     options: ShipOptions
     source: Source
 
-    def nearest(self, aim: float) -> str:
-        """The policy with the return nearest to `aim` among the nearest of the training's evaluations."""
+    def nearest(self, aim: Score) -> str:
+        """The policy whose noisy returns are most like these among the nearest of the training's evaluations.
+
+        How far off it is: the difference of the means, and SPREAD of what the deviation is too large.
+        """
         returns = self.source.evaluations()
-        names = sorted(returns, key=lambda name: abs(returns[name] - aim))[: self.options.candidates]
-        return min(names, key=lambda name: abs(self._return(name, CHOOSING).mean - aim))
+        names = sorted(returns, key=lambda name: abs(returns[name] - aim.mean))[: self.options.candidates]
+
+        def off(name: str) -> float:
+            found = self._return(name, CHOOSING)
+            return abs(found.mean - aim.mean) + SPREAD * max(found.std - (aim.std or math.inf), 0.0)
+
+        return min(names, key=off)
 
     def report(self, name: str) -> Measured:
         """Its return on episodes that had no part in choosing it."""

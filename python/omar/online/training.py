@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 # Streams of random numbers of a seed.
 WEIGHTS, STARTS, WARMUP, NOISE, SAMPLES, STATISTICS, EVALUATION = range(7)
-STATISTICS_WORLDS = 4_000  # one episode each: 100,000 uniform steps
+STATISTICS_STEPS = 100_000  # by uniform actions, in whole episodes
 
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
     """One step of all worlds of a seed."""
 
-    observations: Tensor  # [E, A, O]
+    observations: Tensor  # [E, A, O], with what critics alone see behind an agent's own numbers
     actions: Tensor  # [E, A, U]
     rewards: Tensor  # [E, A]
     next_observations: Tensor  # [E, A, O], of the same episode also where it ended
@@ -95,7 +95,8 @@ class OnlineTraining:
         self.keys = [mix(seed, s) for s in range(seeds)]
         trained = task.num_agents if prey is None else task.num_learners
         self.roles = Roles(task.num_agents, trained, task.num_learners)
-        width = max(task.obs_sizes)
+        self._envs = [task_env(task, num_envs=collection.worlds, informed=True) for _ in self.keys]
+        seen, width = max(task.obs_sizes), max(self._envs[0].obs_sizes)
         self.algorithm = Matd3(
             settings,
             self.roles,
@@ -103,6 +104,7 @@ class OnlineTraining:
             obs_size=width,
             action_size=task.action_size,
             statistics=self._statistics(mix(seed, STATISTICS)),
+            seen=seen,
         )
         self.buffer = ReplayBuffer(
             collection.capacity,
@@ -115,7 +117,6 @@ class OnlineTraining:
             datasets=seeds,
         )
         self._sample_key = mix(seed, SAMPLES)
-        self._envs = [task_env(task, num_envs=collection.worlds) for _ in self.keys]
         self._observations: list[Tensor] = []
 
     @property
@@ -203,12 +204,13 @@ class OnlineTraining:
 
     def _statistics(self, key: int) -> Statistics:
         """Statistics `[A, O]` of the observations of uniform agents."""
-        env = task_env(self.task, num_envs=STATISTICS_WORLDS, seed=key)
+        worlds = STATISTICS_STEPS // self.task.episode_length
+        env = task_env(self.task, num_envs=worlds, seed=key, informed=True)
         observations = env.reset()
         seen = []
         for t in range(self.task.episode_length):
             seen.append(observations)
-            shape = (STATISTICS_WORLDS, self.roles.trained, self.task.action_size)
+            shape = (worlds, self.roles.trained, self.task.action_size)
             uniform = uniform_actions(shape, Draw(key, t), like=observations)
             observations = env.step(
                 torch.cat([uniform, self._frozen_actions(observations[None])[0]], dim=1)
@@ -267,7 +269,7 @@ def training_blocks(training: OnlineTraining, seed: int = 0) -> Iterator[dict[st
     """Everything that a training collects, in order, an episode of all worlds at a time.
 
     Yields:
-        Columns of `Transitions` as `[E, 25, ...]`: world after world, each world's 25 steps in order.
+        Columns of `Transitions` as `[E, T, ...]`: world after world, the T steps of an episode in order.
     """
     length = training.task.episode_length
     while not training.finished:

@@ -6,10 +6,10 @@ Reinforcement Learning with Actor Rectification". Hyper-parameters belong to the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, overload
 
 from ..errors import OmarError
+from .rows import BASELINES, HALF_CHEETAH, SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD, spread
 from .task import BestScore, Quality, References, Score, Task
 
 if TYPE_CHECKING:
@@ -21,181 +21,19 @@ if TYPE_CHECKING:
 
 QualityName: TypeAlias = Literal["random", "medium-replay", "medium", "expert"]
 QUALITIES: tuple[QualityName, ...] = get_args(QualityName)
-BASELINES = ("icq", "td3bc", "cql", "omar")
-
-
-def _scores(*figures: tuple[float, float | None]) -> dict[str, Score]:
-    """Scores in the order of BASELINES."""
-    return {name: Score(*figure) for name, figure in zip(BASELINES, figures, strict=True)}
-
-
-SIMPLE_SPREAD = Task(
-    name="simple_spread",
-    title="Cooperative navigation",
-    abbreviation="CN",
-    environment="simple_spread",
-    num_agents=3,
-    num_learners=3,
-    obs_sizes=(18, 18, 18),
-    action_size=2,
-    episode_length=25,
-    references=References(random=159.8, expert=516.8, source="paper"),
-    qualities={
-        "random": Quality(
-            transitions=1_000_000,
-            returns=Score(159.6, 60.0),
-            normalized=0.0,
-            scores=_scores((6.3, 3.5), (9.8, 4.9), (24.0, 9.8), (34.4, 5.3)),
-            best=BestScore(78.2, "SPaCQL"),
-        ),
-        "medium-replay": Quality(
-            transitions=97_500,
-            returns=Score(203.7, 80.0),
-            normalized=12.0,
-            scores=_scores((13.6, 5.7), (15.4, 5.6), (20.0, 8.4), (37.9, 12.3)),
-            best=BestScore(71.9, "SPaCQL"),
-        ),
-        "medium": Quality(
-            transitions=1_000_000,
-            returns=Score(273.4, 92.0),
-            normalized=32.0,
-            scores=_scores((29.3, 5.5), (29.3, 4.8), (34.1, 7.2), (47.9, 18.9)),
-            best=BestScore(96.0, "MoSDOT"),
-        ),
-        "expert": Quality(
-            transitions=1_000_000,
-            returns=Score(531.0, 71.0),
-            normalized=104.0,
-            scores=_scores((104.0, 3.4), (108.3, 3.3), (98.2, 5.2), (114.9, 2.6)),
-            best=BestScore(136.4, "DoF"),
-        ),
-    },
-)
-
-SIMPLE_TAG = Task(
-    name="simple_tag",
-    title="Predator-prey",
-    abbreviation="PP",
-    environment="simple_tag",
-    num_agents=4,
-    num_learners=3,
-    obs_sizes=(16, 16, 16, 14),
-    action_size=2,
-    episode_length=25,
-    references=References(random=-4.1, expert=185.6, source="paper, with its authors' prey"),
-    qualities={
-        "random": Quality(
-            transitions=1_000_000,
-            returns=Score(-4.1, 11.0),
-            normalized=0.0,
-            scores=_scores((2.2, 2.6), (5.7, 3.5), (5.0, 8.2), (11.1, 2.8)),
-            best=BestScore(89.4, "SPaCQL"),
-        ),
-        "medium-replay": Quality(
-            transitions=62_500,
-            returns=Score(3.9, 20.0),
-            normalized=4.0,
-            scores=_scores((34.5, 27.8), (28.7, 20.9), (24.8, 17.3), (47.1, 15.3)),
-            best=BestScore(75.0, "SPaCQL"),
-        ),
-        "medium": Quality(
-            transitions=1_000_000,
-            returns=Score(116.4, 59.0),
-            normalized=64.0,
-            scores=_scores((63.3, 20.0), (65.1, 29.5), (61.7, 23.1), (66.7, 23.2)),
-            best=BestScore(77.2, "MADiff-D"),
-        ),
-        "expert": Quality(
-            transitions=1_000_000,
-            returns=Score(207.9, 78.0),
-            normalized=112.0,
-            scores=_scores((113.0, 14.4), (115.2, 12.5), (93.9, 14.0), (116.2, 19.8)),
-            best=BestScore(120.9, "MADiff-D"),
-        ),
-    },
-)
-
-SIMPLE_WORLD = Task(
-    name="simple_world",
-    title="World",
-    abbreviation="W",
-    environment="simple_world",
-    num_agents=4,
-    num_learners=3,
-    obs_sizes=(24, 24, 24, 22),
-    action_size=2,
-    episode_length=25,
-    references=References(random=-6.8, expert=79.5, source="paper, with its authors' prey"),
-    qualities={
-        "random": Quality(
-            transitions=1_000_000,
-            returns=Score(-6.8, 6.0),
-            normalized=0.0,
-            scores=_scores((1.0, 3.2), (2.8, 5.5), (0.6, 2.0), (5.9, 5.2)),
-            best=BestScore(94.3, "SPaCQL"),
-        ),
-        "medium-replay": Quality(
-            transitions=80_000,
-            returns=Score(1.2, 13.0),
-            normalized=9.0,
-            scores=_scores((12.0, 9.1), (17.4, 8.1), (29.6, 13.8), (42.9, 19.5)),
-            best=BestScore(105.2, "SPaCQL"),
-        ),
-        "medium": Quality(
-            transitions=1_000_000,
-            returns=Score(65.9, 30.0),
-            normalized=84.0,
-            scores=_scores((71.9, 20.0), (73.4, 9.3), (58.6, 11.2), (74.6, 11.5)),
-            best=BestScore(123.5, "MADiff-D"),
-        ),
-        "expert": Quality(
-            transitions=1_000_000,
-            returns=Score(85.2, 31.0),
-            normalized=107.0,
-            scores=_scores((109.5, 22.8), (110.3, 21.3), (71.9, 28.1), (110.4, 25.7)),
-            best=BestScore(122.6, "MADiff-D"),
-        ),
-    },
-)
-
-
-def _spread(agents: int, random: float, std: float) -> Task:
-    """Cooperative navigation with another number of agents and targets, for which nothing was published.
-
-    Args:
-        agents: A, all of them learners.
-        random: Mean return of uniform actions, measured over 40,000 episodes (standard error at most 0.35).
-        std: Deviation of their returns.
-    """
-    above = "uniform actions of this many agents; a score is the return above theirs"
-    return replace(
-        SIMPLE_SPREAD,
-        name=f"simple_spread_{agents}",
-        title=f"Cooperative navigation, {agents} agents",
-        abbreviation=f"CN{agents}",
-        num_agents=agents,
-        num_learners=agents,
-        obs_sizes=(6 * agents,) * agents,
-        references=References(random=random, expert=random + 100.0, source=above),
-        qualities={
-            "random": Quality(
-                transitions=1_000_000, returns=Score(random, std), normalized=0.0, scores={}, best=None
-            )
-        },
-    )
-
-
-TASKS: Mapping[str, Task] = {task.name: task for task in (SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD)}
+TASKS: Mapping[str, Task] = {
+    task.name: task for task in (SIMPLE_SPREAD, SIMPLE_TAG, SIMPLE_WORLD, HALF_CHEETAH)
+}
 
 # Other numbers of agents, for the paper's ablation: only uniform actions are known as their behaviour.
 VARIANTS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        _spread(1, 32.8, 25.6),
-        _spread(2, 88.6, 44.5),
-        _spread(3, 160.0, 60.7),
-        _spread(4, 135.8, 55.3),
-        _spread(5, 189.4, 65.8),
+        spread(1, 32.8, 25.6),
+        spread(2, 88.6, 44.5),
+        spread(3, 160.0, 60.7),
+        spread(4, 135.8, 55.3),
+        spread(5, 189.4, 65.8),
     )
 }
 ALL_TASKS: Mapping[str, Task] = {**TASKS, **VARIANTS}

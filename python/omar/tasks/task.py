@@ -69,6 +69,8 @@ class Task:
     episode_length: int
     references: References  # the paper's
     qualities: Mapping[str, Quality]
+    eval_every: int = 250  # updates between two evaluations, unless asked otherwise
+    eval_episodes: int = 1000  # of an evaluation, unless asked otherwise
 
     @property
     def obs_size(self) -> int:
