@@ -53,7 +53,7 @@ class ReproduceOptions:
 
     out: Folder = ROOT
     """Folder of the results; cells that are there already are not trained again. Another preset, or other
-    seeds, updates or evaluations, need a folder of their own."""
+    tasks, seeds, updates or evaluations, need a folder of their own."""
     dry_run: bool = False
     """Print what there is to do and how long it takes, and train nothing but a probe."""
     task: tuple[TaskName, ...] = PARTICLE_TASKS
@@ -158,7 +158,7 @@ def dry_run(plan: Plan, folder: MatrixFolder, workers: int, console: Console) ->
     """Prints the cells that are asked for, what is left of each, and how long that takes.
 
     Raises:
-        OmarError: The folder holds the plan with other lengths.
+        OmarError: The folder holds results that the plan would take the place of.
     """
     folder.check(plan, say)
     every, selected = unique(plan.entries), unique(plan.selected)

@@ -361,7 +361,7 @@ class TestCommand:
         before = index.read_bytes(), (tmp_path / "scores.csv").read_bytes()
         for more, listed in (
             (["--preset", "paper"], "with --preset released"),
-            (["--eval-every", "1", "--preset", "paper"], "with --preset released, with --eval-every 250"),
+            (["--eval-every", "1", "--preset", "paper"], "with --preset released, without --eval-every"),
             (["--preset", "paper", "--dry-run"], "with --preset released"),
         ):
             assert main(["--out", str(tmp_path), *FEW, *QUICK, *more]) == 2
@@ -372,6 +372,15 @@ class TestCommand:
         assert folder.check(replace(plan, lengths=replace(plan.lengths, device="cpu")), told.append) == {}
         with pytest.raises(OmarError, match="lists results with --updates 2: choose"):
             folder.check(matrix(Lengths(seeds=1, eval_episodes=2)), told.append)
+        assert told == []
+
+    def test_results_of_tasks_that_a_call_leaves_out_are_not_overwritten(self, tmp_path):
+        folder, told = made_up_folder(tmp_path, matrix(Lengths(seeds=1), FEW[1], ("simple_spread",))), []
+        with pytest.raises(OmarError, match="lists results of simple_spread: choose another folder with"):
+            folder.check(matrix(Lengths(seeds=1), tasks=("simple_tag",)), told.append)
+        with pytest.raises(OmarError, match="lists results of simple_spread, with --seeds 1: choose"):
+            folder.check(matrix(Lengths(), tasks=("simple_tag",)), told.append)
+        assert folder.check(matrix(Lengths(seeds=1)), told.append) == {}
         assert told == []
 
     def test_a_plan_without_results_is_replaced(self, tmp_path):

@@ -166,7 +166,7 @@ class MatrixFolder:
             By key, why cells of it failed when they were last tried.
 
         Raises:
-            OmarError: The folder holds results of the same plan with other lengths.
+            OmarError: The folder holds results of the same plan with other lengths, or of further tasks.
         """
         file = self.index_file(plan.name)
         if not file.is_file():
@@ -176,13 +176,15 @@ class MatrixFolder:
         except OmarError as error:
             note(f"{error}: it is made again")
             return {}
-        differing = plan.lengths.differing(index.lengths)
-        if differing and any(self.file(each.key) for each in index.cells):
-            options = ", ".join(
-                f"without {spelled(name)}" if value is None else f"with {spelled(name)} {value}"
-                for name, value in differing.items()
-            )
-            raise OmarError(f"{file} lists results {options}: choose another folder with --out")
+        done = [each.task for each in index.cells if self.file(each.key)]
+        lost = dict.fromkeys(f"of {task}" for task in done if task not in plan.tasks)
+        differing = [
+            f"without {spelled(name)}" if value is None else f"with {spelled(name)} {value}"
+            for name, value in plan.lengths.differing(index.lengths).items()
+        ]
+        if done and (lost or differing):
+            found = ", ".join([*lost, *differing])
+            raise OmarError(f"{file} lists results {found}: choose another folder with --out")
         return {each.key: each.failure for each in index.cells if each.failure is not None}
 
     def index_file(self, name: str) -> Path:

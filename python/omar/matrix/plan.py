@@ -65,6 +65,11 @@ class Plan:
     selected: tuple[Entry, ...]
     lengths: Lengths = field(default_factory=Lengths)
 
+    @property
+    def tasks(self) -> set[str]:
+        """Names of the tasks of all cells."""
+        return {entry.cell.task for entry in self.entries}
+
 
 def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_TASKS) -> Plan:
     """Every registered algorithm on every data set of the tasks.

@@ -92,7 +92,7 @@ def reproduce(
         stop: Asked a few times a second; True leaves the rest for another call.
 
     Raises:
-        OmarError: The folder holds the plan with other lengths.
+        OmarError: The folder holds results that the plan would take the place of.
         OSError: The disk refused.
     """
     failures = folder.check(plan, listener.note)
