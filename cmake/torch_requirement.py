@@ -20,6 +20,7 @@ RUN_TIME = (
     "rich>=13",
     "tensorboard>=2.17",
     "matplotlib>=3.8",
+    "pillow>=10.1",
     "mujoco-core>=4.0.1,<5",
     "filelock>=3.13",
     "platformdirs>=4",

@@ -25,7 +25,7 @@ SEED, EPISODES = 3, 64
 NEAR, FAR = 1.1, 1e6  # positions; and what the return of an episode loses that leaves them
 
 
-def draw(task: Task) -> npt.NDArray[np.uint8]:
+def draw(task: Task, pixels: int = 400) -> npt.NDArray[np.uint8]:
     """The last moment of an episode: of several, the best one whose agents stay near the middle."""
     env = omar.envs.ParticleEnv(task.environment, num_envs=EPISODES, seed=SEED)
     experts = shipped.load(task.name, "expert")
@@ -51,7 +51,7 @@ def draw(task: Task) -> npt.NDArray[np.uint8]:
         bodies.obstacles,
         env.num_learners,
     )
-    return draw_scene(scene, pixels=400)
+    return draw_scene(scene, pixels=pixels)
 
 
 def draw_all(_app: Sphinx) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import omar.train  # noqa: F401  (the module; the name `omar.train` can be called)
 from data_cases import make_dataset, save_authors_prey, some_policy
 from matrix_cases import made_up_folder, plan_of, small_cell
-from omar import bench, collect, evaluate, export, report, reproduce
+from omar import bench, collect, evaluate, export, render, report, reproduce
 from omar.algorithms import ALGORITHMS, Backbone
 from omar.behaviors.policy_file import save_policies
 from omar.data.__main__ import Export, Import, Info, Verify
@@ -72,6 +72,11 @@ COMMANDS = {
         reproduce.main,
         ["--out", "new", "--dry-run", *BC, "--eval-episodes", "1"],
         options(reproduce.ReproduceOptions),
+    ),
+    "render": (
+        render.main,
+        ["--policy", "policy.safetensors", "--out", "new.gif", "--steps", "1", "--size", "160"],
+        options(render.RenderOptions),
     ),
     "report": (report.main, ["--results", "matrix", "--out", "new"], options(report.ReportOptions)),
     "bench": (bench.main, ["dataset", "--device", "sky"], options(bench.BenchConfig)),

@@ -17,7 +17,18 @@ OWN = {"__doc__", "__version__", "_core", "_bounds"}  # names of the package tha
 # From the top floor to the ground. A module imports from its own room and from the floors below.
 FLOORS = (
     ("omar",),  # the public names
-    ("__main__", "train", "evaluate", "export", "collect", "data.__main__", "bench", "reproduce", "report"),
+    (
+        "__main__",
+        "train",
+        "evaluate",
+        "export",
+        "collect",
+        "data.__main__",
+        "bench",
+        "reproduce",
+        "report",
+        "render",
+    ),
     ("benchmarks",),
     ("reports",),
     ("matrix",),

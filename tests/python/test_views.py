@@ -1,4 +1,4 @@
-"""Views of the tasks for PettingZoo and Gymnasium, checked by the tests of these libraries, and pictures."""
+"""Views of the tasks for PettingZoo and Gymnasium, checked by the tests of these libraries."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from pettingzoo.utils.conversions import parallel_to_aec
 
 import omar
 from omar import OmarError
-from omar.envs import ParticleEnv, joint_env, parallel_env, vector_env
-from omar.pictures import Canvas, Scene, draw_scene
+from omar.envs import HalfCheetahEnv, ParticleEnv, joint_env, parallel_env, vector_env
 
 with warnings.catch_warnings():  # PettingZoo's tests import games of its own that it calls deprecated
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -23,11 +22,13 @@ with warnings.catch_warnings():  # PettingZoo's tests import games of its own th
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # windows without a display
 
-TASKS = ("simple_spread", "simple_tag", "simple_world")
+PARTICLES = ("simple_spread", "simple_tag", "simple_world")
+TASKS = (*PARTICLES, "half_cheetah")
+WITH_PREY = ("simple_tag", "simple_world")
 
 
 def prey(task):
-    return None if task == "simple_spread" else omar.load_prey(task)
+    return omar.load_prey(task) if task in WITH_PREY else None
 
 
 @pytest.mark.parametrize("with_prey", [False, True])
@@ -58,7 +59,7 @@ def test_agents_have_the_names_of_mpe():
     assert parallel_env("simple_tag", prey=prey("simple_tag")).possible_agents == predators
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", PARTICLES)
 def test_a_parallel_episode_is_that_of_particle_env(task):
     """Same seed, same actions: observations, rewards, the end, and the state of all bodies."""
     env, view = ParticleEnv(task, seed=5), parallel_env(task)
@@ -83,6 +84,86 @@ def test_a_parallel_episode_is_that_of_particle_env(task):
         np.testing.assert_array_equal(seen[name], out.final_observations[0, i, : env.obs_sizes[i]].numpy())
     assert view.agents == []
     assert view.step({}) == ({}, {}, {}, {}, {})
+
+
+def test_a_parallel_episode_of_half_cheetah_is_that_of_its_env():
+    env, view = HalfCheetahEnv(seed=5), parallel_env("half_cheetah")
+    assert view.possible_agents == ["agent_0", "agent_1"]
+    expected = env.reset(5)
+    seen, _ = view.reset(seed=5)
+    rng = np.random.default_rng(0)
+    for step in range(1000):
+        np.testing.assert_array_equal(np.stack(list(seen.values())), expected[0].numpy())
+        moves = rng.uniform(-1.5, 1.5, (2, 3)).astype(np.float32)
+        out = env.step(torch.from_numpy(moves.clip(-1, 1))[None])
+        seen, rewards, terminations, truncations, _ = view.step(dict(zip(view.agents, moves, strict=True)))
+        assert list(rewards.values()) == pytest.approx(out.rewards[0].tolist())
+        assert not any(terminations.values())
+        assert set(truncations.values()) == {step == 999}
+        expected = out.observations
+        if step % 100 == 0:
+            state = env.state()
+            whole = torch.cat([state.qpos[0], state.qvel[0]]).float().numpy()
+            np.testing.assert_array_equal(view.state(), whole)
+    np.testing.assert_array_equal(np.stack(list(seen.values())), out.final_observations[0].numpy())
+
+
+def test_half_cheetah_as_one_agent_and_in_many_worlds():
+    joint, vector = joint_env("half_cheetah"), vector_env("half_cheetah", 3)
+    one, _ = joint.reset(seed=2)
+    many, _ = vector.reset(seed=2)
+    moves = np.full((3, 6), 0.25, np.float32)
+    for _ in range(5):
+        np.testing.assert_array_equal(one, many[0])
+        one, reward, *_ = joint.step(moves[0])
+        many, rewards, *_ = vector.step(moves)
+        assert rewards[0] == pytest.approx(reward, rel=1e-6)
+    assert (one.shape, many.shape) == ((12,), (3, 12))
+
+
+@pytest.mark.parametrize("task", ["simple_tag", "half_cheetah"])
+def test_a_window_follows_by_itself(task, monkeypatch):
+    """Mode "human": reset and step draw, as Gymnasium and PettingZoo want it."""
+    shown = []
+    monkeypatch.setattr("omar.envs.views.Window.show", lambda self, image: shown.append(image))
+    for make in (parallel_env, joint_env):
+        env = make(task, prey=prey(task), render_mode="human")
+        env.reset(seed=0)
+        assert len(shown) == 1
+        if make is parallel_env:
+            env.step({name: env.action_space(name).sample() for name in env.agents})
+        else:
+            env.step(env.action_space.sample())
+        assert len(shown) == 2
+        assert (shown[0] != shown[1]).any()
+        assert env.render() is None
+        assert len(shown) == 3
+        env.close()
+        shown.clear()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_last_picture_of_an_episode_is_of_its_end(task):
+    """Worlds begin anew in the same step, but pictures show what the observations do."""
+    env = parallel_env(task, render_mode="rgb_array")
+    env.reset(seed=4)
+    still = {name: np.zeros(env.action_space(name).shape, np.float32) for name in env.agents}
+    while env.agents:
+        env.step(still)
+    last = env.render()
+    fresh = parallel_env(task, render_mode="rgb_array")
+    fresh.reset(seed=4)
+    assert (last != fresh.render()).any()
+    env.close()
+    assert env.render() is None
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3)])
+def test_a_seed_may_be_any_integer(seed):
+    for make in (lambda: vector_env("simple_spread", 2), lambda: joint_env("simple_spread")):
+        np.testing.assert_array_equal(make().reset(seed=seed)[0], make().reset(seed=3)[0])
+    one, other = (parallel_env("half_cheetah").reset(seed=s)[0] for s in (seed, 3))
+    np.testing.assert_array_equal(one["agent_0"], other["agent_0"])
 
 
 def test_the_prey_moves_as_its_policy_says():
@@ -162,6 +243,11 @@ def test_a_vector_view_serves_gymnasiums_statistics():
             "^`render_mode` must be one of rgb_array, human",
         ),
         (
+            lambda: parallel_env("half_cheetah", reward="lowe"),
+            "^half_cheetah has 2 agents and one reward: leave out `num_agents` and `reward`$",
+        ),
+        (lambda: joint_env("half_cheetah", prey=lambda o: o), "^half_cheetah has no prey, but `prey` was"),
+        (
             lambda: vector_env("simple_spread", 2).reset(seed=[1, 2]),
             "^`seed` must be one integer for all worlds",
         ),
@@ -185,79 +271,16 @@ def test_a_missing_library_is_named(monkeypatch, package, make):
         make()
 
 
+def test_a_missing_pygame_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pygame", None)
+    env = parallel_env("simple_spread", render_mode="human")
+    with pytest.raises(
+        OmarError, match=r'^render_mode="human" needs pygame: pip install "omar\[pettingzoo\]"$'
+    ):
+        env.reset()
+
+
 def test_load_prey_is_the_shipped_one():
     assert omar.load_prey("simple_tag").moves_prey
     with pytest.raises(OmarError, match="simple_spread"):
         omar.load_prey("simple_spread")
-
-
-def color_at(image, extent, x, y):
-    side = image.shape[0]
-    return image[int((extent - y) * side / (2 * extent)), int((x + extent) * side / (2 * extent))]
-
-
-def test_discs_lie_where_they_should():
-    canvas = Canvas(200, 2.0)
-    canvas.disc(1.0, 0.5, 0.25, (255, 0, 0))
-    image = canvas.image
-    assert color_at(image, 2.0, 1.0, 0.5).tolist() == [255, 0, 0]
-    assert color_at(image, 2.0, 1.0, -0.5).tolist() == [255, 255, 255]
-    red = (255.0 - image[..., 1]).sum() / 255.0
-    assert red == pytest.approx(np.pi * (0.25 * 50) ** 2, rel=0.01)  # smooth edges: the area is right
-
-
-def test_shapes_outside_of_the_picture_are_left_out():
-    canvas = Canvas(50, 1.0)
-    canvas.disc(5.0, 5.0, 0.5, (0, 0, 0))
-    canvas.ring(-9.0, 0.0, 1.0, (0, 0, 0))
-    canvas.line((3.0, 3.0), (4.0, 4.0), (0, 0, 0))
-    canvas.text(500, 500, "far away", (0, 0, 0))
-    assert (canvas.image == 255).all()
-    canvas.disc(1.0, 1.0, 0.5, (0, 0, 0))  # half outside
-    assert (canvas.image[0, -1] == 0).all()
-
-
-def test_lines_and_rings_have_their_width():
-    canvas = Canvas(100, 1.0)
-    canvas.line((-0.5, 0.0), (0.5, 0.0), (0, 0, 0), width=4.0)
-    ink = (255.0 - canvas.image[..., 0]).sum() / 255.0
-    assert ink == pytest.approx(50 * 4 + np.pi * 2**2, rel=0.02)
-    canvas = Canvas(100, 1.0)
-    canvas.ring(0.0, 0.0, 0.5, (0, 0, 0), width=3.0)
-    ink = (255.0 - canvas.image[..., 0]).sum() / 255.0
-    assert ink == pytest.approx(np.pi * (25**2 - 22**2), rel=0.02)
-
-
-def test_text_is_as_high_as_asked_and_the_same_every_time():
-    pictures = []
-    for _ in range(2):
-        canvas = Canvas(120, 1.0)
-        canvas.text(10, 10, "return 12.5", (0, 0, 0), size=16)
-        pictures.append(canvas.image)
-    rows, columns = np.nonzero(pictures[0][..., 0] < 128)
-    assert rows.min() >= 10 and rows.max() < 10 + 24
-    assert 9 <= columns.min() < 14 and columns.max() < 110
-    np.testing.assert_array_equal(*pictures)
-
-
-def test_a_scene_shows_every_body():
-    env = ParticleEnv("simple_world", seed=0)
-    bodies = env.bodies
-    assert bodies.agents == [0.075, 0.075, 0.075, 0.045]
-    assert bodies.landmarks == [0.2, 0.03, 0.03, 0.3, 0.3]
-    assert bodies.obstacles == 1
-    agents = np.array([[-1.0, -1.0], [0.0, -1.0], [1.0, -1.0], [0.0, 1.0]], np.float32)
-    landmarks = np.array([[-1.0, 0.0], [-0.5, 0.0], [0.0, 0.0], [0.5, 0.0], [1.2, 0.0]], np.float32)
-    scene = Scene(agents[None], landmarks, bodies.agents, bodies.landmarks, bodies.obstacles, 3, ("step 0",))
-    image = draw_scene(scene, pixels=300, extent=1.5)
-    seen = [color_at(image, 1.5, x, y).tolist() for x, y in (*agents, *landmarks)]
-    assert [255, 255, 255] not in seen
-    assert len({tuple(c) for c in seen}) == 7  # three predators, prey, obstacle, food, forest
-    assert seen[0] != seen[3]
-
-
-def test_a_clip_keeps_bodies_in_sight():
-    trail = np.zeros((3, 1, 2), np.float32)
-    trail[1] = 4.0  # it was far away once
-    scene = Scene(trail, np.zeros((0, 2), np.float32), [0.15], [], 0, 1)
-    assert scene.extent == pytest.approx(4.6)

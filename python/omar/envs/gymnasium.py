@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import gymnasium
@@ -10,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from .views import RENDER_MODES, Film, Prey, Worlds
+from .views import RENDER_MODES, Prey, Worlds
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,18 +24,20 @@ class JointEnv(gymnasium.Env[Array, Array]):
     def __init__(
         self, task: str, *, prey: Prey | None, render_mode: str | None, reward: str, num_agents: int | None
     ) -> None:
-        self._worlds = Worlds(task, num_envs=1, prey=prey, reward=reward, num_agents=num_agents)
-        self._film = Film(self._worlds, render_mode)
+        self._worlds = Worlds(
+            task, num_envs=1, prey=prey, reward=reward, num_agents=num_agents, render_mode=render_mode
+        )
         self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": self._worlds.fps}
         self.observation_space, self.action_space = _spaces(self._worlds)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
         """Starts an episode; a seed starts the random numbers anew."""
+        seed = None if seed is None else index(seed)  # any integer, numpy's too
         super().reset(seed=seed)
         observations = self._worlds.reset(seed)
-        self._film.begin()
         return _joint(self._worlds, observations)[0], {}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
@@ -42,16 +45,15 @@ class JointEnv(gymnasium.Env[Array, Array]):
         moves = np.asarray(action, np.float32).reshape(1, self._worlds.actors, -1)
         _, rewards, truncated, final = self._worlds.step(moves)
         reward = float(rewards[0, : self._worlds.actors].mean())
-        self._film.go_on(reward, final[0])
         return _joint(self._worlds, final)[0], reward, False, bool(truncated[0]), {}
 
     def render(self) -> Any:
-        """The world as it is: an array `[400, 400, 3]`, or a window."""
-        return self._film.render()
+        """The world as it is: an array `[400, 400, 3]`, HalfCheetah `[400, 600, 3]`, or a window."""
+        return self._worlds.render()
 
     def close(self) -> None:
         """Closes the window."""
-        self._film.close()
+        self._worlds.close()
 
 
 class JointVectorEnv(VectorEnv[Array, Array, Array]):
@@ -72,8 +74,12 @@ class JointVectorEnv(VectorEnv[Array, Array, Array]):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
         """Starts all worlds; one seed serves all of them, which start differently nevertheless."""
-        if seed is not None and not isinstance(seed, int):
-            raise ValueError(f"`seed` must be one integer for all worlds, got {type(seed).__name__}")
+        if seed is not None:
+            try:
+                seed = index(seed)  # type: ignore[arg-type] # any integer, numpy's too
+            except TypeError:
+                kind = type(seed).__name__
+                raise ValueError(f"`seed` must be one integer for all worlds, got {kind}") from None
         super().reset(seed=seed)
         return _joint(self._worlds, self._worlds.reset(seed)), {}
 

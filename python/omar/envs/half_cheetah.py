@@ -100,6 +100,7 @@ class HalfCheetahEnv:
         self._steps = np.zeros(self.num_envs, np.int64)
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._start(np.arange(self.num_envs))
+        self._final_qpos = self._qpos.copy()
         self._fresh = True  # nothing has happened since the worlds were built
 
     def reset(self, seed: int | None = None) -> torch.Tensor:
@@ -143,6 +144,7 @@ class HalfCheetahEnv:
         ended = self._steps == EPISODE_LENGTH
         final = observations = self.observe()
         if ended.any():
+            self._final_qpos = self._qpos.copy()
             self._start(np.flatnonzero(ended))
             observations = self.observe()
         return HalfCheetahStep(observations, rewards, torch.from_numpy(ended), final)
@@ -155,6 +157,11 @@ class HalfCheetahEnv:
         """Observations [E, 2, O] of the current state."""
         state = np.concatenate([self._qpos, self._qvel], axis=1)
         return torch.from_numpy(state[:, self._columns]).to(self.dtype)
+
+    @property
+    def final_qpos(self) -> torch.Tensor:
+        """The `qpos` [E, 9] of all worlds before the newest auto-reset; observations do not tell it."""
+        return torch.from_numpy(self._final_qpos.copy())
 
     def state(self) -> HalfCheetahState:
         """A copy of the full state."""

@@ -22,13 +22,15 @@ def parallel_env(
     """A task as PettingZoo's `ParallelEnv`, of one world.
 
     Agents have MPE's names: `agent_0`, ... in simple_spread; `adversary_0`, ... (the learners) and `agent_0`
-    (the prey) in simple_tag and simple_world. Actions outside of [-1, 1] are clipped.
+    (the prey) in simple_tag and simple_world. The legs of half_cheetah are `agent_0` (back) and `agent_1`.
+    Actions outside of [-1, 1] are clipped.
 
     Args:
-        task: Name of a particle task.
+        task: Name of a task.
         prey: Policy that moves the prey, such as `omar.load_prey("simple_tag")`; the learners alone are then
             agents, as in the paper. None: the prey is an agent like the others.
-        render_mode: "rgb_array", "human" (a window; needs pygame) or None.
+        render_mode: "rgb_array", "human" (a window that follows by itself; needs pygame) or None. Pictures of
+            half_cheetah need OpenGL.
         reward: "omar", the paper's, or "lowe", that of the original simple_spread.
         num_agents: Agents and targets of simple_spread, 1..10; None: as many as the task has.
 
@@ -36,9 +38,9 @@ def parallel_env(
         OmarError: PettingZoo is not installed, an unknown task, or a prey for a task without one.
     """
     _require("pettingzoo")
-    from .pettingzoo import ParallelParticleEnv
+    from .pettingzoo import ParallelTaskEnv
 
-    return ParallelParticleEnv(task, prey=prey, render_mode=render_mode, reward=reward, num_agents=num_agents)
+    return ParallelTaskEnv(task, prey=prey, render_mode=render_mode, reward=reward, num_agents=num_agents)
 
 
 def joint_env(
@@ -54,7 +56,7 @@ def joint_env(
     Observations and actions are those of the learners side by side; the reward is their mean.
 
     Args:
-        task: Name of a particle task.
+        task: Name of a task.
         prey: Policy that moves the prey, such as `omar.load_prey("simple_tag")`; needed where there is one.
         render_mode: As in `parallel_env`.
         reward: As in `parallel_env`.

@@ -8,25 +8,26 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
-from .views import RENDER_MODES, Film, Prey, Worlds, array
+from .views import RENDER_MODES, Prey, Worlds, array
 
 Values = dict[str, Any]  # by agent
 
 
-class ParallelParticleEnv(ParallelEnv):  # type: ignore[misc] # of another library, without types
+class ParallelTaskEnv(ParallelEnv):  # type: ignore[misc] # of another library, without types
     """What `omar.envs.parallel_env` returns; see there."""
 
     def __init__(
         self, task: str, *, prey: Prey | None, render_mode: str | None, reward: str, num_agents: int | None
     ) -> None:
-        self._worlds = Worlds(task, num_envs=1, prey=prey, reward=reward, num_agents=num_agents)
-        self._film = Film(self._worlds, render_mode)
+        self._worlds = Worlds(
+            task, num_envs=1, prey=prey, reward=reward, num_agents=num_agents, render_mode=render_mode
+        )
         self.render_mode = render_mode
         self.metadata = {
             "name": f"omar_{task}",
             "render_modes": list(RENDER_MODES),
             "is_parallelizable": True,
-            "render_fps": 10,
+            "render_fps": self._worlds.fps,
         }
         env = self._worlds.env
         learner = "agent" if env.num_agents == env.num_learners else "adversary"  # names of MPE
@@ -39,15 +40,14 @@ class ParallelParticleEnv(ParallelEnv):  # type: ignore[misc] # of another libra
             name: spaces.Box(-np.inf, np.inf, (size,))
             for name, size in zip(self.possible_agents, env.obs_sizes, strict=False)
         }
-        size = 4 * env.num_agents + 2 * env.num_landmarks
-        self.state_space = spaces.Box(-np.inf, np.inf, (size,))
+        self.state_space = spaces.Box(-np.inf, np.inf, self.state().shape)
 
     def observation_space(self, agent: str) -> spaces.Box:
         """An agent's observation: `(O,)`, float32."""
         return self._observations[agent]
 
     def action_space(self, agent: str) -> spaces.Box:
-        """An agent's action: `(2,)` in [-1, 1]."""
+        """An agent's action: `(A,)` in [-1, 1]; 2 numbers in particle tasks, 3 in HalfCheetah."""
         return self._actions[agent]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Values, Values]:
@@ -55,18 +55,16 @@ class ParallelParticleEnv(ParallelEnv):  # type: ignore[misc] # of another libra
         del options  # there are none
         self.agents = self.possible_agents[:]
         observations = self._worlds.reset(seed)
-        self._film.begin()
         return self._by_agent(observations), {name: {} for name in self.agents}
 
     def step(self, actions: Values) -> tuple[Values, Values, Values, Values, Values]:
-        """One step of all agents. Episodes are truncated after 25 steps and never terminated."""
+        """One step of all agents. Episodes are truncated after the task's time and never terminated."""
         if not self.agents:
             return {}, {}, {}, {}, {}
         moves = np.stack([np.asarray(actions[name], np.float32) for name in self.agents])
         _, rewards, truncated, final = self._worlds.step(moves[None])
         names = self.agents
         observations = self._by_agent(final)
-        self._film.go_on(float(rewards[0, : self._worlds.env.num_learners].mean()), final[0])
         if truncated[0]:
             self.agents = []
         return (
@@ -78,17 +76,20 @@ class ParallelParticleEnv(ParallelEnv):  # type: ignore[misc] # of another libra
         )
 
     def state(self) -> Any:
-        """Positions and velocities of all agents, the prey included, and positions of the landmarks."""
-        state = self._worlds.env.state()
-        return np.concatenate([array(part[0]).ravel() for part in state[:3]])
+        """Positions and velocities of all agents, the prey included, and positions of the landmarks.
+
+        Of HalfCheetah `qpos` and `qvel`.
+        """
+        *parts, _ = self._worlds.env.state()
+        return np.concatenate([array(part[0]).ravel() for part in parts])
 
     def render(self) -> Any:
-        """The world as it is: an array `[400, 400, 3]`, or a window."""
-        return self._film.render()
+        """The world as it is: an array `[400, 400, 3]`, HalfCheetah `[400, 600, 3]`, or a window."""
+        return self._worlds.render()
 
     def close(self) -> None:
         """Closes the window."""
-        self._film.close()
+        self._worlds.close()
 
     def _by_agent(self, observations: Any) -> Values:
         sizes = self._worlds.env.obs_sizes

@@ -1,22 +1,26 @@
-"""One particle world as the libraries of others see it: what PettingZoo's and Gymnasium's views share."""
+"""Worlds of a task as the libraries of others see them: what PettingZoo's and Gymnasium's views share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
 from ..errors import OmarError
-from ..pictures import Scene, draw_scene
 from ..tasks import get_task
+from .film import Film, usual_fps
 from .particle import ParticleEnv
+from .worlds import HALF_CHEETAH, task_env
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..pictures.canvas import Image
+    from ..tasks import Task
+    from .worlds import Env
 
     Array = npt.NDArray[np.float32]
 
@@ -32,24 +36,43 @@ class Worlds:
     Attributes:
         env: The worlds.
         actors: How many agents get their actions from outside, the first ones.
+        render_mode: "rgb_array", "human" or None: no pictures.
+        fps: Pictures a second at which the first world runs as fast as time.
     """
 
     def __init__(
-        self, task: str, *, num_envs: int, prey: Prey | None, reward: str, num_agents: int | None
+        self,
+        task: str,
+        *,
+        num_envs: int,
+        prey: Prey | None,
+        reward: str,
+        num_agents: int | None,
+        render_mode: str | None = None,
     ) -> None:
         """Args as those of `parallel_env`."""
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise OmarError(
+                f"`render_mode` must be one of {', '.join(RENDER_MODES)} or None, got {render_mode!r}"
+            )
         spec = get_task(task)
-        agents = spec.num_learners if num_agents is None else num_agents
-        self.env = ParticleEnv(spec.environment, num_envs=num_envs, reward=reward, num_agents=agents)
+        self.env = _make_env(spec, num_envs, reward, num_agents)
         if prey is not None and not spec.has_prey:
             raise OmarError(f"{task} has no prey, but `prey` was given")
         self.prey = prey
+        self.render_mode = render_mode
+        self.fps = usual_fps(spec.environment)
+        self._film = None if render_mode is None else Film()
+        self._window = Window(f"omar: {task}")
         self.actors = self.env.num_learners if prey is not None else self.env.num_agents
         self.observations = self.env.observe()
 
     def reset(self, seed: int | None = None) -> Array:
         """Starts all worlds again; observations `[E, A, max O]`."""
-        self.observations = self.env.reset(seed)
+        self.observations = self.env.reset(None if seed is None else index(seed))  # also one of numpy
+        if self._film is not None:
+            self._film.begin(self.env)
+            self._show()
         return array(self.observations)
 
     def step(self, actions: npt.NDArray[Any]) -> tuple[Array, Array, npt.NDArray[np.bool_], Array]:
@@ -65,82 +88,71 @@ class Worlds:
             moves = torch.cat([moves, self.prey(seen).to(moves)], dim=1)
         step = self.env.step(moves)
         self.observations = step.observations
+        if self._film is not None:
+            self._film.go_on(step)
+            self._show()
         ended = step.truncated[:, None, None]
         final = torch.where(ended, step.final_observations, step.observations)
         return array(step.observations), array(step.rewards), step.truncated.numpy().copy(), array(final)
 
-
-class Film:
-    """The pictures of one of the worlds: keeps its trail."""
-
-    def __init__(self, worlds: Worlds, mode: str | None) -> None:
-        """Args: whose first world, and a render mode or None for no pictures."""
-        if mode is not None and mode not in RENDER_MODES:
-            raise OmarError(f"`render_mode` must be one of {', '.join(RENDER_MODES)} or None, got {mode!r}")
-        self.mode = mode
-        self._worlds = worlds
-        self._trail: list[Array] = []
-        self._landmarks: Array = np.empty((0, 2), np.float32)
-        self._window: Any = None
-        self._reward = 0.0
-
-    def begin(self) -> None:
-        """A new episode."""
-        state = self._worlds.env.state()
-        self._trail, self._reward = [array(state.positions[0])], 0.0
-        self._landmarks = array(state.landmarks[0])
-
-    def go_on(self, reward: float, observations: Array) -> None:
-        """One step further.
-
-        Args:
-            reward: Mean reward of the learners.
-            observations: `[A, max O]`, before auto-reset; every scenario puts an agent's position at 2 and 3.
-        """
-        self._trail.append(observations[:, 2:4].copy())
-        self._reward += reward
-
     def render(self) -> Image | None:
-        """The picture in mode "rgb_array"; in mode "human" it goes to a window."""
-        if self.mode is None or not self._trail:
+        """The first world in mode "rgb_array"; in mode "human" it goes to a window."""
+        if self._film is None or not len(self._film):
             return None
-        env = self._worlds.env
-        bodies = env.bodies
-        scene = Scene(
-            np.stack(self._trail),
-            self._landmarks,
-            bodies.agents,
-            bodies.landmarks,
-            bodies.obstacles,
-            env.num_learners,
-            (f"step {len(self._trail) - 1}", f"return {self._reward:.1f}"),
-        )
-        image = draw_scene(scene)
-        if self.mode == "rgb_array":
-            return image
-        self._show(image)
-        return None
+        if self.render_mode == "human":
+            self._show()
+            return None
+        return self._film.draw()
 
-    def _show(self, image: Image) -> None:
+    def close(self) -> None:
+        """Closes the window and ends drawing."""
+        self._window.close()
+        if self._film is not None:
+            self._film.close()
+
+    def _show(self) -> None:
+        if self.render_mode == "human" and self._film is not None:
+            self._window.show(self._film.draw())
+
+
+class Window:
+    """A window that shows pictures."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._surface: Any = None
+
+    def show(self, image: Image) -> None:
+        """Shows a picture, in the window's first size."""
         try:
             import pygame
         except ImportError:
             raise OmarError('render_mode="human" needs pygame: pip install "omar[pettingzoo]"') from None
-        if self._window is None:
+        picture = pygame.surfarray.make_surface(image.swapaxes(0, 1))
+        if self._surface is None:
             pygame.display.init()
-            self._window = pygame.display.set_mode(image.shape[:2])
-            pygame.display.set_caption(f"omar: {self._worlds.env.name}")
-        self._window.blit(pygame.surfarray.make_surface(image.swapaxes(0, 1)), (0, 0))
+            self._surface = pygame.display.set_mode(picture.get_size())
+            pygame.display.set_caption(self._title)
+        self._surface.blit(picture, (0, 0))
         pygame.display.flip()
         pygame.event.pump()
 
     def close(self) -> None:
         """Closes the window, where there is one."""
-        if self._window is not None:
+        if self._surface is not None:
             import pygame
 
             pygame.display.quit()
-            self._window = None
+            self._surface = None
+
+
+def _make_env(task: Task, num_envs: int, reward: str, num_agents: int | None) -> Env:
+    if task.environment == HALF_CHEETAH:
+        if reward != "omar" or num_agents not in (None, task.num_agents):
+            raise OmarError(f"{task.name} has 2 agents and one reward: leave out `num_agents` and `reward`")
+        return task_env(task, num_envs=num_envs)
+    agents = task.num_learners if num_agents is None else num_agents
+    return ParticleEnv(task.environment, num_envs=num_envs, reward=reward, num_agents=agents)
 
 
 def array(tensor: torch.Tensor) -> Array:

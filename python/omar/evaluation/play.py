@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ..envs.film import Film
     from ..tasks import Task
     from .policies import Actor
 
@@ -36,6 +37,7 @@ def play(
     steps: int,
     seeds: int | None = None,
     prey: Policy | None = None,
+    film: Film | None = None,
 ) -> Iterator[Moment]:
     """The steps of one episode of every world, which goes on past the time limit where `steps` asks for it.
 
@@ -48,6 +50,7 @@ def play(
             bootstrap through truncations are about.
         seeds: S of an actor; 1 by default.
         prey: Who moves the prey of a task that has one; by default each policy meets its own.
+        film: Is told of the start and of every step.
 
     Yields:
         Moments, whose tensors stay as they are.
@@ -67,6 +70,8 @@ def play(
     env = task_env(task, num_envs=seeds * worlds, seed=seed)
     prey_actor = stack(own) if own else None
     observations = env.reset()
+    if film is not None:
+        film.begin(env)
     actions = observations.new_zeros(seeds, worlds, task.num_agents, task.action_size)
     learners = task.num_learners
     for step in range(steps):
@@ -80,6 +85,8 @@ def play(
         if prey_actor is not None:
             actions[:, :, learners:] = prey_actor(seen[:, :, learners:, : task.obs_sizes[-1]])
         result = env.step(actions.view(seeds * worlds, task.num_agents, task.action_size))
+        if film is not None:
+            film.go_on(result)
         rewards = result.rewards[:, :learners].view(seeds, worlds, learners)
         yield Moment(own_view, chosen, rewards)
         observations = result.observations

@@ -70,6 +70,8 @@ class TrainConfig:
     """Episodes of each seed in an evaluation. (default: 1000; half_cheetah: 50)"""
     checkpoint_every: int = 250
     """Updates between two checkpoints."""
+    video: bool = False
+    """Keep a short clip of the final policies in the run's folder, video.mp4 (needs omar[video])."""
     settings: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
     """Settings of the backbone and of the algorithm by name, which replace the preset's."""
 

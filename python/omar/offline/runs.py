@@ -19,8 +19,9 @@ from ..behaviors.find import check_prey, choose_prey
 from ..behaviors.policy_file import POLICY, load_policies
 from ..data import resolve_datasets
 from ..errors import OmarError
+from ..evaluation.clips import check_video, write_video
 from ..runs.decode import decode
-from ..runs.folder import CONFIG, RunFolder, make_folder, refuse_used
+from ..runs.folder import CONFIG, VIDEO, RunFolder, make_folder, refuse_used
 from ..runs.reporting import Silent
 from ..tasks import QUALITIES, get_task
 from .config import RunConfig, device, resolve
@@ -70,6 +71,8 @@ def train(
     """
     tells = reporter or Silent()
     task = get_task(config.task)
+    if config.video:
+        check_video(task)
     if config.out is not None:
         refuse_used(config.out)
     if config.datasets[0] in QUALITIES:  # settings are refused before a dataset is made
@@ -121,6 +124,8 @@ def resume(
         config = RunConfig.from_dict(entries, path)
         identities = _identities_of(entries, path)
         options = config.options
+        if options.video:
+            check_video(get_task(options.task))
         if updates is not None and updates < config.updates:
             raise OmarError(f"--updates {updates} is less than the {config.updates} updates of {path}")
         if dataset is not None:
@@ -204,6 +209,9 @@ def _run(
                 "datasets": _identities(training.datasets),
             }
         )
+        if options.video:
+            reporter.note(f"drawing {VIDEO}")
+            write_video(folder.path / VIDEO, result.policies[0])
     return result
 
 

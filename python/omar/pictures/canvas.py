@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
 Color: TypeAlias = tuple[int, int, int]
@@ -18,19 +20,40 @@ Image: TypeAlias = "npt.NDArray[np.uint8]"
 class Canvas:
     """A square picture of the part `[-extent, extent]^2` of a world: x to the right, y upwards.
 
+    Of an image that is there already, `over(image)` makes one that shapes and text are drawn onto.
+
     Shapes cover what was drawn before them. Positions and sizes are in the world's units, line widths and
     text in pixels.
     """
 
-    def __init__(self, pixels: int, extent: float, background: Color = (255, 255, 255)) -> None:
-        """Args: side of the picture in pixels, half of the side it shows, and the colour of nothing."""
+    def __init__(
+        self, pixels: int, extent: float, background: Color = (255, 255, 255), *, head: int = 0
+    ) -> None:
+        """An empty picture.
+
+        Args:
+            pixels: Its side.
+            extent: Half of the side of what it shows.
+            background: The colour of nothing.
+            head: Height in pixels of a strip at the top where there is room for a caption; what is shown lies
+                below, smaller.
+        """
         self._pixels = np.empty((pixels, pixels, 3), np.float32)
         self._pixels[:] = background
-        self._scale = pixels / (2 * extent)
+        self._scale = (pixels - head) / (2 * extent)
+        self._head = head
+
+    @classmethod
+    def over(cls, image: Image, extent: float = 1.0) -> Canvas:
+        """A canvas that shows an image `[height, width, 3]`, `extent` being half of its height."""
+        canvas = cls(0, 1.0)
+        canvas._pixels = image.astype(np.float32)
+        canvas._scale = len(image) / (2 * extent)
+        return canvas
 
     @property
     def image(self) -> Image:
-        """The picture, `[pixels, pixels, 3]`."""
+        """The picture, `[height, width, 3]`."""
         return (self._pixels + 0.5).astype(np.uint8)
 
     def disc(self, x: float, y: float, radius: float, color: Color, opacity: float = 1.0) -> None:
@@ -61,14 +84,27 @@ class Canvas:
 
     def text(self, left: int, top: int, text: str, color: Color, size: int = 13) -> None:
         """One line of text, its upper left corner at a pixel, 0 or more; `size` is its height in pixels."""
-        letters = _letters(text, size)[: max(len(self._pixels) - top, 0), : max(len(self._pixels) - left, 0)]
+        rows, columns, _ = self._pixels.shape
+        letters = _letters(text, size)[: max(rows - top, 0), : max(columns - left, 0)]
         height, width = letters.shape
         self._blend((slice(top, top + height), slice(left, left + width)), letters, color)
 
+    def caption(self, lines: Sequence[str], color: Color, size: int = 13) -> None:
+        """Lines of text in the upper left corner, on a pale ground that keeps them readable."""
+        if not lines:
+            return
+        gap, margin = round(1.3 * size), round(0.6 * size)
+        width = max(_letters(line, size).shape[1] for line in lines)
+        ground = np.full((caption_height(len(lines), size), width + 2 * margin), 0.75, np.float32)
+        ground = ground[: self._pixels.shape[0], : self._pixels.shape[1]]
+        self._blend((slice(0, ground.shape[0]), slice(0, ground.shape[1])), ground, (255, 255, 255))
+        for number, line in enumerate(lines):
+            self.text(margin, margin // 2 + gap * number, line, color, size)
+
     def _place(self, x: float, y: float) -> tuple[float, float]:
         """Column and row of a point, fractions included."""
-        half = self._pixels.shape[0] / 2
-        return half + x * self._scale, half - y * self._scale
+        rows, columns, _ = self._pixels.shape
+        return columns / 2 + x * self._scale, (rows + self._head) / 2 - y * self._scale
 
     def _stroke(
         self,
@@ -96,8 +132,9 @@ class Canvas:
         self, left: float, right: float, top: float, bottom: float
     ) -> tuple[slice[int, int, Any], slice[int, int, Any]] | None:
         """Rows and columns of a box with a margin of a pixel; None where it lies outside of the picture."""
-        side = self._pixels.shape[0]
-        box = np.clip([top - 1, bottom + 2, left - 1, right + 2], 0, side).astype(int).tolist()
+        rows, columns, _ = self._pixels.shape
+        edges = np.array([top - 1, bottom + 2, left - 1, right + 2])
+        box = np.clip(edges, 0, (rows, rows, columns, columns)).astype(int).tolist()
         if box[0] >= box[1] or box[2] >= box[3]:
             return None
         return slice(box[0], box[1]), slice(box[2], box[3])
@@ -109,12 +146,17 @@ class Canvas:
         part += share[..., None] * (np.array(color, np.float32) - part)
 
 
+def caption_height(lines: int, size: int) -> int:
+    """Pixels that a caption takes."""
+    return round(1.3 * size) * lines + round(0.6 * size)
+
+
 def _coverage(depth: Any) -> Any:
     """Share of a pixel that a shape covers whose edge is `depth` pixels further out than its middle."""
     return np.clip(depth + 0.5, 0.0, 1.0)
 
 
-@cache
+@lru_cache(maxsize=512)  # a clip writes other numbers into every picture
 def _letters(text: str, size: int) -> npt.NDArray[np.float32]:
     """Share of each pixel that a line of text covers, `[height, width]`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second to import

@@ -8,6 +8,7 @@
 | policy.safetensors | the policies of the newest checkpoint, which need nothing else to act |
 | result.json | the final scores, sealed with a checksum |
 | curve.png | the learning curve |
+| video.mp4 | episodes of the final policies, where they were asked for |
 | tensorboard/ | the metrics as events |
 """
 
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 
     from .metrics import Evaluation
 
-CONFIG, METRICS, RESULT, CHECKPOINT, CURVE, EVENTS = (
+CONFIG, METRICS, RESULT, CHECKPOINT, CURVE, VIDEO, EVENTS = (
     "config.json",
     "metrics.jsonl",
     "result.json",
     "checkpoint",
     "curve.png",
+    "video.mp4",
     "tensorboard",
 )
 
