@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from .errors import OmarError
 from .matrix.folder import MatrixFolder
 from .matrix.plan import MATRIX
 from .reports import background, comparison
@@ -40,12 +41,17 @@ class ReportOptions:
         """Runs the command; returns the exit status.
 
         Raises:
-            OmarError: No results there, or damaged ones.
+            OmarError: No results of the matrix there.
             OSError: The files cannot be written.
         """
         folder = MatrixFolder(self.results)
-        results = read_results(folder, MATRIX)
-        ablations = [read_results(folder, path.stem) for path in sorted(folder.path.glob("ablation-*.json"))]
+        results = read_results(folder, MATRIX, say)
+        ablations = []
+        for path in sorted(folder.path.glob("ablation-*.json")):
+            try:
+                ablations.append(read_results(folder, path.stem, say))
+            except OmarError as error:
+                say(f"{error}: left out")
         out = folder.path if self.out is None else expand_user(self.out)
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(out / FIGURE, picture(results))

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from .algorithms import PresetName
 from .matrix.ablations import ABLATIONS, AblationName, ablation
-from .matrix.cluster import RayCluster
+from .matrix.cluster import RayCluster, task_device
 from .matrix.crew import Processes
 from .matrix.estimate import makespan, rates
 from .matrix.folder import MatrixFolder
@@ -52,7 +52,8 @@ class ReproduceOptions:
     """Trains every algorithm on every data set of the tasks, several cells at a time."""
 
     out: Folder = ROOT
-    """Folder of the results; cells that are there already are not trained again."""
+    """Folder of the results; cells that are there already are not trained again. Another preset, or other
+    tasks, seeds, updates or evaluations, need a folder of their own."""
     dry_run: bool = False
     """Print what there is to do and how long it takes, and train nothing but a probe."""
     task: tuple[TaskName, ...] = PARTICLE_TASKS
@@ -75,11 +76,13 @@ class ReproduceOptions:
     eval_episodes: OfTheTask = None
     """Episodes of each seed in an evaluation. (default: 1000; half_cheetah: 50)"""
     workers: Workers = None
-    """Processes that work on cells at the same time."""
+    """Cells at the same time, each in a process of its own. On a cluster: on all its nodes together; by
+    default as many as it has CPUs for."""
     threads: int = 1
     """Threads of each of them."""
     device: str = "auto"
-    """Where to train: auto, cpu, cuda or cuda:1."""
+    """Where to train: auto, cpu, cuda or cuda:1. On a cluster: cpu, which auto is there, or cuda, a GPU for
+    each cell."""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
     """Work on a Ray cluster at this address, or on one of this machine: local. Needs the package ray."""
 
@@ -90,9 +93,8 @@ class ReproduceOptions:
             OmarError: An option is out of range, or another process works on the folder.
         """
         ranges.between(self, 1, MOST_WORKERS, "workers", "threads")
-        lengths = Lengths(
-            self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, self.device
-        )
+        device = self.device if self.ray is None else task_device(self.device)
+        lengths = Lengths(self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, device)
         if self.ablation is None:
             plan = matrix(lengths, self.only, self.task)
         else:
@@ -108,7 +110,7 @@ class ReproduceOptions:
             if self.ray is None:
                 crew = Processes(folder.work, workers=workers, threads=self.threads)
             else:
-                crew = RayCluster(folder.work, address=self.ray, threads=self.threads)
+                crew = RayCluster(folder.work, address=self.ray, threads=self.threads, workers=self.workers)
             outcome = reproduce(plan, folder, crew, _Narrator(board), lambda: interrupts.stop)
         done = outcome.cached + outcome.finished
         say(f"{done} of {len(unique(plan.selected))} cells are done, in {folder.path}")
@@ -153,12 +155,18 @@ class _Narrator:
 
 
 def dry_run(plan: Plan, folder: MatrixFolder, workers: int, console: Console) -> None:
-    """Prints the cells that are asked for, what is left of each, and how long that takes."""
-    selected = unique(plan.selected)
-    done = {key for key in selected if folder.document(key) is not None}
+    """Prints the cells that are asked for, what is left of each, and how long that takes.
+
+    Raises:
+        OmarError: The folder holds results that the plan would take the place of.
+    """
+    folder.check(plan, say)
+    every, selected = unique(plan.entries), unique(plan.selected)
+    documents = folder.documents(every, say)
+    done = selected.keys() & documents.keys()
     waiting = [entry.cell for key, entry in selected.items() if key not in done]
-    every = [entry.cell for entry in unique(plan.entries).values()]
-    found = rates(folder, every, waiting, lambda name: say(f"timing {name} ..."))
+    cells = [entry.cell for entry in every.values()]
+    found = rates(documents, cells, waiting, lambda name: say(f"timing {name} ..."))
     table = Table(title=f"{plan.name}: {len(selected)} cells", title_justify="left")
     for column in ("cell", "updates", "state", "time"):
         table.add_column(column, justify="right" if column in ("updates", "time") else "left")

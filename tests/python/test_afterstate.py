@@ -10,7 +10,7 @@ import torch
 
 from data_cases import make_dataset
 from omar import OmarError
-from omar.algorithms import Agents, Batch
+from omar.algorithms import Agents, Backbone, Batch
 from omar.algorithms.afterstate import FARTHEST, Afterstate, AfterstateSettings
 from omar.algorithms.batch import by_row
 from omar.algorithms.dynamics import Dynamics, LearnModel, States
@@ -20,6 +20,7 @@ from omar.offline.config import TrainConfig
 from omar.offline.minibatches import Minibatches, facts
 from omar.offline.runs import resume, train
 from omar.random import Draw
+from omar.tasks import get_task
 
 N = 3
 SETTINGS = AfterstateSettings(
@@ -247,6 +248,20 @@ def test_imagined_states_follow_the_policies_and_start_anew_from_the_data(data, 
     assert torch.equal(fresh.pool, z[:, :12])
 
 
+def test_the_rates_of_stages_fall_on_a_line(data, known):
+    algorithm = make(known)
+    learning, cloning = algorithm.stages()
+    for stage, adam, first, last in (
+        (learning, learning._adam, 4e-3, 8e-5),
+        (cloning, algorithm.agents.actor._adam, 2e-3, 2e-4),
+    ):
+        rates = []
+        for step in (0, stage.updates // 2):
+            stage.update(sample(data, stage.batch_size), step)
+            rates.append(adam.param_groups[0]["lr"])
+        assert rates == pytest.approx([first, (first + last) / 2])
+
+
 def test_cloning_weighs_the_anchor_by_the_behaviours_variance(known):
     """Actions that the observations decide but for noise: its variance is what cloning leaves."""
     algorithm = make(known, clone_updates=400)
@@ -329,6 +344,26 @@ def test_evaluations_say_what_the_critic_thinks(tmp_path, data):
 def test_settings_that_would_mean_nothing_are_refused(tmp_path, data, settings, message):
     with pytest.raises(OmarError, match=message.replace("-", "[-_]")):
         train(config(tmp_path / "run", data, settings=SHORT | settings))
+
+
+@pytest.mark.parametrize("option", Afterstate.sized_by)
+def test_the_estimate_of_memory_grows_with_sizes(option):
+    backbone, task = Backbone(), get_task("simple_spread")
+    large = replace(AfterstateSettings(), **{option[2:].replace("-", "_"): 2**16})
+    more = Afterstate.footprint(large, backbone, task)
+    assert more > 2**16 + Afterstate.footprint(AfterstateSettings(), backbone, task)
+
+
+def test_the_estimate_of_memory_is_a_lower_bound(known):
+    algorithm = make(known, model_batch_size=1, imagined=1)
+    model, critics = (
+        sum(p.numel() for stack in stacks for p in stack.parameters())
+        for stacks in ((algorithm.model.encoder, algorithm.model.head), (algorithm.critic.networks,))
+    )
+    kept = 4 * model + 5 * critics  # with gradients and moments; the critics have targets
+    task = get_task("simple_spread")
+    estimated = 2 * Afterstate.footprint(algorithm.settings, algorithm.agents.settings, task)
+    assert kept / 10 < estimated < kept
 
 
 def test_a_seed_does_not_depend_on_a_smaller_dataset_beside_it(tmp_path, data, monkeypatch):

@@ -34,7 +34,7 @@ def test_only_scenarios_of_programs_see_the_inside() -> None:
     """What everybody includes brings no kernels along."""
     for header in HEADERS:
         text = (INCLUDE / header).read_text(encoding="utf-8")
-        if "/detail/" not in header and header != "omar/particle/scenario.h":
+        if "/detail/" not in header and header not in ("omar/particle/scenario.h", "omar/core/pack.h"):
             assert "/detail/" not in text, f"{header} includes the inside"
 
 

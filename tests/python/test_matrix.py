@@ -7,6 +7,7 @@ import io
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from omar.matrix import crew
 from omar.matrix.crew import Processes
 from omar.matrix.document import Document
 from omar.matrix.estimate import Rate, finished_rates, makespan
+from omar.matrix.events import Event
 from omar.matrix.folder import COLUMNS, MatrixFolder
 from omar.matrix.plan import Lengths, choose, matrix
 from omar.matrix.reproduce import is_done, reproduce
@@ -202,6 +204,42 @@ class TestRun:
         failures = {listed.key: listed.failure for listed in folder.index().cells}
         assert failures == {bad.key: outcome.failures[bad.key], small_cell().key: None}
 
+    def test_what_failed_stays_listed_until_it_is_tried_again(self, tmp_path):
+        bad, good = small_cell("cql", settings={**SMALL, "batch_size": 10**6}), small_cell()
+        both = plan_of(bad, good)
+        with MatrixFolder(tmp_path).owned():
+            MatrixFolder(tmp_path).write_plan(both, {bad.key: "once", good.key: "once"})
+
+        def failures():
+            return {listed.key: listed.failure for listed in MatrixFolder(tmp_path).index("matrix").cells}
+
+        other = replace(both, selected=both.entries[1:])
+        _, outcome, _ = run_plan(tmp_path, other, workers=1)
+        assert outcome.failures == {}
+        assert failures() == {bad.key: "once", good.key: None}
+        run_plan(tmp_path, both, workers=1)
+        assert "--batch-size 1000000 is more than" in failures()[bad.key]
+
+    def test_a_cell_that_was_stopped_has_not_failed_again(self, tmp_path):
+        plan = plan_of(small_cell())
+        folder, said = MatrixFolder(tmp_path), Listening()
+        with folder.owned():
+            folder.write_plan(plan, {small_cell().key: "once"})
+            crew = SimpleNamespace(run=lambda *_: iter([Event("stopped", small_cell().key)]))
+            assert reproduce(plan, folder, crew, said, lambda: True).stopped == 1
+        assert [listed.failure for listed in folder.index().cells] == [None]
+
+    def test_a_damaged_index_is_made_again(self, tmp_path):
+        plan = plan_of(small_cell())
+        folder = made_up_folder(tmp_path, plan)
+        (tmp_path / "matrix.json").write_text("{}")
+        with folder.owned():
+            reproduce(plan, folder, None, said := Listening(), lambda: False)
+        ((note,),) = said.of("note")
+        assert "matrix.json" in note
+        assert note.endswith(": it is made again")
+        assert folder.index().cells[0].key == small_cell().key
+
     def test_a_killed_worker_fails_its_cell_and_the_next_call_takes_it_up(self, tmp_path):
         long = small_cell("cql", updates=100_000, eval_every=50_000, checkpoint_every=5)
         folder = MatrixFolder(tmp_path)
@@ -247,6 +285,20 @@ class TestFolder:
         assert "it is made again" in notes[0]
         assert folder.file(cell.key) is None
 
+    def test_a_damaged_cell_is_said_once_and_the_rest_is_shown(self, tmp_path, capsys, monkeypatch):
+        plan = plan_of(small_cell(), small_cell("omar"))
+        folder = made_up_folder(tmp_path, plan)
+        file = folder.file(small_cell().key)
+        file.write_text("{}")
+        monkeypatch.setattr("omar.reproduce.matrix", lambda *_: plan)
+        monkeypatch.setattr("omar.matrix.estimate.probed_rate", lambda _: Rate(1.0, 0.0, "a guess"))
+        assert main(["--out", str(tmp_path), "--dry-run", "--workers", "1"]) == 0
+        said = capsys.readouterr().out
+        assert said.count(str(file)) == 1
+        assert re.search(f"{file} [^\n]*: the cell counts as not done\n", said)
+        assert "1 of 2 cells are done" in said
+        assert file.is_file()
+
     def test_a_cell_under_the_name_of_another_is_refused(self, tmp_path):
         cell = small_cell()
         folder = made_up_folder(tmp_path, plan_of(cell))
@@ -276,7 +328,7 @@ class TestEstimate:
     def test_finished_cells_say_how_long_the_rest_takes(self, tmp_path):
         cell = small_cell("cql")
         folder = made_up_folder(tmp_path, plan_of(cell))
-        rate = finished_rates(folder, [cell])["cql"]
+        rate = finished_rates(folder.documents([cell.key], print), [cell])["cql"]
         assert rate.source == "1 finished cells"
         assert rate.update == pytest.approx(60 / 20 / 2)
         assert rate.seconds(replace(cell, updates=40), 10) == pytest.approx(2 * 30 * rate.update)
@@ -301,6 +353,45 @@ class TestCommand:
         assert "1 cells are there already, 0 to train" in capsys.readouterr().out
         assert main([*arguments, "--dry-run"]) == 0
         assert "1 of 1 cells are done" in capsys.readouterr().out
+
+    def test_results_with_other_options_are_not_overwritten(self, tmp_path, capsys):
+        plan = matrix(Lengths(seeds=1, updates=2, eval_episodes=2), FEW[1])
+        made_up_folder(tmp_path, plan)
+        index = tmp_path / "matrix.json"
+        before = index.read_bytes(), (tmp_path / "scores.csv").read_bytes()
+        for more, listed in (
+            (["--preset", "paper"], "with --preset released"),
+            (["--eval-every", "1", "--preset", "paper"], "with --preset released, without --eval-every"),
+            (["--preset", "paper", "--dry-run"], "with --preset released"),
+        ):
+            assert main(["--out", str(tmp_path), *FEW, *QUICK, *more]) == 2
+            said = f"error: {index} lists results {listed}: choose another folder with --out\n"
+            assert capsys.readouterr().err == said
+        assert (index.read_bytes(), (tmp_path / "scores.csv").read_bytes()) == before
+        folder, told = MatrixFolder(tmp_path), []
+        assert folder.check(replace(plan, lengths=replace(plan.lengths, device="cpu")), told.append) == {}
+        with pytest.raises(OmarError, match="lists results with --updates 2: choose"):
+            folder.check(matrix(Lengths(seeds=1, eval_episodes=2)), told.append)
+        assert told == []
+
+    def test_results_of_tasks_that_a_call_leaves_out_are_not_overwritten(self, tmp_path):
+        folder, told = made_up_folder(tmp_path, matrix(Lengths(seeds=1), FEW[1], ("simple_spread",))), []
+        with pytest.raises(OmarError, match="lists results of simple_spread: choose another folder with"):
+            folder.check(matrix(Lengths(seeds=1), tasks=("simple_tag",)), told.append)
+        with pytest.raises(OmarError, match="lists results of simple_spread, with --seeds 1: choose"):
+            folder.check(matrix(Lengths(), tasks=("simple_tag",)), told.append)
+        assert folder.check(matrix(Lengths(seeds=1)), told.append) == {}
+        assert told == []
+
+    def test_a_plan_without_results_is_replaced(self, tmp_path):
+        folder, told = MatrixFolder(tmp_path), []
+        with folder.owned():
+            folder.write_plan(matrix(Lengths(updates=2)), {})
+        assert folder.check(matrix(Lengths()), told.append) == {}
+        made_up_folder(tmp_path, plan_of(small_cell()))
+        with pytest.raises(OmarError, match="lists results without --updates"):
+            folder.check(matrix(Lengths(updates=2)), told.append)
+        assert told == []
 
     def test_a_failed_cell_is_the_exit_status(self, tmp_path, capsys, monkeypatch):
         plan = plan_of(small_cell(settings={"batch_size": 10**6}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -168,7 +169,7 @@ class TestReport:
             Entry(small_cell(a, task=f"simple_spread_{n}", quality="random"), f"{n} agents") for n, a in pairs
         )
         folder = made_up_folder(tmp_path, Plan("ablation-agents", entries, entries))
-        sheet = ablation(read_results(folder, "ablation-agents"))
+        sheet = ablation(read_results(folder, "ablation-agents", print))
         assert sheet.columns == ("variant", "random, omar", "random, cql")
         assert [[each.text for each in row] for row in sheet.rows] == [
             ["1 agents", "0.5 ± 0.7", "10.5 ± 0.7"],
@@ -181,7 +182,7 @@ class TestReport:
         assert (tmp_path / "a" / "index.html").read_bytes() == (tmp_path / "b" / "index.html").read_bytes()
 
     def test_every_score_has_an_interval_and_leads_to_its_cell(self, folder):
-        results = read_results(folder, "matrix")
+        results = read_results(folder, "matrix", print)
         rows = overview(results).rows
         assert [row[0].text for row in rows] == ["CN medium-replay", "CN medium"]
         for row in rows:
@@ -192,11 +193,31 @@ class TestReport:
         assert [each.strong for each in rows[1][1:3]] == [False, True]
 
     def test_a_panel_shows_all_algorithms_and_the_papers_scores(self, folder):
-        results = read_results(folder, "matrix")
+        results = read_results(folder, "matrix", print)
         drawn = vector(results, "simple_spread", "medium-replay", PRINT)
         assert drawn.startswith("<svg")
         assert all(colour in drawn.lower() for colour in ("#0072b2", "#e69f00", "#009e73"))
         assert picture(results) == picture(results)
+
+    def test_what_is_damaged_is_said_and_left_out(self, folder, tmp_path, capsys):
+        shutil.copytree(folder.path, tmp_path / "results")
+        copy = MatrixFolder(tmp_path / "results")
+        damaged = copy.file(copy.index().cells[0].key)
+        damaged.write_text(damaged.read_text()[:-9])
+        (copy.path / "ablation-mu.json").write_text("[]")
+        entry = Entry(small_cell("omar", settings={"sigma": 1.0}), "sigma 1")
+        copy.write_plan(Plan("ablation-sigma", (entry,), ()), {})
+        assert main(["--results", str(copy.path), "--out", str(tmp_path / "out")]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert [line for line in said if str(damaged) in line] == said[:1]
+        assert said[0].endswith(": the cell counts as not done")
+        assert said[1].startswith(f"{copy.path / 'ablation-mu.json'} ")
+        assert said[1].endswith(": left out")
+        assert "holds no cell of ablation-sigma that is done" in said[2]
+        assert "2 of the cells are not done" in said[-1]
+        page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+        assert "Ablation: tau" in page
+        assert "Ablation: sigma" not in page
 
     def test_messages(self, tmp_path, capsys):
         assert main(["--results", str(tmp_path)]) == 2

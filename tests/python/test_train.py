@@ -497,6 +497,10 @@ def fails(capsys, arguments):
         (["--batch-size", "0"], "--batch-size must be in [2, 16777216], got 0"),
         (["--hidden", "10000000"], "the networks and minibatches need at least"),
         (["--hidden", str(2**64)], "lower --hidden, --batch-size or --seeds"),
+        (
+            ["--algorithm=afterstate", "--model-hidden=65536", "--seeds=1000"],
+            "lower --hidden, --batch-size, --model-hidden, --model-batch-size, --imagined or --seeds",
+        ),
         (["--seeds", str(2**64)], "--seeds must be in [1, 65536], got 18446744073709551616"),
         (["--samples", str(2**64)], "--samples must be in [1, 1024], got 18446744073709551616"),
         (["--rounds", "0"], "--rounds must be in [1, 48], got 0"),

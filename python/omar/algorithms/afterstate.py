@@ -12,10 +12,11 @@ from ..nets import StackedMlp
 from ..random import Draw, mix, normal_like, uniform_actions
 from ..runs import ranges
 from ..runs.decode import check_types
+from ..runs.memory import COPIES
 from . import losses
 from .agents import CRITIC
 from .backbone import Backbone
-from .base import Algorithm, Preset, Stage, sum_terms
+from .base import Algorithm, Preset, Stage, take_steps
 from .batch import by_member, by_row
 from .cloning import Clone
 from .dynamics import Dynamics, LearnModel, States
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ..tasks import Task
     from .agents import Agents
     from .base import LossTerms
     from .batch import Batch
@@ -100,6 +102,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
     needs_facts: ClassVar[bool] = True
     joint_rows: ClassVar[bool] = True
     estimates_values: ClassVar[bool] = True
+    sized_by: ClassVar[tuple[str, ...]] = ("--model-hidden", "--model-batch-size", "--imagined")
 
     def __init__(self, settings: AfterstateSettings, agents: Agents, facts: Facts | None = None) -> None:
         """As `Algorithm`'s; fits the states and the linear part of the model."""
@@ -151,6 +154,19 @@ class Afterstate(Algorithm[AfterstateSettings]):
         )
         return Preset(backbone, AfterstateSettings(), UPDATES)
 
+    @classmethod
+    def footprint(cls, settings: AfterstateSettings, backbone: Backbone, task: Task) -> int:
+        """The model, the critics, and the larger of the model's minibatch and the imagined rows of an update.
+
+        How many directions the data varies in, it alone says: here they count as one.
+        """
+        n, h, w = task.num_learners, backbone.hidden, settings.model_hidden
+        model = (COPIES - 1) * w * (w + task.action_size + n)  # it has no target
+        critics = COPIES * backbone.num_critics * h * (h + n)
+        learned = settings.model_batch_size * n * (2 * task.obs_size + task.action_size + 2 * w)
+        imagined = settings.imagined * n * (2 * task.obs_size + task.action_size + 2 * h)
+        return model + critics + max(learned, imagined)
+
     def stages(self) -> tuple[Stage, ...]:
         """Learning the model, and cloning."""
         s = self.settings
@@ -178,14 +194,12 @@ class Afterstate(Algorithm[AfterstateSettings]):
         if batch.terminated is not None:
             terminated[:, :known] = by_row(batch.terminated, self.learners)[..., 0]
         rewards = torch.cat([rewards, imagined_rewards], dim=1)
-        critic = self._critic_terms(after, rewards, terminated, known)
-        self.critic.step(sum_terms(critic))
-        actor = self._actor_terms(z, batch)
-        self.agents.actor.step(sum_terms(actor))
-        self.critic.track()
-        self.agents.actor.track()
-        logged = {f"critic/{name}": term.detach() for name, term in critic.items()}
-        return logged | {f"actor/{name}": term.detach() for name, term in actor.items()}
+        return take_steps(
+            self.agents.actor,
+            self.critic,
+            lambda: self._actor_terms(z, batch),
+            lambda: self._critic_terms(after, rewards, terminated, known),
+        )
 
     def _critic_terms(self, after: Tensor, rewards: Tensor, terminated: Tensor, known: int) -> LossTerms:
         """The TD error of all states that were come to, and the error of the rewards that the data knows.

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from ..nets import Kernels
 from ..runs import ranges
 from ..runs.decode import check_types
+from .optimizer import falling_rate
 from .presets import PresetName, by_quality, look_up
 
 MOST_STATES = 2**24  # the search numbers the states of a minibatch with 24 bits
@@ -82,8 +83,7 @@ class Backbone:
         """Adam's rate in the update of that number, counted from 0: a function of nothing else."""
         if update >= self.decay_updates:
             return self.final_learning_rate if self.decay_updates else self.learning_rate
-        share = update / self.decay_updates
-        return (1.0 - share) * self.learning_rate + share * self.final_learning_rate
+        return falling_rate(self.learning_rate, self.final_learning_rate, update / self.decay_updates)
 
     @staticmethod
     def preset(task: str, name: PresetName) -> Backbone:

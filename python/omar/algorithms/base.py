@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from ..random import Draw
+    from ..tasks import Task
     from .agents import Agents
     from .backbone import Backbone
     from .batch import Batch
+    from .optimizer import StackedOptimizer
     from .presets import PresetName
     from .statistics import Facts
 
@@ -64,6 +68,7 @@ class Algorithm(ABC, Generic[S]):
         needs_facts: Whether the losses ask for `facts` of the data as a whole.
         estimates_values: Whether `estimate` says what actions are worth.
         joint_rows: Whether the N members of a seed share their minibatches' rows, whatever critics see.
+        sized_by: Options of the algorithm's own that `footprint` grows with.
     """
 
     Settings: ClassVar[type[Any]]
@@ -73,6 +78,7 @@ class Algorithm(ABC, Generic[S]):
     needs_facts: ClassVar[bool] = False
     joint_rows: ClassVar[bool] = False
     estimates_values: ClassVar[bool] = True
+    sized_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: S, agents: Agents, facts: Facts | None = None) -> None:
         """Takes what the losses are of.
@@ -96,6 +102,11 @@ class Algorithm(ABC, Generic[S]):
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[S]:
         """The hyper-parameters of a preset for one dataset of a task."""
 
+    @classmethod
+    def footprint(cls, settings: S, backbone: Backbone, task: Task) -> int:
+        """Numbers of each seed in memory at once beside those of `Agents` and its minibatches, at least."""
+        return 0
+
     def stages(self) -> tuple[Stage, ...]:
         """What comes before the first update."""
         return ()
@@ -110,19 +121,13 @@ class Algorithm(ABC, Generic[S]):
         Returns:
             All terms of both losses, `[M]` each, not differentiable.
         """
-        agents = self.agents
-        logged: LossTerms = {}
-        if self.has_critics:
-            terms = self.critic_terms(batch, draw)
-            agents.critic.step(sum_terms(terms))
-            logged |= {f"critic/{name}": term.detach() for name, term in terms.items()}
-        terms = self.actor_terms(batch, draw)
-        agents.actor.step(sum_terms(terms))
-        agents.follow(batch.observations)
-        logged |= {f"actor/{name}": term.detach() for name, term in terms.items()}
-        if self.has_critics:  # the critics' targets alone ask for target policies
-            agents.critic.track()
-            agents.actor.track()
+        logged = take_steps(
+            self.agents.actor,
+            self.agents.critic if self.has_critics else None,
+            lambda: self.actor_terms(batch, draw),
+            lambda: self.critic_terms(batch, draw),
+        )
+        self.agents.follow(batch.observations)
         return logged
 
     def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
@@ -164,6 +169,35 @@ def update(algorithm: Algorithm[Any], agents: Agents, batch: Batch, draw: Draw) 
     """
     agents.begin(draw.step)
     return algorithm.update(batch.scaled(agents.settings.reward_scale), draw)
+
+
+def take_steps(
+    actor: StackedOptimizer,
+    critic: StackedOptimizer | None,
+    actor_terms: Callable[[], LossTerms],
+    critic_terms: Callable[[], LossTerms],
+) -> LossTerms:
+    """A step of the critics, then one of the actors, then the targets follow.
+
+    Args:
+        actor: The policies.
+        critic: The critics; None: there are none, and no targets.
+        actor_terms: Gives the terms of the actors' loss, after the critics' step.
+        critic_terms: Gives those of the critics' loss.
+
+    Returns:
+        All terms of both losses, not differentiable.
+    """
+    logged: LossTerms = {}
+    for kind, stack, loss in (("critic", critic, critic_terms), ("actor", actor, actor_terms)):
+        if stack is not None:
+            terms = loss()
+            stack.step(sum_terms(terms))
+            logged |= {f"{kind}/{name}": term.detach() for name, term in terms.items()}
+    if critic is not None:  # the critics' targets alone ask for target policies
+        critic.track()
+        actor.track()
+    return logged
 
 
 def sum_terms(terms: LossTerms) -> Tensor:

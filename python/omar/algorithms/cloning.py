@@ -8,6 +8,7 @@ import torch
 
 from . import losses
 from .base import Stage
+from .optimizer import falling_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,8 @@ class Clone(Stage):
 
     def update(self, batch: Batch, step: int) -> LossTerms:
         """One step on the distance of the policies' actions from the data's."""
-        fallen = (1 - LAST_RATE) * step / self.updates
-        self.agents.actor.set_learning_rate(self.agents.settings.learning_rate * (1 - fallen))
+        first = self.agents.settings.learning_rate
+        self.agents.actor.set_learning_rate(falling_rate(first, LAST_RATE * first, step / self.updates))
         loss = losses.squared_distance(self.agents.act(batch.observations), batch.actions)
         self.agents.actor.step(loss)
         if step >= self.updates * (1 - MEASURED):

@@ -82,7 +82,7 @@ class Cql(Algorithm[CqlSettings]):
             backbone = replace(backbone, learning_rate=1e-3, input_norm="dataset", critic_norm="layer")
         settings = CqlSettings(
             alpha=look_up(ALPHA, task, quality, otherwise=CqlSettings().alpha),
-            policy_samples=POLICY_SAMPLES["half_cheetah"],
+            policy_samples=POLICY_SAMPLES.get(task, 0),
         )
         return Preset(backbone, settings, preset_updates(task, quality))
 

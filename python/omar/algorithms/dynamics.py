@@ -14,6 +14,7 @@ from ..errors import OmarError
 from ..nets import StackedMlp
 from .base import Stage
 from .batch import by_member, by_row
+from .optimizer import falling_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,7 +198,8 @@ class LearnModel(Stage):
 
     def update(self, batch: Batch, step: int) -> LossTerms:
         """One step of Adam on the error of the step."""
-        self._adam.param_groups[0]["lr"] = self._rate * (1 - (1 - LAST_RATE) * step / self.updates)
+        rate = falling_rate(self._rate, LAST_RATE * self._rate, step / self.updates)
+        self._adam.param_groups[0]["lr"] = rate
         self._adam.zero_grad()
         error = self.model.error(batch)
         error.sum().backward()  # type: ignore[no-untyped-call]

@@ -24,6 +24,11 @@ LANES = 16  # numbers of the widest vector: rows are a multiple of it long
 CLIP_EPSILON = 1e-6  # as torch.nn.utils.clip_grad_norm_ adds to the norm
 
 
+def falling_rate(first: float, last: float, share: float) -> float:
+    """A learning rate that falls linearly from the first to the last one, at a share of the way."""
+    return (1.0 - share) * first + share * last
+
+
 class StackedOptimizer:
     """Adam for K = T x M stacked networks, with a target copy.
 

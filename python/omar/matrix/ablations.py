@@ -53,7 +53,7 @@ def ablation(name: AblationName, lengths: Lengths, only: str = "") -> Plan:
         OmarError: `only` is no choice of cells.
     """
     entries = tuple(_ENTRIES.get(name, _setting(name))(lengths))
-    return Plan(f"ablation-{name}", entries, choose(entries, only))
+    return Plan(f"ablation-{name}", entries, choose(entries, only), lengths)
 
 
 def _setting(name: str) -> Callable[[Lengths], Iterator[Entry]]:

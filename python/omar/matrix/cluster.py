@@ -12,6 +12,7 @@ import logging
 import shutil
 import tempfile
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import torch
 
 from ..errors import OmarError
 from ..runs.decode import decode, encode
+from ..terminal.cli import in_one_line, sentence
 from .archive import pack, unpack
 from .cell import Cell
 from .events import ENDS, Event
@@ -41,6 +43,21 @@ def _ray() -> Any:
     except ImportError:
         raise OmarError("--ray needs the package ray: pip install 'omar[ray]'") from None
     return ray
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def task_device(name: str) -> str:
+    """Where a task trains for `--device`: on CPUs unless it asks for GPUs, as Ray gives no others away.
+
+    Raises:
+        OmarError: The name is one of several GPUs, of which a task sees but its own.
+    """
+    if name.startswith("cuda:"):
+        raise OmarError(f"--ray gives every cell a GPU of its own: --device must be cuda, got {name}")
+    return "cpu" if name == "auto" else name
 
 
 class Keeper:
@@ -159,18 +176,19 @@ def run_cell(text: str, key: str, keeper: Any, threads: int) -> None:
 class RayCluster:
     """A `Crew` of the nodes of a Ray cluster."""
 
-    def __init__(self, root: Path, *, address: str, threads: int) -> None:
+    def __init__(self, root: Path, *, address: str, threads: int, workers: int | None = None) -> None:
         """Connects to a cluster.
 
         Args:
             root: Folder of unfinished cells on this machine.
             address: Of the cluster, or "local" to start one on this machine.
             threads: Of a task, which takes so many CPUs of its node.
+            workers: Cells at the same time on all nodes together; None: as many as there are CPUs for.
 
         Raises:
             OmarError: Ray is not installed, or no cluster answers.
         """
-        self._ray, self._root, self._threads = _ray(), root, threads
+        self._ray, self._root, self._threads, self._most = _ray(), root, threads, workers
         if self._ray.is_initialized():
             return
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -180,7 +198,7 @@ class RayCluster:
             else:
                 self._ray.init(address=address, **quiet)
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = _first_line(error)
             raise OmarError(f"--ray {address}: cannot connect to a cluster there ({reason})") from None
 
     def disconnect(self) -> None:
@@ -194,32 +212,40 @@ class RayCluster:
             node_id=ray.get_runtime_context().get_node_id(), soft=False
         )
         keeper = ray.remote(num_cpus=0)(Keeper).options(scheduling_strategy=here).remote()
-        running = {}
-        for cell in cells:
-            folder = training_folder(self._root, cell)
-            if reached(folder):
-                ray.get(keeper.save.remote(cell.key, pack(folder)))
-            gpus = int(cell.device.startswith("cuda"))
-            task = ray.remote(num_cpus=self._threads, num_gpus=gpus, max_retries=RETRIES)(run_cell)
-            text = json.dumps(encode(cell))
-            running[task.remote(text, cell.key, keeper, self._threads)] = cell.key
+        running: dict[Any, str] = {}
         try:
-            yield from self._oversee(keeper, running, stop)
+            yield from self._oversee(keeper, deque(cells), running, stop)
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
             ray.kill(keeper)
 
+    def _begin(self, cell: Cell, keeper: Any) -> Any:
+        """Hands a cell to the cluster; returns its task."""
+        folder = training_folder(self._root, cell)
+        if reached(folder):
+            self._ray.get(keeper.save.remote(cell.key, pack(folder)))
+        gpus = int(cell.device == "cuda")
+        task = self._ray.remote(num_cpus=self._threads, num_gpus=gpus, max_retries=RETRIES)(run_cell)
+        return task.remote(json.dumps(encode(cell)), cell.key, keeper, self._threads)
+
     def _oversee(
-        self, keeper: Any, running: dict[Any, str], stop: Callable[[], bool]
+        self, keeper: Any, waiting: deque[Cell], running: dict[Any, str], stop: Callable[[], bool]
     ) -> Iterator[Event | None]:
         ray = self._ray
         ended: set[str] = set()
         stopping = False
-        while running:
+        most = len(waiting) if self._most is None else self._most
+        while waiting or running:
             if not stopping and stop():
                 stopping = True
+                waiting.clear()
                 ray.get(keeper.stop.remote())
+            while waiting and len(running) < most:
+                cell = waiting.popleft()
+                running[self._begin(cell, keeper)] = cell.key
+            if not running:
+                return
             ready, _ = ray.wait(list(running), timeout=BEAT)
             yield from self._news(keeper, ended)
             for reference in ready:
@@ -229,8 +255,16 @@ class RayCluster:
                 except ray.exceptions.RayError as error:
                     if key not in ended:
                         ended.add(key)
-                        reason = str(error).strip().partition("\n")[0]
-                        yield Event("failed", key, text=f"its worker died {RETRIES + 1} times: {reason}")
+                        yield Event("failed", key, text=self._why_failed(error))
+
+    def _why_failed(self, error: Any) -> str:
+        """What an error of Ray's says of a cell: the task's own error, or what became of its workers."""
+        if not isinstance(error, self._ray.exceptions.RayTaskError):
+            return f"its worker died {RETRIES + 1} times: {_first_line(error)}"
+        cause = error.cause
+        if isinstance(cause, (OmarError, OSError)):
+            return in_one_line(sentence(cause))
+        return f"{type(cause).__name__}: {_first_line(cause)}"  # outside of the training, which tells its own
 
     def _news(self, keeper: Any, ended: set[str]) -> Iterator[Event | None]:
         """What the tasks told since the last look; their states are written first."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..runs.metrics import Evaluation
     from ..tasks import QualityName
     from .cell import Cell
-    from .folder import MatrixFolder
+    from .document import Document
 
 PROBE = 12  # updates of a short training
 QUICK: QualityName = "medium-replay"  # quality of the data that it uses: made in a fraction of a second
@@ -79,11 +79,11 @@ class _Stopwatch(Silent):
         self._last = now
 
 
-def finished_rates(folder: MatrixFolder, cells: Iterable[Cell]) -> dict[str, Rate]:
-    """Rates by algorithm from the cells that are done."""
+def finished_rates(documents: Mapping[str, Document], cells: Iterable[Cell]) -> dict[str, Rate]:
+    """Rates by algorithm from the cells that are done, whose documents are given by key."""
     times: dict[str, list[float]] = {}
     for cell in cells:
-        document = folder.document(cell.key)
+        document = documents.get(cell.key)
         if document is not None and document.result.last.update > 0:
             seconds = document.made.seconds / document.result.last.update / cell.seeds
             times.setdefault(cell.algorithm, []).append(seconds)
@@ -106,7 +106,7 @@ def probed_rate(cell: Cell) -> Rate:
 
 
 def rates(
-    folder: MatrixFolder,
+    documents: Mapping[str, Document],
     every: Iterable[Cell],
     wanted: Sequence[Cell],
     probing: Callable[[str], None],
@@ -114,12 +114,12 @@ def rates(
     """The rate of every algorithm that is wanted.
 
     Args:
-        folder: Of the matrix.
+        documents: What cells came to, by key.
         every: All cells of the plan; those that are done say how long theirs take.
         wanted: Cells to train.
         probing: Is told the name of an algorithm before it is probed.
     """
-    known = finished_rates(folder, every)
+    known = finished_rates(documents, every)
     for cell in wanted:
         if cell.algorithm not in known:
             probing(cell.algorithm)

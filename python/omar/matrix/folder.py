@@ -25,13 +25,14 @@ from ..runs.decode import decode, encode
 from ..runs.files import expand_user, read_json, seal, to_json, unseal, write_atomically
 from ..runs.lock import owned
 from ..tasks import QualityName, TaskName
+from ..terminal.cli import spelled
 from .cell import KEY
 from .document import Document
-from .plan import MATRIX
+from .plan import MATRIX, Lengths
 from .work import reached, training_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from .cell import Cell
@@ -56,8 +57,9 @@ class Listed:
 class Index:
     """The cells of a plan."""
 
-    format: Literal[1]
+    format: Literal[2]
     name: str
+    lengths: Lengths
     cells: tuple[Listed, ...]
 
 
@@ -98,6 +100,19 @@ class MatrixFolder:
             raise OmarError(f"{file} is damaged: it holds another cell than its name says")
         return document
 
+    def documents(self, keys: Iterable[str], note: Callable[[str], None]) -> dict[str, Document]:
+        """What cells came to, by key: those that are done. A damaged file is said, and left out."""
+        found = {}
+        for key in dict.fromkeys(keys):
+            try:
+                document = self.document(key)
+            except OmarError as error:
+                note(f"{error}: the cell counts as not done")
+            else:
+                if document is not None:
+                    found[key] = document
+        return found
+
     def reached(self, cell: Cell) -> int:
         """The update that an unfinished cell can be taken up at."""
         return reached(training_folder(self.work, cell))
@@ -116,7 +131,7 @@ class MatrixFolder:
 
         Args:
             plan: All its cells.
-            failures: By key, why a cell is not there.
+            failures: By key, why a cell is not there; one that is done has none.
         """
         listed = []
         text = io.StringIO()
@@ -125,10 +140,9 @@ class MatrixFolder:
         writer.writerow(COLUMNS + extra)
         for entry in plan.entries:
             cell, key = entry.cell, entry.cell.key
-            listed.append(
-                Listed(cell.task, cell.quality, cell.algorithm, entry.variant, key, failures.get(key))
-            )
             document = self.document(key)
+            failure = failures.get(key) if document is None else None
+            listed.append(Listed(cell.task, cell.quality, cell.algorithm, entry.variant, key, failure))
             if document is None:
                 continue
             last, seconds = document.result.last, document.made.seconds / cell.seeds
@@ -136,10 +150,46 @@ class MatrixFolder:
             for seed, (value, score) in enumerate(zip(last.returns, last.scores, strict=True)):
                 row = (cell.task, cell.quality, cell.algorithm, seed, value, score)
                 writer.writerow((*row, *more, *(entry.variant,) * len(extra)))
-        index = Index(1, plan.name, tuple(listed))
-        write_atomically(self.path / f"{plan.name}.json", to_json(seal(encode(index))))
+        index = Index(2, plan.name, plan.lengths, tuple(listed))
+        write_atomically(self.index_file(plan.name), to_json(seal(encode(index))))
         table = "scores" if plan.name == MATRIX else plan.name
         write_atomically(self.path / f"{table}.csv", text.getvalue().encode())
+
+    def check(self, plan: Plan, note: Callable[[str], None]) -> dict[str, str]:
+        """Looks whether the folder can take a plan.
+
+        Args:
+            plan: Whose index `write_plan` replaces.
+            note: Is told of a damaged index, which counts as none.
+
+        Returns:
+            By key, why cells of it failed when they were last tried.
+
+        Raises:
+            OmarError: The folder holds results of the same plan with other lengths, or of further tasks.
+        """
+        file = self.index_file(plan.name)
+        if not file.is_file():
+            return {}
+        try:
+            index = self.index(plan.name)
+        except OmarError as error:
+            note(f"{error}: it is made again")
+            return {}
+        done = [each.task for each in index.cells if self.file(each.key)]
+        lost = dict.fromkeys(f"of {task}" for task in done if task not in plan.tasks)
+        differing = [
+            f"without {spelled(name)}" if value is None else f"with {spelled(name)} {value}"
+            for name, value in plan.lengths.differing(index.lengths).items()
+        ]
+        if done and (lost or differing):
+            found = ", ".join([*lost, *differing])
+            raise OmarError(f"{file} lists results {found}: choose another folder with --out")
+        return {each.key: each.failure for each in index.cells if each.failure is not None}
+
+    def index_file(self, name: str) -> Path:
+        """Where the index of a plan is."""
+        return self.path / f"{name}.json"
 
     def index(self, name: str = MATRIX) -> Index:
         """The index of a plan.
@@ -147,7 +197,7 @@ class MatrixFolder:
         Raises:
             OmarError: There is none, or it is damaged.
         """
-        file = self.path / f"{name}.json"
+        file = self.index_file(name)
         if not file.is_file():
             raise OmarError(f"{self.path} holds no results: make them with `python -m omar.reproduce`")
         return decode(Index, unseal(read_json(file), str(file)), str(file))

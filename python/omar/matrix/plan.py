@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..algorithms import ALGORITHMS
+from ..algorithms import ALGORITHMS, PresetName
 from ..errors import OmarError
 from ..tasks import QUALITIES, TASKS, get_task
 from .cell import Cell
@@ -13,7 +13,6 @@ from .cell import Cell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..algorithms import PresetName
     from ..tasks import QualityName
 
 MATRIX = "matrix"
@@ -36,15 +35,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """All cells of a matrix, and those to work on now."""
-
-    name: str  # "matrix", or "ablation-" and its name
-    entries: tuple[Entry, ...]
-    selected: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Lengths:
     """What all cells of a plan share."""
 
@@ -59,6 +49,26 @@ class Lengths:
         """A cell of these lengths."""
         own = {name: getattr(self, name) for name in self.__slots__}
         return Cell(task=task, quality=quality, algorithm=algorithm, **own | more)
+
+    def differing(self, other: Lengths) -> dict[str, object]:
+        """What other lengths have, by name, where it is not the same; the device decides nothing."""
+        names = [name for name in self.__slots__ if name != "device"]
+        return {n: getattr(other, n) for n in names if getattr(other, n) != getattr(self, n)}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All cells of a matrix, and those to work on now."""
+
+    name: str  # "matrix", or "ablation-" and its name
+    entries: tuple[Entry, ...]
+    selected: tuple[Entry, ...]
+    lengths: Lengths = field(default_factory=Lengths)
+
+    @property
+    def tasks(self) -> set[str]:
+        """Names of the tasks of all cells."""
+        return {entry.cell.task for entry in self.entries}
 
 
 def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_TASKS) -> Plan:
@@ -79,7 +89,7 @@ def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_T
         if quality in get_task(task).qualities
         for algorithm in ALGORITHMS
     )
-    return Plan(MATRIX, entries, choose(entries, only))
+    return Plan(MATRIX, entries, choose(entries, only), lengths)
 
 
 def choose(entries: tuple[Entry, ...], only: str) -> tuple[Entry, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import OmarError
 from .document import Document
+from .events import ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,8 +92,10 @@ def reproduce(
         stop: Asked a few times a second; True leaves the rest for another call.
 
     Raises:
+        OmarError: The folder holds results that the plan would take the place of.
         OSError: The disk refused.
     """
+    failures = folder.check(plan, listener.note)
     every = unique(plan.entries)
     selected = unique(plan.selected)
     done = {key for key in every if is_done(folder, key, listener.note)}
@@ -100,7 +103,7 @@ def reproduce(
     order = sorted(waiting, key=lambda key: -waiting[key].cell.resolved().updates)  # the long ones first
     outcome = Outcome(cached=len(selected) - len(waiting))
     listener.began(outcome.cached, [waiting[key] for key in order])
-    folder.write_plan(plan, outcome.failures)
+    folder.write_plan(plan, failures)
     events = crew.run([waiting[key].cell for key in order], stop) if order else iter(())
     for event in events:
         if event is None:
@@ -119,9 +122,11 @@ def reproduce(
             outcome.finished += 1
             listener.finished(entry, document)
         elif event.kind == "failed":
-            outcome.failures[event.key] = event.text
+            outcome.failures[event.key] = failures[event.key] = event.text
             listener.failed(entry, event.text)
-        if event.kind in ("done", "failed"):
-            folder.write_plan(plan, outcome.failures)
+        elif event.kind == "stopped":  # it did not fail again
+            failures.pop(event.key, None)
+        if event.kind in ENDS:
+            folder.write_plan(plan, failures)
     outcome.stopped = len(waiting) - outcome.finished - len(outcome.failures)
     return outcome

@@ -22,11 +22,14 @@ def check_memory(config: RunConfig, task: Task, device: torch.device) -> None:
     """
     backbone, seeds = config.backbone, config.options.seeds
     members, h = seeds * task.num_learners, backbone.hidden
-    critics = backbone.num_critics if get_algorithm(config.options.algorithm).has_critics else 0
+    algorithm = get_algorithm(config.options.algorithm)
+    critics = backbone.num_critics if algorithm.has_critics else 0
     inputs = task.obs_size + task.action_size
     policy = h * (task.obs_size + h + task.action_size)
     weights = members * (policy + critics * h * (inputs + h))
     minibatch = members * backbone.batch_size * (2 * inputs + 2 * h)
-    networks = FLOAT * (COPIES * weights + minibatch)
-    check_fits(networks, device, "networks and minibatches", "--hidden, --batch-size or --seeds")
+    own = seeds * algorithm.footprint(config.algorithm, backbone, task)
+    networks = FLOAT * (COPIES * weights + minibatch + own)
+    remedy = ", ".join(("--hidden", "--batch-size", *algorithm.sized_by)) + " or --seeds"
+    check_fits(networks, device, "networks and minibatches", remedy)
     check_worlds(sum(task.obs_sizes), seeds * config.eval_episodes, "--eval-episodes or --seeds")

@@ -23,7 +23,7 @@ import torch
 from .. import _core
 from ..algorithms import losses
 from ..algorithms.agents import ACTOR, CRITIC, LAST_POLICY_LAYER
-from ..algorithms.optimizer import StackedOptimizer
+from ..algorithms.optimizer import StackedOptimizer, falling_rate
 from ..nets import StackedMlp
 from ..runs import ranges
 from ..runs.decode import check_types
@@ -175,9 +175,9 @@ class Matd3:
         Returns:
             The terms of both losses, `[M]` each, not differentiable.
         """
-        first, last = self.settings.learning_rate, self.settings.final_learning_rate
+        rate = falling_rate(self.settings.learning_rate, self.settings.final_learning_rate, progress)
         for stack in (self.critic, self.actor):
-            stack.set_learning_rate(first + (last - first) * progress)
+            stack.set_learning_rate(rate)
         td = losses.td_error(self._values(batch.observations, batch.actions), self.targets(batch))
         self.critic.step(td)
         value, saturation = self._actor_terms(batch)

@@ -9,7 +9,7 @@ from ..errors import OmarError
 from ..tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..matrix.document import Document
     from ..matrix.folder import Listed, MatrixFolder
@@ -69,15 +69,22 @@ class Results:
         return (c for c in self.cells if (c.listed.task, c.listed.quality, c.listed.algorithm) == wanted)
 
 
-def read_results(folder: MatrixFolder, name: str) -> Results:
+def read_results(folder: MatrixFolder, name: str, note: Callable[[str], None]) -> Results:
     """Reads all cells of a plan that are done.
 
+    Args:
+        folder: With the cells.
+        name: Of the plan.
+        note: Is told of damaged cells, which count as not done.
+
     Raises:
-        OmarError: No such plan, no cell of it is done, or a file is damaged.
+        OmarError: No such plan, a damaged index, or no cell of it is done.
     """
     done, missing = [], []
-    for listed in folder.index(name).cells:
-        document, file = folder.document(listed.key), folder.file(listed.key)
+    cells = folder.index(name).cells
+    documents = folder.documents((listed.key for listed in cells), note)
+    for listed in cells:
+        document, file = documents.get(listed.key), folder.file(listed.key)
         if document is None or file is None:
             missing.append(listed)
         else:

@@ -4,16 +4,15 @@
 /// sqrt_(x), min_(a, b), max_(a, b), select(mask, yes, no) and any(mask).
 
 #include <omar/core/host_device.h>
+#if !defined(__CUDACC__)
+#include <omar/core/detail/vector_ops.h>
+#endif
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
-
-#if defined(__SSE2__) && !defined(__CUDACC__)
-#include <immintrin.h>
-#endif
 
 // Functions of vectors are inlined wherever they are called from: none is passed between functions of different
 // targets. That is what -Wpsabi warns of, far from here: the scenarios that programs bring need it off as well.
@@ -62,27 +61,35 @@ struct Pieces {
   Vector v[count];
 };
 
+/// What a comparison of W values of T gives: all bits of a lane are set where it holds.
+template <class T, int W>
+struct PackMask {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  using BitVector = typename VectorOf<Bits, W>::type;
+  using Ops = VectorOps<sizeof(BitVector)>;
+
+  BitVector v;
+
+  friend OMAR_INLINE PackMask operator&(PackMask a, PackMask b) { return {Ops::both(a.v, b.v)}; }
+  friend OMAR_INLINE PackMask operator|(PackMask a, PackMask b) { return {Ops::either(a.v, b.v)}; }
+  friend OMAR_INLINE PackMask operator!(PackMask a) { return {Ops::inverse(a.v)}; }
+  OMAR_INLINE bool operator[](int lane) const { return v[lane] != 0; }
+};
+
 template <class T, int W>
 struct Pack {
   using Scalar = T;
   static constexpr int width = W;
   using Vector = typename VectorOf<T, W>::type;
-  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  using BitVector = typename VectorOf<Bits, W>::type;
-
-  /// All bits of a lane set where a comparison holds.
-  struct Mask {
-    BitVector v;
-    friend OMAR_INLINE Mask operator&(Mask a, Mask b) { return {a.v & b.v}; }
-    friend OMAR_INLINE Mask operator|(Mask a, Mask b) { return {a.v | b.v}; }
-    friend OMAR_INLINE Mask operator!(Mask a) { return {~a.v}; }
-    OMAR_INLINE bool operator[](int lane) const { return v[lane] != 0; }
-  };
+  using Mask = PackMask<T, W>;
+  using Bits = typename Mask::Bits;
+  using BitVector = typename Mask::BitVector;
+  using Ops = VectorOps<sizeof(Vector)>;
 
   Vector v;
 
   Pack() = default;
-  OMAR_INLINE Pack(T x) : v(x - Vector{}) {}  // x - 0 is x, also for -0: one broadcast
+  OMAR_INLINE Pack(T x) : v(Ops::template broadcast<Vector>(x)) {}
   OMAR_INLINE explicit Pack(Vector x) : v(x) {}
 
   static OMAR_INLINE Pack load(const T* p) {
@@ -99,51 +106,60 @@ struct Pack {
   OMAR_INLINE T operator[](int lane) const { return v[lane]; }
   OMAR_INLINE void set(int lane, T x) { v[lane] = x; }
 
-  friend OMAR_INLINE Pack operator+(Pack a, Pack b) { return Pack(a.v + b.v); }
-  friend OMAR_INLINE Pack operator-(Pack a, Pack b) { return Pack(a.v - b.v); }
-  friend OMAR_INLINE Pack operator*(Pack a, Pack b) { return Pack(a.v * b.v); }
-  friend OMAR_INLINE Pack operator/(Pack a, Pack b) { return Pack(a.v / b.v); }
-  friend OMAR_INLINE Pack operator-(Pack a) { return Pack(-a.v); }
-  OMAR_INLINE Pack& operator+=(Pack b) {
-    v += b.v;
-    return *this;
-  }
-  OMAR_INLINE Pack& operator-=(Pack b) {
-    v -= b.v;
-    return *this;
-  }
-  OMAR_INLINE Pack& operator*=(Pack b) {
-    v *= b.v;
-    return *this;
-  }
-  friend OMAR_INLINE Mask operator<(Pack a, Pack b) { return {a.v < b.v}; }
-  friend OMAR_INLINE Mask operator<=(Pack a, Pack b) { return {a.v <= b.v}; }
-  friend OMAR_INLINE Mask operator>(Pack a, Pack b) { return {a.v > b.v}; }
-  friend OMAR_INLINE Mask operator>=(Pack a, Pack b) { return {a.v >= b.v}; }
-  friend OMAR_INLINE Mask operator==(Pack a, Pack b) { return {a.v == b.v}; }
+  friend OMAR_INLINE Pack operator+(Pack a, Pack b) { return Pack(Ops::add(a.v, b.v)); }
+  friend OMAR_INLINE Pack operator-(Pack a, Pack b) { return Pack(Ops::subtract(a.v, b.v)); }
+  friend OMAR_INLINE Pack operator*(Pack a, Pack b) { return Pack(Ops::multiply(a.v, b.v)); }
+  friend OMAR_INLINE Pack operator/(Pack a, Pack b) { return Pack(Ops::divide(a.v, b.v)); }
+  friend OMAR_INLINE Pack operator-(Pack a) { return Pack(Ops::negative(a.v)); }
+  OMAR_INLINE Pack& operator+=(Pack b) { return *this = *this + b; }
+  OMAR_INLINE Pack& operator-=(Pack b) { return *this = *this - b; }
+  OMAR_INLINE Pack& operator*=(Pack b) { return *this = *this * b; }
+  friend OMAR_INLINE Mask operator<(Pack a, Pack b) { return {Ops::less(a.v, b.v)}; }
+  friend OMAR_INLINE Mask operator<=(Pack a, Pack b) { return {Ops::less_equal(a.v, b.v)}; }
+  friend OMAR_INLINE Mask operator>(Pack a, Pack b) { return b < a; }
+  friend OMAR_INLINE Mask operator>=(Pack a, Pack b) { return b <= a; }
+  friend OMAR_INLINE Mask operator==(Pack a, Pack b) { return {Ops::equal(a.v, b.v)}; }
+};
 
-  friend OMAR_INLINE Pack select(Mask mask, Pack yes, Pack no) { return Pack(mask.v ? yes.v : no.v); }
-  friend OMAR_INLINE Pack sqrt_(Pack x) {
-    Pack y;
+template <class T, int W>
+OMAR_INLINE Pack<T, W> select(PackMask<T, W> mask, Pack<T, W> yes, Pack<T, W> no) {
+  return Pack<T, W>(VectorOps<sizeof(yes.v)>::choose(mask.v, yes.v, no.v));
+}
+
+template <class T, int W>
+OMAR_INLINE Pack<T, W> sqrt_(Pack<T, W> x) {
+  using Ops = VectorOps<sizeof(x.v)>;
+  if constexpr (Ops::targeted) {
+    return Pack<T, W>(Ops::root(x.v));
+  } else {
+    Pack<T, W> y;
 #if defined(__NO_MATH_ERRNO__) || !defined(__SSE2__)
     for (int i = 0; i < W; ++i) y.v[i] = std::sqrt(x.v[i]);  // one vector instruction
 #else  // where std::sqrt may have to set errno, the compiler would call it number by number
-    const Pieces<T, W> from = x.pieces();
-    Pieces<T, W> to;
-    for (int i = 0; i < Pieces<T, W>::count; ++i) {
+    using Parts = Pieces<T, W>;
+    const Parts from = x.pieces();
+    Parts to;
+    for (int i = 0; i < Parts::count; ++i) {
       if constexpr (sizeof(T) == 4) {
-        to.v[i] = (typename Pieces<T, W>::Vector)_mm_sqrt_ps((__m128)from.v[i]);
+        to.v[i] = (typename Parts::Vector)_mm_sqrt_ps((__m128)from.v[i]);
       } else {
-        to.v[i] = (typename Pieces<T, W>::Vector)_mm_sqrt_pd((__m128d)from.v[i]);
+        to.v[i] = (typename Parts::Vector)_mm_sqrt_pd((__m128d)from.v[i]);
       }
     }
     std::memcpy(&y.v, &to, sizeof(y.v));
 #endif
     return y;
   }
-  /// Does the mask hold in any lane? One instruction where the CPU has one.
-  friend OMAR_INLINE bool any(Mask mask) {
-    [[maybe_unused]] constexpr int bytes = sizeof(BitVector);
+}
+
+/// Does the mask hold in any lane? One instruction where the CPU has one.
+template <class T, int W>
+OMAR_INLINE bool any(PackMask<T, W> mask) {
+  using Ops = VectorOps<sizeof(mask.v)>;
+  if constexpr (Ops::targeted) {
+    return Ops::any(mask.v);
+  } else {
+    [[maybe_unused]] constexpr int bytes = sizeof(mask.v);
 #if defined(__AVX512F__)
     if constexpr (bytes == 64) return _mm512_test_epi64_mask((__m512i)mask.v, (__m512i)mask.v) != 0;
 #endif
@@ -152,18 +168,17 @@ struct Pack {
 #endif
 #if defined(__SSE2__)
     if constexpr (bytes >= 16) {
-      const auto from = Pack(std::bit_cast<Vector>(mask.v)).pieces();
+      const auto from = std::bit_cast<Pieces<T, W>>(mask.v);
       __m128i either = (__m128i)from.v[0];
       for (int i = 1; i < Pieces<T, W>::count; ++i) either = _mm_or_si128(either, (__m128i)from.v[i]);
       return _mm_movemask_epi8(either) != 0;
     }
 #endif
-    BitVector m = mask.v;
-    Bits r = 0;
-    for (int i = 0; i < W; ++i) r |= m[i];
+    typename PackMask<T, W>::Bits r = 0;
+    for (int i = 0; i < W; ++i) r |= mask.v[i];
     return r != 0;
   }
-};
+}
 #endif  // !__CUDACC__
 
 // ---- both ----------------------------------------------------------------------------------------------------------

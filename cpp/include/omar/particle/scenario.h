@@ -15,8 +15,8 @@
 ///   omar::particle::register_scenario<Rendezvous>("rendezvous");
 ///   omar::particle::ParticleEnv env({.scenario = "rendezvous", .num_envs = 1024});
 ///
-/// The kernels are compiled with the file that registers it, in vectors of 16, 32 and, with clang, 64 bytes where the
-/// CPU may have them, if it is compiled with optimisation. They run on the CPU.
+/// The kernels are compiled with the file that registers it: with optimisation in vectors of 16, 32 and 64 bytes, of
+/// which the CPU chooses; else in vectors of 16. They run on the CPU.
 
 #include <omar/particle/detail/levels.h>
 #include <omar/particle/particle_env.h>

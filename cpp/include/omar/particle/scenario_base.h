@@ -16,7 +16,9 @@ namespace omar::particle::inline OMAR_LEVEL {
 ///                                                       // [A], of the state that the actions led to
 ///
 /// V is a vector of worlds or the number of one world, so there are no branches on it: `select(mask, yes, no)` chooses,
-/// `any(mask)` skips what no world needs. Constants are written V(Scalar<V>(0.5)).
+/// `any(mask)` skips what no world needs. Constants are written V(Scalar<V>(0.5)). There are omar::select, any, sqrt_,
+/// min_ and max_; omar::particle has squared, closer, count, distance, put_self, put_others and put_landmarks
+/// (physics.h).
 struct ScenarioBase {
   static constexpr int preys = 0;      ///< agents that do not learn
   static constexpr int landmarks = 0;  ///< L

@@ -12,18 +12,16 @@
 
 #include <cstddef>
 
-// Without optimisation nothing is inlined into a function with a target: then there is one level. GCC compares vectors
-// of 64 bytes number by number, because it chooses the type of the result before it inlines: it gets two levels.
-#define OMAR_TARGET_LEVELS 1
+// Without optimisation nothing is inlined into a function with a target: then there is one level.
 #if defined(__x86_64__) && defined(__OPTIMIZE__)
-#undef OMAR_TARGET_LEVELS
+#define OMAR_TARGET_LEVELS 1
 #if defined(__clang__)
-#define OMAR_TARGET_LEVELS 3
 #define OMAR_TARGET(bytes, features) __attribute__((target(features), flatten, min_vector_width(8 * bytes)))
 #else  // the arithmetic is the same at every level: no fused multiply-add
-#define OMAR_TARGET_LEVELS 2
 #define OMAR_TARGET(bytes, features) __attribute__((target(features), flatten, optimize("O3", "fp-contract=off")))
 #endif
+#else
+#define OMAR_TARGET_LEVELS 0
 #endif
 
 namespace omar::particle::detail {
@@ -56,16 +54,12 @@ inline namespace OMAR_LEVEL {
       rollout_blocks<S, bytes>(args, what, begin, end, scratch);                                        \
     }                                                                                                   \
   };
-#if OMAR_TARGET_LEVELS == 1
-OMAR_LEVEL_OF(AtBase, 16, )
-#else
-#define OMAR_AVX2_FEATURES "avx,avx2,fma,bmi,bmi2,f16c,lzcnt,movbe"
+#if OMAR_TARGET_LEVELS
 OMAR_LEVEL_OF(AtBase, 16, OMAR_TARGET(16, "sse2"))
 OMAR_LEVEL_OF(AtAvx2, 32, OMAR_TARGET(32, OMAR_AVX2_FEATURES))
-#if OMAR_TARGET_LEVELS == 3
-OMAR_LEVEL_OF(AtAvx512, 64, OMAR_TARGET(64, OMAR_AVX2_FEATURES ",avx512f,avx512bw,avx512cd,avx512dq,avx512vl"))
-#endif
-#undef OMAR_AVX2_FEATURES
+OMAR_LEVEL_OF(AtAvx512, 64, OMAR_TARGET(64, OMAR_AVX512_FEATURES))
+#else
+OMAR_LEVEL_OF(AtBase, 16, )
 #endif
 #undef OMAR_LEVEL_OF
 
@@ -87,10 +81,8 @@ LevelKernels all_levels() {
     all.at[all.count++][1] = wide;
   };
   add(level_kernels<S, AtBase>(true), level_kernels<S, AtBase>(false));
-#if OMAR_TARGET_LEVELS >= 2
+#if OMAR_TARGET_LEVELS
   add(level_kernels<S, AtAvx2>(true), level_kernels<S, AtAvx2>(false));
-#endif
-#if OMAR_TARGET_LEVELS >= 3
   add(level_kernels<S, AtAvx512>(true), level_kernels<S, AtAvx512>(false));
 #endif
   return all;

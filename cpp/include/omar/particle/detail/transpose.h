@@ -19,7 +19,7 @@ struct Transpose {
   template <int G, int High>
   static OMAR_INLINE Vector unpack(Vector a, Vector b) {
     return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-      return __builtin_shufflevector(a, b, source<G, High>(I)...);
+      return V::Ops::template shuffle<source<G, High>(I)...>(a, b);
     }(std::make_integer_sequence<int, W>());
   }
   template <int G, int High>
@@ -60,7 +60,8 @@ struct Transpose {
     } else {
       using Half = Transpose<T, W / 2>;
       return [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-        return __builtin_shufflevector(Half::gather(from, step), Half::gather(from + W / 2 / piece * step, step), I...);
+        return V::Ops::template shuffle<I...>(Half::gather(from, step),
+                                              Half::gather(from + W / 2 / piece * step, step));
       }(std::make_integer_sequence<int, W>());
     }
   }
@@ -72,8 +73,8 @@ struct Transpose {
     } else {
       using Half = Transpose<T, W / 2>;
       [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-        Half::scatter(__builtin_shufflevector(v, v, I...), to, step);
-        Half::scatter(__builtin_shufflevector(v, v, (W / 2 + I)...), to + W / 2 / piece * step, step);
+        Half::scatter(V::Ops::template shuffle<I...>(v, v), to, step);
+        Half::scatter(V::Ops::template shuffle<(W / 2 + I)...>(v, v), to + W / 2 / piece * step, step);
       }(std::make_integer_sequence<int, W / 2>());
     }
   }
