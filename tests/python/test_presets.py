@@ -28,7 +28,7 @@ def test_released_figures(task, updates, alpha, tau):
     assert all([p.updates for p in presets(name, task)] == updates for name in papers)
     assert [p.settings.alpha for p in omar] == [p.settings.alpha for p in cql] == alpha
     assert [p.settings.tau for p in omar] == tau
-    assert {p.backbone for p in [*omar, *cql, *bc]} == {
+    assert {p.backbone for p in [*omar, *bc]} == {
         Backbone(
             gamma=0.95,
             batch_size=1024,
@@ -83,4 +83,26 @@ def test_no_setting_has_the_name_of_another_option(algorithm):
 def test_afterstate_has_one_setting_for_all_particle_datasets():
     tasks = ("simple_spread", "simple_tag", "simple_world")
     found = [p for task in tasks for p in presets("afterstate", task)]
-    assert len({(p.backbone, p.settings, p.updates) for p in found}) == 1
+    assert len({(p.backbone, p.settings) for p in found}) == 1
+    assert [p.updates for p in found] == [4000, 2000, 2000, 2000] * len(tasks)
+
+
+def test_cql_has_one_backbone_for_all_particle_datasets():
+    tasks = ("simple_spread", "simple_tag", "simple_world")
+    [backbone] = {p.backbone for task in tasks for p in presets("cql", task)}
+    assert (backbone.learning_rate, backbone.input_norm, backbone.critic_norm) == (1e-3, "dataset", "layer")
+    [cheetah] = {p.backbone for p in presets("cql", "half_cheetah")}
+    assert cheetah == presets("omar", "half_cheetah")[0].backbone
+
+
+def test_half_cheetah_has_the_released_figures():
+    omar, cql = presets("omar", "half_cheetah"), presets("cql", "half_cheetah")
+    assert [p.settings.alpha for p in omar] == [p.settings.alpha for p in cql] == [1.0, 5.0, 1.0, 5.0]
+    assert [p.settings.tau for p in omar] == [1.0, 0.9, 0.7, 0.5]
+    for preset in (*omar, *cql):
+        assert preset.updates == 100_000
+        assert preset.settings.policy_samples == 10
+        backbone = preset.backbone
+        assert (backbone.batch_size, backbone.hidden, backbone.polyak_rate) == (256, 256, 0.005)
+    search = omar[0].settings
+    assert (search.rounds, search.samples, search.refit, search.elites) == (2, 20, "elite", 5)

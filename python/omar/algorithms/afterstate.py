@@ -21,6 +21,7 @@ from .batch import by_member, by_row
 from .cloning import Clone
 from .dynamics import Dynamics, LearnModel, States
 from .optimizer import StackedOptimizer
+from .presets import by_quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from .statistics import Facts
 
 NOISE, RESET = 0x6E6F6973, 0x72657365  # keys of the imagined states' random numbers
-UPDATES = 2000
+DECAY = 2000  # updates until the learning rate stays where it is
+UPDATES = by_quality(4000, 2000, 2000, 2000)  # uniform actions take longer to learn from
 UNIFORM_PRECISION = 3.0  # one over the variance of uniform actions
 LEAST = 1e-6  # of what losses are divided by
 MOST = 2**16  # imagined states, and units of the model's layers
@@ -140,19 +142,20 @@ class Afterstate(Algorithm[AfterstateSettings]):
 
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[AfterstateSettings]:
-        """One setting for all datasets of the particle tasks."""
+        """One setting for all datasets of the particle tasks; twice the updates on random data."""
         backbone = Backbone(
             batch_size=128,
             learning_rate=2e-3,
             final_learning_rate=2e-4,
-            decay_updates=UPDATES,
+            decay_updates=DECAY,
             polyak_rate=0.04,
             action_penalty=0.0,
             critic_norm="layer",
             reward_scale=0.1,
             input_norm="dataset",
         )
-        return Preset(backbone, AfterstateSettings(), UPDATES)
+        updates = UPDATES.get(quality, UPDATES["random"])
+        return Preset(backbone, AfterstateSettings(), updates)
 
     @classmethod
     def footprint(cls, settings: AfterstateSettings, backbone: Backbone, task: Task) -> int:
