@@ -33,8 +33,9 @@ ALPHA = {
     "simple_world": by_quality(0.5, 1.0, 0.5, 5.0),
     "half_cheetah": by_quality(1.0, 5.0, 1.0, 5.0),
 }
-# Further actions around the policy's in the penalty, which the released code has on HalfCheetah alone.
+# Further actions around the policy's in the penalty. The released code has them on HalfCheetah alone, OMAR too.
 POLICY_SAMPLES = {"half_cheetah": 10}
+TUNED_POLICY_SAMPLES = {"simple_tag": 10, "simple_world": 10} | POLICY_SAMPLES  # MA-CQL's (tuning.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Cql(Algorithm[CqlSettings]):
             backbone = replace(backbone, learning_rate=1e-3, input_norm="dataset", critic_norm="layer")
         settings = CqlSettings(
             alpha=look_up(ALPHA, task, quality, otherwise=CqlSettings().alpha),
-            policy_samples=POLICY_SAMPLES.get(task, 0),
+            policy_samples=TUNED_POLICY_SAMPLES.get(task, 0),
         )
         return Preset(backbone, settings, preset_updates(task, quality))
 
