@@ -10,24 +10,25 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from .algorithms import PresetName
+from .errors import OmarError
 from .matrix.ablations import ABLATIONS, AblationName, ablation
 from .matrix.cluster import RayCluster, task_device
 from .matrix.crew import Processes
-from .matrix.estimate import makespan, rates
+from .matrix.estimate import kind, makespan, rates
 from .matrix.folder import MatrixFolder
 from .matrix.plan import PARTICLE_TASKS, Lengths, matrix
 from .matrix.reproduce import reproduce, unique
 from .offline.config import OfTheTask
 from .runs import ranges
 from .runs.interrupts import Interrupts
-from .tasks import TaskName
+from .tasks import TASKS
 from .terminal.board import Board, hours
 from .terminal.cli import INTERRUPTED, OptionalInt, run, say
 
@@ -42,6 +43,14 @@ FAILED = 1
 ROOT = Path("runs/matrix")
 
 Folder: TypeAlias = Annotated[Path, tyro.conf.arg(metavar="DIR")]
+if TYPE_CHECKING:
+    PaperTask: TypeAlias = str
+else:  # so that the command line lists them
+    PaperTask = Literal[tuple(TASKS)]
+Tasks: TypeAlias = Annotated[
+    tuple[PaperTask, ...],
+    tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}} ...", help_behavior_hint=""),
+]
 Workers: TypeAlias = Annotated[
     int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: one for each core)")
 ]
@@ -56,8 +65,9 @@ class ReproduceOptions:
     tasks, seeds, updates or evaluations, need a folder of their own."""
     dry_run: bool = False
     """Print what there is to do and how long it takes, and train nothing but a probe."""
-    task: tuple[TaskName, ...] = PARTICLE_TASKS
-    """Tasks of the matrix. half_cheetah takes days on a CPU: give it a folder of its own."""
+    task: Tasks = ()
+    """Tasks of the matrix. half_cheetah takes days on a CPU: give it a folder of its own. (default: the three
+    particle tasks)"""
     only: Annotated[str, tyro.conf.arg(metavar="NAME=VALUE,...", help_behavior_hint="")] = ""
     """Cells to work on, such as task=simple_tag,quality=expert; values of one name are alternatives."""
     ablation: Annotated[
@@ -84,7 +94,8 @@ class ReproduceOptions:
     """Where to train: auto, cpu, cuda or cuda:1. On a cluster: cpu, which auto is there, or cuda, a GPU for
     each cell."""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
-    """Work on a Ray cluster at this address, or on one of this machine: local. Needs the package ray."""
+    """Work on a Ray cluster at this address, or on one of this machine: local. Needs pip install
+    "omar[ray]"."""
 
     def __call__(self) -> int:
         """Runs the command; returns the exit status.
@@ -96,7 +107,9 @@ class ReproduceOptions:
         device = self.device if self.ray is None else task_device(self.device)
         lengths = Lengths(self.seeds, self.updates, self.preset, self.eval_every, self.eval_episodes, device)
         if self.ablation is None:
-            plan = matrix(lengths, self.only, self.task)
+            plan = matrix(lengths, self.only, self.task or PARTICLE_TASKS)
+        elif self.task:
+            raise OmarError("--task chooses tasks of the matrix: leave it out with --ablation")
         else:
             plan = ablation(self.ablation, lengths, self.only)
         folder = MatrixFolder(self.out)
@@ -174,7 +187,7 @@ def dry_run(plan: Plan, folder: MatrixFolder, workers: int, console: Console) ->
     for key, entry in selected.items():
         cell, reached = entry.cell, folder.reached(entry.cell)
         state = "done" if key in done else f"from update {reached}" if reached else "to train"
-        seconds = 0.0 if key in done else found[cell.algorithm].seconds(cell, reached)
+        seconds = 0.0 if key in done else found[kind(cell)].seconds(cell, reached)
         times.append(seconds)
         table.add_row(entry.title, f"{cell.resolved().updates:,}", state, hours(seconds) if seconds else "")
     console.print(table)

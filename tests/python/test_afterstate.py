@@ -346,6 +346,16 @@ def test_settings_that_would_mean_nothing_are_refused(tmp_path, data, settings, 
         train(config(tmp_path / "run", data, settings=SHORT | settings))
 
 
+@pytest.mark.parametrize("updates", [1, 2, 3])
+def test_a_clone_of_few_updates_has_a_variance(known, updates):
+    algorithm = make(known, clone_updates=updates)
+    clone = algorithm.stages()[1]
+    o, a = (x.transpose(1, 2).flatten(0, 1)[:, :8] for x in (known.observations, known.actions))
+    for step in range(clone.updates):
+        clone.update(Batch(o, a, a[..., 0], o), step)
+    clone.finish()
+
+
 @pytest.mark.parametrize("option", Afterstate.sized_by)
 def test_the_estimate_of_memory_grows_with_sizes(option):
     backbone, task = Backbone(), get_task("simple_spread")

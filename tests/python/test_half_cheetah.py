@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 import warnings
 
 import gymnasium
@@ -243,6 +246,15 @@ def test_a_missing_mujoco_is_said(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mujoco.batch", None)
     with pytest.raises(OmarError, match=r"^HalfCheetah needs MuJoCo 4"):
         HalfCheetahEnv(1)
+
+
+def test_an_opengl_that_mujoco_cannot_load_is_said():
+    command = [sys.executable, "-c", "from omar.envs import HalfCheetahEnv; HalfCheetahEnv(1)"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "MUJOCO_GL": "foo"}
+    )
+    assert done.returncode != 0
+    assert "OmarError: MuJoCo cannot be loaded with MUJOCO_GL=foo (RuntimeError): unset it" in done.stderr
 
 
 def test_the_legs_have_the_motors_in_mamujocos_order():

@@ -24,9 +24,10 @@ from matrix_cases import SMALL, made_up, made_up_folder, plan_of, small_cell
 from omar.algorithms import ALGORITHMS
 from omar.errors import OmarError
 from omar.matrix import crew
+from omar.matrix.cell import Cell
 from omar.matrix.crew import Processes
 from omar.matrix.document import Document
-from omar.matrix.estimate import Rate, finished_rates, makespan
+from omar.matrix.estimate import Rate, finished_rates, makespan, rates
 from omar.matrix.events import Event
 from omar.matrix.folder import COLUMNS, MatrixFolder
 from omar.matrix.plan import Lengths, choose, matrix
@@ -376,12 +377,32 @@ class TestCommand:
 
     def test_results_of_tasks_that_a_call_leaves_out_are_not_overwritten(self, tmp_path):
         folder, told = made_up_folder(tmp_path, matrix(Lengths(seeds=1), FEW[1], ("simple_spread",))), []
-        with pytest.raises(OmarError, match="lists results of simple_spread: choose another folder with"):
+        with pytest.raises(
+            OmarError, match="lists results of simple_spread: name them, too, use --only, or choose"
+        ):
             folder.check(matrix(Lengths(seeds=1), tasks=("simple_tag",)), told.append)
         with pytest.raises(OmarError, match="lists results of simple_spread, with --seeds 1: choose"):
             folder.check(matrix(Lengths(), tasks=("simple_tag",)), told.append)
         assert folder.check(matrix(Lengths(seeds=1)), told.append) == {}
         assert told == []
+
+    def test_a_task_is_trained_once_and_an_ablation_has_its_own(self, tmp_path, capsys):
+        assert len(matrix(Lengths(), tasks=("simple_tag", "simple_tag")).entries) == 4 * len(ALGORITHMS)
+        assert main(["--out", str(tmp_path), "--ablation", "tau", "--task", "half_cheetah"]) == 2
+        assert "--task chooses tasks of the matrix: leave it out with --ablation" in capsys.readouterr().err
+
+    def test_half_cheetah_has_a_rate_of_its_own(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr("omar.matrix.estimate.train", lambda config, watch: asked.append(config.seeds))
+        monkeypatch.setattr(
+            "omar.matrix.estimate._Stopwatch",
+            lambda: SimpleNamespace(updates=[2.0], evaluations=[1.0], preparations=[]),
+        )
+        cells = [Cell(task, "random", "bc") for task in ("simple_tag", "simple_world", "half_cheetah")]
+        found = rates({}, [], cells, lambda _: None)
+        assert list(found) == ["bc", "bc on half_cheetah"]
+        assert asked == [5, 1]
+        assert found["bc on half_cheetah"].update == 5 * found["bc"].update == 2.0
 
     def test_a_plan_without_results_is_replaced(self, tmp_path):
         folder, told = MatrixFolder(tmp_path), []

@@ -40,7 +40,7 @@ class Clone(Stage):
         self.agents.actor.set_learning_rate(falling_rate(first, LAST_RATE * first, step / self.updates))
         loss = losses.squared_distance(self.agents.act(batch.observations), batch.actions)
         self.agents.actor.step(loss)
-        if step >= self.updates * (1 - MEASURED):
+        if step >= min(self.updates * (1 - MEASURED), self.updates - 1):
             self._losses.append(loss.detach())
         return {"imitation": loss.detach()}
 

@@ -33,7 +33,7 @@ ALPHA = {
     "simple_world": by_quality(0.5, 1.0, 0.5, 5.0),
     "half_cheetah": by_quality(1.0, 5.0, 1.0, 5.0),
 }
-# Further actions around the policy's in the penalty. The released code has them on HalfCheetah alone, OMAR too.
+# Further actions around the policy's in the penalty, of OMAR too: the released code has them on HalfCheetah.
 POLICY_SAMPLES = {"half_cheetah": 10}
 TUNED_POLICY_SAMPLES = {"simple_tag": 10, "simple_world": 10} | POLICY_SAMPLES  # MA-CQL's (tuning.md)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..envs import HALF_CHEETAH, HalfCheetahEnv
+    from ..envs import HalfCheetahEnv
     from .dataset import Dataset
     from .foreign import Columns
 

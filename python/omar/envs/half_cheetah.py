@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, SupportsIndex
 
@@ -242,6 +243,14 @@ def _mujoco_batch() -> Any:
         from mujoco.batch import Batch
     except ImportError:
         raise OmarError('HalfCheetah needs MuJoCo 4: pip install "mujoco-core>=4.0.1,<5"') from None
+    except Exception as error:  # of many kinds: MuJoCo loads the OpenGL that MUJOCO_GL names
+        chosen = os.environ.get("MUJOCO_GL")
+        if not chosen:
+            raise
+        raise OmarError(
+            f"MuJoCo cannot be loaded with MUJOCO_GL={chosen} ({type(error).__name__}): unset it, or set it "
+            "to egl"
+        ) from None
     return Batch
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..envs import HALF_CHEETAH
 from ..offline.runs import train
 from ..runs.reporting import Silent
+from ..tasks import get_task
 from ..threads import one_thread
 
 if TYPE_CHECKING:
@@ -79,6 +81,15 @@ class _Stopwatch(Silent):
         self._last = now
 
 
+def kind(cell: Cell) -> str:
+    """Cells of a kind take about as long an update: those of an algorithm, on HalfCheetah apart."""
+    return f"{cell.algorithm} on {cell.task}" if _slow(cell) else cell.algorithm
+
+
+def _slow(cell: Cell) -> bool:
+    return get_task(cell.task).environment == HALF_CHEETAH
+
+
 def finished_rates(documents: Mapping[str, Document], cells: Iterable[Cell]) -> dict[str, Rate]:
     """Rates by algorithm from the cells that are done, whose documents are given by key."""
     times: dict[str, list[float]] = {}
@@ -86,7 +97,7 @@ def finished_rates(documents: Mapping[str, Document], cells: Iterable[Cell]) -> 
         document = documents.get(cell.key)
         if document is not None and document.result.last.update > 0:
             seconds = document.made.seconds / document.result.last.update / cell.seeds
-            times.setdefault(cell.algorithm, []).append(seconds)
+            times.setdefault(kind(cell), []).append(seconds)
     return {
         name: Rate(statistics.median(each), 0.0, f"{len(each)} finished cells")
         for name, each in times.items()
@@ -96,13 +107,14 @@ def finished_rates(documents: Mapping[str, Document], cells: Iterable[Cell]) -> 
 def probed_rate(cell: Cell) -> Rate:
     """The rate of a cell's algorithm from a short training on one thread."""
     watch = _Stopwatch()
-    short = replace(cell, quality=QUICK, steps=None, updates=PROBE, eval_every=PROBE)
+    seeds = 1 if _slow(cell) else cell.seeds  # a set of HalfCheetah takes a quarter of a minute
+    short = replace(cell, quality=QUICK, steps=None, updates=PROBE, eval_every=PROBE, seeds=seeds)
     with tempfile.TemporaryDirectory() as place, one_thread():
         train(short.train_config(Path(place) / "run"), watch)
     update, evaluation = statistics.median(watch.updates), watch.evaluations[-1]
     before = sum(watch.preparations)
     source = f"a probe of {PROBE} updates"
-    return Rate(update / cell.seeds, evaluation / cell.seeds, source, before / cell.seeds)
+    return Rate(update / seeds, evaluation / seeds, source, before / seeds)
 
 
 def rates(
@@ -111,20 +123,20 @@ def rates(
     wanted: Sequence[Cell],
     probing: Callable[[str], None],
 ) -> dict[str, Rate]:
-    """The rate of every algorithm that is wanted.
+    """The rate of every kind of cell that is wanted.
 
     Args:
         documents: What cells came to, by key.
         every: All cells of the plan; those that are done say how long theirs take.
         wanted: Cells to train.
-        probing: Is told the name of an algorithm before it is probed.
+        probing: Is told the kind of a cell before it is probed.
     """
     known = finished_rates(documents, every)
     for cell in wanted:
-        if cell.algorithm not in known:
-            probing(cell.algorithm)
-            known[cell.algorithm] = probed_rate(cell)
-    return {cell.algorithm: known[cell.algorithm] for cell in wanted}
+        if kind(cell) not in known:
+            probing(kind(cell))
+            known[kind(cell)] = probed_rate(cell)
+    return {kind(cell): known[kind(cell)] for cell in wanted}
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:

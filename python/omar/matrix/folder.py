@@ -184,7 +184,8 @@ class MatrixFolder:
         ]
         if done and (lost or differing):
             found = ", ".join([*lost, *differing])
-            raise OmarError(f"{file} lists results {found}: choose another folder with --out")
+            instead = "name them, too, use --only, or choose" if lost and not differing else "choose"
+            raise OmarError(f"{file} lists results {found}: {instead} another folder with --out")
         return {each.key: each.failure for each in index.cells if each.failure is not None}
 
     def index_file(self, name: str) -> Path:

@@ -84,7 +84,7 @@ def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_T
     """
     entries = tuple(
         Entry(lengths.cell(task, quality, algorithm))
-        for task in tasks
+        for task in dict.fromkeys(tasks)
         for quality in QUALITIES
         if quality in get_task(task).qualities
         for algorithm in ALGORITHMS

@@ -71,7 +71,7 @@ class TrainConfig:
     checkpoint_every: int = 250
     """Updates between two checkpoints."""
     video: bool = False
-    """Keep a short clip of the final policies in the run's folder, video.mp4 (needs omar[video])."""
+    """Keep a short clip of the first seed's final policies, video.mp4 (needs omar[video])."""
     settings: tyro.conf.Suppress[Mapping[str, Any]] = field(default_factory=dict)
     """Settings of the backbone and of the algorithm by name, which replace the preset's."""
 

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
     from ..behaviors.policy import Policy
 
-SPREAD = (
-    0.5  # of a deviation that is too large, in the choice of a policy: half of its episodes may have failed
-)
+# Of a deviation that is too large: a policy may have the right mean because half of its episodes fail.
+SPREAD = 0.5
 CHOOSING, REPORTING = 0x63686F6F, 0x7265706F  # episodes that choose a policy are not those that report it
 
 
@@ -191,7 +190,8 @@ class PolicySelection:
 
         def off(name: str) -> float:
             found = self._return(name, CHOOSING)
-            return abs(found.mean - aim.mean) + SPREAD * max(found.std - (aim.std or math.inf), 0.0)
+            largest = math.inf if aim.std is None else aim.std
+            return abs(found.mean - aim.mean) + SPREAD * max(found.std - largest, 0.0)
 
         return min(names, key=off)
 

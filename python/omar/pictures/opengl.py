@@ -31,13 +31,14 @@ def open_context(width: int, height: int) -> Any:
     Raises:
         OmarError: A library is missing; the sentence says which one to install.
     """
-    if sys.platform != "linux":  # MuJoCo's own choice needs no display there
-        import mujoco
-
-        return _current(mujoco.GLContext, width, height)
-    if find_spec("OpenGL") is None:
+    linux = sys.platform == "linux"
+    if linux and find_spec("OpenGL") is None:
         raise OmarError('pictures of half_cheetah need PyOpenGL: pip install "omar[video]"')
     try:
+        if not linux:  # MuJoCo's own choice needs no display there
+            import mujoco
+
+            return _current(mujoco.GLContext, width, height)
         return _current(_context_class(), width, height)
     except OmarError:
         raise
