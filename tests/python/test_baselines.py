@@ -14,9 +14,10 @@ from omar.algorithms.icq import Icq, IcqSettings
 from omar.algorithms.td3bc import Td3Bc, Td3BcSettings
 from omar.behaviors.policy import Policy
 from omar.errors import OmarError
+from omar.matrix.plan import PARTICLE_TASKS
 from omar.random import Draw
 from omar.runs.decode import encode
-from omar.tasks import TASKS, get_task
+from omar.tasks import get_task
 from test_batch_norm import GAMMA, HIDDEN, A, B, N, O, Single, check_same, contexts, make_batch, normal
 
 MEMBERS = 2 * N
@@ -267,7 +268,7 @@ def test_the_page_about_tuning_shows_every_try():
     assert page.count("\n| simple_") == len(tune().tried()) > 0
 
 
-SETS = [(task, quality) for task in TASKS for quality in get_task(task).qualities]
+SETS = [(task, quality) for task in PARTICLE_TASKS for quality in get_task(task).qualities]
 
 
 @pytest.mark.parametrize("name", ["td3bc", "icq"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from omar import _bounds, bench
-from omar.benchmarks import critics, dataset, learner, particle, peers, replay, rollout
+from omar.benchmarks import critics, dataset, half_cheetah, learner, particle, peers, replay, rollout
 from omar.benchmarks.cem import CASES, Case
 from omar.benchmarks.measure import Record, Setup, Spread
 from omar.data import generate
@@ -26,7 +26,8 @@ def tiny(monkeypatch, tmp_path):
     """Sizes at which a figure takes milliseconds; datasets go to a folder of the test."""
     monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(particle, "WORLDS", (4, 8))
-    monkeypatch.setattr(generate, "WORLDS", 4)
+    monkeypatch.setattr(half_cheetah, "WORLDS", (2,))
+    monkeypatch.setattr(generate, "CHUNK", 100)
     monkeypatch.setattr(dataset, "STEPS", 250)
     monkeypatch.setattr(replay, "ROWS", 640)
     monkeypatch.setattr(replay, "BATCH", 32)
@@ -49,7 +50,16 @@ def records_of(name, setup=TINY):
     return list(importlib.import_module(f"omar.benchmarks.{name}").run(setup))
 
 
-COUNTS = {"particle": 6, "rollout": 3, "dataset": 1, "replay": 2, "cem": 6, "critics": 6, "learner": 12}
+COUNTS = {
+    "particle": 6,
+    "half_cheetah": 1,
+    "rollout": 3,
+    "dataset": 1,
+    "replay": 2,
+    "cem": 6,
+    "critics": 6,
+    "learner": 12,
+}
 
 
 @pytest.mark.parametrize("name", bench.NAMES)
@@ -95,7 +105,7 @@ def test_each_number_of_threads_has_its_figure(name):
     assert len(found) == 2 * COUNTS[name]
 
 
-@pytest.mark.parametrize("name", ["rollout", "dataset"])
+@pytest.mark.parametrize("name", ["half_cheetah", "rollout", "dataset"])
 def test_what_runs_on_the_cpu_alone_yields_nothing_for_another_device(name):
     assert records_of(name, Setup(seconds=1e-3, threads=(1,), device="cuda")) == []
 

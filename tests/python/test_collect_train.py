@@ -271,7 +271,7 @@ def test_ship_refuses_a_training_whose_prey_was_trained_too(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"task": "chess"}, "task must be 'simple_spread', 'simple_tag', 'simple_world', 'simple_spread_1'"),
+        ({"task": "chess"}, "task must be 'simple_spread', 'simple_tag', 'simple_world', 'half_cheetah'"),
         ({"prey": "train"}, "simple_spread has no prey: leave out --prey"),
         (
             {"task": "simple_tag", "prey": "nowhere.safetensors"},

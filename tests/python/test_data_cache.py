@@ -170,7 +170,7 @@ def test_what_cannot_be_generated_is_refused(arguments, options, message):
 
 
 def test_resolving_a_quality_gives_one_set_for_each_seed():
-    for task in TASKS:
+    for task in (name for name, found in TASKS.items() if STEPS % found.episode_length == 0):
         ensure_dataset(task, "random", 0, steps=STEPS)
     folder = str(build(seed=3).path)
     assert [found.path for found in resolve_datasets("simple_spread", folder, [0, 1])] == [

@@ -27,7 +27,7 @@ def run(setup: Setup) -> Iterator[Record]:
             spread = rate(partial(env.step, actions), worlds, setup)
             bound = rate(env.physics, worlds, setup).median
             yield Record.of(
-                "half_cheetah",
+                "half_cheetah/step",
                 f"{worlds} worlds",
                 spread,
                 "env-steps/s",
