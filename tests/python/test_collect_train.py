@@ -14,6 +14,7 @@ from omar.behaviors.recording import load_recording
 from omar.behaviors.shipped import BEHAVIORS, FOLDER, RECORDING, card, load, recording, shipped_prey
 from omar.collect import ShipBehaviors, TrainBehaviors, main
 from omar.data import ensure_dataset
+from omar.data.generate import acting, make_plan
 from omar.envs import HalfCheetahEnv, ParticleEnv
 from omar.errors import OmarError
 from omar.evaluation.policies import NoisyPolicy
@@ -426,6 +427,25 @@ def test_generated_sets_have_the_level_of_their_behaviour(tmp_path, monkeypatch,
         prey = shipped_prey(name)
         assert dataset.manifest.recipe["prey"]["sha256"] == prey.sha256
         assert dataset.manifest.references == get_task(name).references
+
+
+def test_rows_of_half_cheetah_follow_each_other_whatever_the_threads():
+    before = torch.get_num_threads()
+    sets = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            [chunk] = acting(make_plan(CHEETAH, "expert", steps=2_000))
+            sets.append({column: numbers.copy() for column, numbers in chunk.items()})
+    finally:
+        torch.set_num_threads(before)
+    one, two = sets
+    assert all(np.array_equal(one[column], two[column]) for column in one)
+    after, before_it = one["next_observations"], one["observations"]
+    inner = [row for row in range(1_999) if row != 999]
+    assert np.array_equal(after[inner], before_it[1:][inner])
+    assert not np.array_equal(after[999], before_it[1_000])
+    assert one["truncated"].nonzero()[0].tolist() == [999, 1_999]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

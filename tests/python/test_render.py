@@ -200,7 +200,6 @@ def test_a_policy_whose_actions_are_not_finite_is_said(tmp_path, capsys):
     policy = omar.Policy(
         (weight, -torch.full((3, 4, 2), 3e38)), (torch.zeros(3, 4), torch.zeros(3, 2)), "simple_spread"
     )
-    save_policies(tmp_path / "policy.safetensors", [policy])
     with torch.no_grad():
         policy.weights[1][:, ::2] *= -1  # inf - inf
     save_policies(tmp_path / "policy.safetensors", [policy])

@@ -143,17 +143,10 @@ def test_a_window_follows_by_itself(task, monkeypatch):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_last_picture_of_an_episode_is_of_its_end(task):
-    """Worlds begin anew in the same step, but pictures show what the observations do."""
+def test_a_closed_environment_draws_nothing(task):
     env = parallel_env(task, render_mode="rgb_array")
     env.reset(seed=4)
-    still = {name: np.zeros(env.action_space(name).shape, np.float32) for name in env.agents}
-    while env.agents:
-        env.step(still)
-    last = env.render()
-    fresh = parallel_env(task, render_mode="rgb_array")
-    fresh.reset(seed=4)
-    assert (last != fresh.render()).any()
+    assert env.render() is not None
     env.close()
     assert env.render() is None
 
