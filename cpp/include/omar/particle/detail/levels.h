@@ -12,8 +12,16 @@
 
 #include <cstddef>
 
-// Without optimisation nothing is inlined into a function with a target: then there is one level.
-#if defined(__x86_64__) && defined(__OPTIMIZE__)
+// Without optimisation nothing is inlined into a function with a target: then there is one level. So there is under
+// AddressSanitizer, whose checks of every access take GCC minutes to compile at each further one.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define OMAR_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define OMAR_SANITIZED
+#endif
+#if defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(OMAR_SANITIZED)
 #define OMAR_TARGET_LEVELS 1
 #if defined(__clang__)
 #define OMAR_TARGET(bytes, features) __attribute__((target(features), flatten, min_vector_width(8 * bytes)))
