@@ -77,7 +77,7 @@ def tables(results: Results, ablations: list[Results]) -> str:
         background.run_times(results),
         background.versions(results),
     ]
-    return "\n".join(sheet.markdown() for sheet in sheets)
+    return "\n".join(["# Tables\n", *(sheet.markdown() for sheet in sheets)])
 
 
 def main(arguments: list[str] | None = None) -> int:

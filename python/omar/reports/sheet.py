@@ -66,7 +66,7 @@ class Sheet:
 
     def markdown(self) -> str:
         """A table of the kind that GitHub shows."""
-        lines = [f"### {self.title}", "", self.caption, ""]
+        lines = [f"## {self.title}", "", self.caption, ""]
         lines.append("| " + " | ".join(self.columns) + " |")
         lines.append("|---" * len(self.columns) + "|")
         for row in self.rows:
