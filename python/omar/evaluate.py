@@ -25,7 +25,7 @@ from .random import mix
 from .runs import ranges
 from .runs.memory import check_worlds
 from .tasks import ALL_TASKS, TaskName, get_task, normalized_score
-from .terminal.cli import OptionalFile, OptionalFolder, run, say
+from .terminal.cli import OptionalFile, OptionalFolder, run_options, say
 
 if TYPE_CHECKING:
     from .behaviors.policy import Policy
@@ -129,12 +129,7 @@ def report(task: str, names: list[str], evaluated: Evaluated, *, as_json: bool) 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-
-    def parse_and_run() -> int:
-        options = tyro.cli(EvaluateOptions, args=arguments, prog="python -m omar.evaluate")
-        return options()
-
-    return run(parse_and_run)
+    return run_options(EvaluateOptions, arguments, prog="python -m omar.evaluate")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from .behaviors.exports import to_onnx, to_torchscript
 from .behaviors.policy_file import choose_seed, load_policies, run_policies
 from .errors import OmarError
 from .runs.files import check_writable, write_atomically
-from .terminal.cli import OptionalFile, OptionalFolder, run, say
+from .terminal.cli import OptionalFile, OptionalFolder, run_options, say
 
 WRITERS = {"onnx": to_onnx, "torchscript": to_torchscript}
 
@@ -58,12 +58,7 @@ class ExportOptions:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-
-    def parse_and_run() -> int:
-        options = tyro.cli(ExportOptions, args=arguments, prog="python -m omar.export", description=__doc__)
-        return options()
-
-    return run(parse_and_run)
+    return run_options(ExportOptions, arguments, prog="python -m omar.export", about=__doc__)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import tyro
 from .behaviors.policy_file import choose_seed, load_policies, run_policies
 from .errors import OmarError
 from .evaluation.clips import Clip, render
-from .terminal.cli import OptionalFile, OptionalFolder, OptionalInt, run, say
+from .terminal.cli import OptionalFile, OptionalFolder, OptionalInt, run_options, say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +65,7 @@ class RenderOptions:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-
-    def parse_and_run() -> int:
-        options = tyro.cli(RenderOptions, args=arguments, prog="python -m omar.render", description=__doc__)
-        return options()
-
-    return run(parse_and_run)
+    return run_options(RenderOptions, arguments, prog="python -m omar.render", about=__doc__)
 
 
 if __name__ == "__main__":

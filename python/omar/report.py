@@ -20,7 +20,7 @@ from .reports.curves import picture
 from .reports.page import page
 from .reports.results import read_results
 from .runs.files import expand_user, write_atomically
-from .terminal.cli import OptionalFolder, run, say
+from .terminal.cli import OptionalFolder, run_options, say
 
 if TYPE_CHECKING:
     from .reports.results import Results
@@ -82,12 +82,7 @@ def tables(results: Results, ablations: list[Results]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-
-    def parse_and_run() -> int:
-        options = tyro.cli(ReportOptions, args=arguments, prog="python -m omar.report", description=__doc__)
-        return options()
-
-    return run(parse_and_run)
+    return run_options(ReportOptions, arguments, prog="python -m omar.report", about=__doc__)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from .runs import ranges
 from .runs.interrupts import Interrupts
 from .tasks import TASKS
 from .terminal.board import Board, hours
-from .terminal.cli import INTERRUPTED, OptionalInt, run, say
+from .terminal.cli import INTERRUPTED, OptionalInt, run_options, say
 
 if TYPE_CHECKING:
     from .matrix.document import Document
@@ -202,14 +202,7 @@ def _summary(done: int, cells: int, seconds: float, workers: int, found: dict[st
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; every error that a user can cause is one sentence."""
-
-    def parse_and_run() -> int:
-        options = tyro.cli(
-            ReproduceOptions, args=arguments, prog="python -m omar.reproduce", description=__doc__
-        )
-        return options()
-
-    return run(parse_and_run)
+    return run_options(ReproduceOptions, arguments, prog="python -m omar.reproduce", about=__doc__)
 
 
 if __name__ == "__main__":

@@ -98,8 +98,7 @@ def render(policy: Policy, path: Path, clip: Clip | None = None, *, progress: bo
     check_clip(path, pictures=total, fps=fps)
     if is_sheet:
         check_sheet(clip.episodes, len(moments), *frame_size(task.environment, clip.size))
-    if task.environment == HALF_CHEETAH:
-        open_context(8, 8).free()  # says what is missing before anything is played
+    _check_drawing(task)
     film = _play(policy, task, clip, steps, progress)
     try:
         with progress_bar("drawing", total, enabled=progress) as advance:
@@ -127,6 +126,11 @@ def check_video(task: Task) -> None:
         OmarError: A library is missing.
     """
     check_clip(Path("video.mp4"), pictures=SHORT, fps=usual_fps(task.environment), writable=False)
+    _check_drawing(task)
+
+
+def _check_drawing(task: Task) -> None:
+    """Says what is missing for a task's pictures before anything is played or trained."""
     if task.environment == HALF_CHEETAH:
         open_context(8, 8).free()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..algorithms import ALGORITHMS, PresetName
+from ..envs import HALF_CHEETAH
 from ..errors import OmarError
 from ..tasks import QUALITIES, TASKS, get_task
 from .cell import Cell
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from ..tasks import QualityName
 
 MATRIX = "matrix"
-PARTICLE_TASKS = tuple(name for name in TASKS if name != "half_cheetah")  # hours on a CPU, not days
+# Hours on a CPU, not days.
+PARTICLE_TASKS = tuple(name for name, task in TASKS.items() if task.environment != HALF_CHEETAH)
 Axes: TypeAlias = "Mapping[str, tuple[str, ...]]"
 
 

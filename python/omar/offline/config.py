@@ -18,6 +18,8 @@ from ..runs.decode import check_types, decode, encode
 from ..tasks import TaskName, get_task
 
 MOST_SEEDS = 2**16
+# By the preset or the task, where they are not given.
+FILLED_IN = ("updates", "eval_every", "eval_episodes")
 MOST_UPDATES = 2**32 - 1  # the counter of random numbers ends there
 
 Source: TypeAlias = Annotated[str | tuple[str, ...], tyro.conf.arg(metavar="QUALITY|FOLDER [FOLDER ...]")]
@@ -123,7 +125,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Raises SettingError where a number is open that a preset or the task has."""
-        for name in ("updates", "eval_every", "eval_episodes"):
+        for name in FILLED_IN:
             if getattr(self.options, name) is None:
                 raise SettingError(name, "must be an integer, got null")
 
@@ -172,7 +174,7 @@ class RunConfig:
         if isinstance(options, Mapping):
             options = {"out": str(folder), "settings": {}, **options}
         train = decode(TrainConfig, options, where, at="options")
-        for name in ("updates", "eval_every", "eval_episodes"):
+        for name in FILLED_IN:
             if getattr(train, name) is None:
                 raise OmarError(f"{where}: `options.{name}` must be an integer, got null")
         settings: type[Any] = get_algorithm(train.algorithm).Settings

@@ -84,6 +84,22 @@ def spelled(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def run_options(
+    options: Callable[..., Callable[[], int]],
+    arguments: Sequence[str] | None,
+    *,
+    prog: str,
+    about: str | None = None,
+) -> int:
+    """Runs the command whose options a class declares; its own docstring describes it unless `about` does."""
+
+    def parse_and_run() -> int:
+        command: Callable[[], int] = tyro.cli(options, args=arguments, prog=prog, description=about)
+        return command()
+
+    return run(parse_and_run)
+
+
 def run_one_of(
     commands: Mapping[str, Callable[..., Callable[[], int]]],
     arguments: Sequence[str] | None,
