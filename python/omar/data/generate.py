@@ -14,12 +14,12 @@ import torch
 from ..behaviors.policy import Policy
 from ..behaviors.recording import Recording
 from ..behaviors.shipped import BEHAVIORS, load, recording, shipped_prey
-from ..envs import HALF_CHEETAH, ParticleEnv, Transitions, rollout_into, task_env
+from ..envs import HALF_CHEETAH, ParticleEnv, Transitions, global_states, rollout_into, task_env
 from ..errors import DatasetError
 from ..random import Draw, normal_like, uniform_actions
 from ..tasks import Task, get_quality, get_task
 from ..terminal.progress import progress_bar
-from .manifest import FLOAT_COLUMNS, PREY_COLUMNS
+from .manifest import FLOAT_COLUMNS, PREY_COLUMNS, STATE_COLUMNS
 from .spec import DatasetSpec
 from .writer import DatasetWriter
 
@@ -60,6 +60,8 @@ class Plan:
         }
         if self.task.environment == HALF_CHEETAH:
             recipe["mujoco"] = metadata.version("mujoco-core")
+        if self.task.state_size:
+            recipe["states"] = self.task.state_size
         if self.prey is not None:
             recipe["prey"] = self.prey.recipe()
         return recipe
@@ -130,6 +132,7 @@ def build(plan: Plan, path: Path, *, replace: bool = False, progress: bool = Tru
         recipe=plan.recipe(),
         references=plan.prey.references if plan.prey is not None else None,
         prey_obs_size=task.obs_sizes[-1] if task.has_prey else 0,
+        state_size=task.state_size,
     )
     title = f"Generating {task.name} {plan.quality}, seed {plan.seed}"
     with (
@@ -156,7 +159,7 @@ def _part(plan: Plan, number: int, policy: Policy | None, episodes: int) -> Iter
     """The episodes of one policy, in worlds of their own."""
     task = plan.task
     worlds = min(max(CHUNK // task.episode_length, 1), episodes)
-    env = task_env(task, num_envs=worlds, seed=plan.key(f"worlds {number}"))
+    env = task_env(task, num_envs=worlds, seed=plan.key(f"worlds {number}"), informed=bool(task.state_size))
     columns = _allocate(task, worlds)
     out = _transitions(columns, FLOAT_COLUMNS)
     prey_out = _transitions(columns, PREY_COLUMNS) if task.has_prey else None
@@ -176,33 +179,36 @@ def _part(plan: Plan, number: int, policy: Policy | None, episodes: int) -> Iter
                 prey_out=prey_out,
             )
         else:
-            _step_by_step(env, out, policy, key, first_step)
+            _step_by_step(env, columns, task, policy, key, first_step)
         rows = min(worlds, episodes - first) * task.episode_length
         yield {name: column[:rows] for name, column in _flat(columns).items()}
 
 
 def _step_by_step(
-    env: HalfCheetahEnv, out: Transitions, policy: Policy | None, key: int, first_step: int
+    env: HalfCheetahEnv, columns: Columns, task: Task, policy: Policy | None, key: int, first_step: int
 ) -> None:
-    """An episode of every world, as `rollout_into` has it, in an environment that steps from Python."""
-    observations = env.observe()
+    """An episode of every world, as `rollout_into` has it, in an environment that steps from Python.
+
+    The worlds show the global states with the observations; policies and columns see an agent's own part.
+    """
+    out = {name: torch.from_numpy(column) for name, column in columns.items()}
+    everything = env.observe()
     for t in range(env.episode_length):
+        observations = everything[..., : task.obs_size]
         draw = Draw(key, first_step + t)
         shape = (env.num_envs, env.num_agents, env.action_size)
         if policy is None:
             actions = uniform_actions(shape, draw, like=observations)
         else:
             noise = normal_like(shape, draw, like=observations)
-            actions = (policy(observations) + BEHAVIOR_NOISE * noise).clamp_(-1.0, 1.0)
+            actions = (policy(observations.contiguous()) + BEHAVIOR_NOISE * noise).clamp_(-1.0, 1.0)
         step = env.step(actions)
         after = torch.where(step.truncated[:, None, None], step.final_observations, step.observations)
-        for column, numbers in zip(
-            (out.observations, out.actions, out.rewards, out.next_observations),
-            (observations, actions, step.rewards, after),
-            strict=True,
-        ):
-            column[:, t] = numbers
-        observations = step.observations
+        row = (observations, actions, step.rewards, after[..., : task.obs_size])
+        states = (global_states(everything), global_states(after))
+        for name, numbers in zip((*FLOAT_COLUMNS, *STATE_COLUMNS), (*row, *states), strict=True):
+            out[name][:, t] = numbers
+        everything = step.observations
 
 
 def _transitions(columns: Columns, names: tuple[str, ...]) -> Transitions:
@@ -230,6 +236,8 @@ def _allocate(task: Task, worlds: int) -> Columns:
     if task.has_prey:
         for name, width in zip(PREY_COLUMNS, _prey_widths(task), strict=True):
             columns[name] = np.empty((*rows, *width), np.float32)
+    if task.state_size:
+        columns |= {name: np.empty((*rows, task.state_size), np.float32) for name in STATE_COLUMNS}
     return columns
 
 

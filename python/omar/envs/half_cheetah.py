@@ -230,6 +230,21 @@ class HalfCheetahEnv:
         return f"HalfCheetahEnv(num_envs={self.num_envs}, seed={self.seed}, obs={self.obs!r})"
 
 
+def global_states(observations: torch.Tensor) -> torch.Tensor:
+    """The state of the worlds, but for x: the numbers qpos[1:9], qvel[0:9] of `MaMuJoCo`'s state.
+
+    Args:
+        observations: [..., 2, 11], as `obs="mamujoco"` has them.
+
+    Returns:
+        [..., 17].
+    """
+    states = observations.new_empty(*observations.shape[:-2], 17)
+    for agent, leg in enumerate(OWN_LEG):
+        states[..., [*leg, *TORSO]] = observations[..., agent, :]
+    return states
+
+
 @cache
 def _model() -> Any:
     """The compiled model; batches copy it."""

@@ -157,6 +157,7 @@ HALF_CHEETAH = Task(
     obs_sizes=(6, 6),
     action_size=3,
     episode_length=1000,
+    state_size=17,
     eval_every=2500,
     eval_episodes=50,
     references=References(random=-284.0, expert=3568.8, source="paper, with MuJoCo 2.0"),
