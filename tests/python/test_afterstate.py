@@ -98,7 +98,7 @@ def test_the_linear_part_of_the_model_ignores_rare_shocks():
     after = 0.9 * observations + 0.1 * torch.cat([actions, actions], dim=3)
     shocked = torch.rand(1, 2000, 1, 1, generator=g) < 0.05
     after = after + shocked * 3.0
-    known = Facts(torch.zeros(1), observations, actions, after)
+    known = Facts(torch.zeros(1), torch.zeros(1), observations, actions, after)
     states = States(known, fovea=0.03)
     model = Dynamics(states, known, seeds=[0], hidden=4)
     for stack in (model.encoder, model.head):
@@ -188,7 +188,7 @@ def reference(algorithm, batch, seed):
     values = worth(algorithm.critic.networks, 0, after(o, logits.tanh()))[:, 0]
     value = -values.mean() / values.std().detach()
     anchor = [
-        float(algorithm.weight[seed]) * (logits[:, i].tanh() - a[:, i]).square().mean() / N for i in range(N)
+        float(algorithm.anchor.weight[seed]) * (logits[:, i].tanh() - a[:, i]).square().mean() / N for i in range(N)
     ]
     return td, rewards, value, anchor, [0.01 * logits[:, i].square().mean() / N for i in range(N)]
 
@@ -196,7 +196,7 @@ def reference(algorithm, batch, seed):
 def test_losses_are_those_of_a_slow_version(data, known):
     algorithm = make(known)
     with torch.no_grad():
-        algorithm.weight.copy_(torch.tensor([0.3, 0.7]))
+        algorithm.anchor.weight.copy_(torch.tensor([0.3, 0.7]))
         algorithm.critic.networks.norm_scales[0].uniform_(
             0.5, 2.0, generator=torch.Generator().manual_seed(0)
         )
@@ -274,7 +274,7 @@ def test_cloning_weighs_the_anchor_by_the_behaviours_variance(known):
         a = torch.tanh(o[..., :2]) + noise * torch.randn(2 * N, 64, 2, generator=g)
         clone.update(Batch(o, a, a[..., 0], o), step)
     clone.finish()
-    precision = algorithm.weight / 0.003 + 3.0
+    precision = algorithm.anchor.weight / 0.003 + 3.0
     assert precision.rsqrt().tolist() == pytest.approx([0.1, 0.3], rel=0.35)
     target, actor = algorithm.agents.actor.target, algorithm.agents.actor.networks
     assert all(torch.equal(t, p) for t, p in zip(target.parameters(), actor.parameters(), strict=True))
@@ -287,7 +287,7 @@ def test_uniform_actions_hold_nobody(data, known):
     for step in range(clone.updates):
         clone.update(sample(data, 64, step), step)
     clone.finish()
-    assert algorithm.weight.max() < 0.003  # a precision of 3, and what 8 minibatches say of it
+    assert algorithm.anchor.weight.max() < 0.003  # a precision of 3, and what 8 minibatches say of it
 
 
 def config(folder, data, **changes):

@@ -238,7 +238,7 @@ def test_an_algorithm_is_not_made_without_the_facts_that_it_needs():
     agents = make_agents(has_critics=False)
     with pytest.raises(ValueError, match="Curious needs facts of the data"):
         Curious(CuriousSettings(), agents)
-    known = Facts(torch.zeros(2), *(torch.zeros(2, 4, N, size) for size in (O, A, O)))
+    known = Facts(torch.zeros(2), torch.zeros(2), *(torch.zeros(2, 4, N, size) for size in (O, A, O)))
     assert Curious(CuriousSettings(), agents, known).facts is known
 
 

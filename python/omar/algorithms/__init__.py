@@ -8,6 +8,7 @@ from ..errors import OmarError
 from ..random import Draw
 from .afterstate import Afterstate
 from .agents import Agents
+from .asymmetric import Asymmetric
 from .backbone import Backbone
 from .base import Algorithm, LossTerms, Preset, update
 from .batch import Batch
@@ -28,6 +29,7 @@ ALGORITHMS: Mapping[str, type[Algorithm[Any]]] = {
     "icq": Icq,
     "bc": Bc,
     "afterstate": Afterstate,
+    "asymmetric": Asymmetric,
 }
 
 if TYPE_CHECKING:

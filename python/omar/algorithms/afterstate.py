@@ -14,13 +14,11 @@ from ..runs import ranges
 from ..runs.decode import check_types
 from ..runs.memory import COPIES
 from . import losses
-from .agents import CRITIC
-from .backbone import Backbone
+from .backbone import Backbone, refuse_member_critics
 from .base import Algorithm, Preset, Stage, take_steps
 from .batch import by_member, by_row
-from .cloning import Clone
+from .cloning import LEAST, Anchor, Clone
 from .dynamics import Dynamics, LearnModel, States
-from .optimizer import StackedOptimizer
 from .presets import by_quality
 
 if TYPE_CHECKING:
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
 NOISE, RESET = 0x6E6F6973, 0x72657365  # keys of the imagined states' random numbers
 DECAY = 2000  # updates until the learning rate stays where it is
 UPDATES = by_quality(4000, 2000, 2000, 2000)  # uniform actions take longer to learn from
-UNIFORM_PRECISION = 3.0  # one over the variance of uniform actions
-LEAST = 1e-6  # of what losses are divided by
 MOST = 2**16  # imagined states, and units of the model's layers
 FARTHEST = 12.0  # deviations from which on an imagined state is none
 
@@ -120,25 +116,12 @@ class Afterstate(Algorithm[AfterstateSettings]):
             self.states, facts, seeds=seeds, hidden=settings.model_hidden, kernels=backbone.kernels
         )
         self.critics = backbone.num_critics
-        features = self.states.num_features + self.learners
-        networks = StackedMlp(
-            self.critics * len(seeds),
-            (features, backbone.hidden, backbone.hidden, 2),
-            seeds=[*seeds] * self.critics,
-            network=CRITIC,
-            layer_norm=backbone.critic_norm == "layer",
-        )
-        self.critic = StackedOptimizer(
-            networks,
-            members=networks.members,
-            learning_rate=backbone.learning_rate,
-            polyak_rate=backbone.polyak_rate,
-            clip_norm=backbone.clip_norm,
-        )
-        self.weight = torch.zeros(len(seeds))
+        self.anchor = Anchor(settings.anchor, torch.zeros(len(seeds)))
         self.pool = torch.zeros(len(seeds), settings.imagined, self.states.size)
-        kept = {"weight": self.weight, "pool": self.pool} | self.states.tensors()
-        agents.share(self.critic, lambda: kept | self.model.tensors())
+        kept = {"weight": self.anchor.weight, "pool": self.pool} | self.states.tensors()
+        self.critic = agents.share_critics(
+            self.states.num_features + self.learners, 2, lambda: kept | self.model.tensors()
+        )
 
     @classmethod
     def preset(cls, task: str, quality: str, name: PresetName) -> Preset[AfterstateSettings]:
@@ -156,6 +139,11 @@ class Afterstate(Algorithm[AfterstateSettings]):
         )
         updates = UPDATES.get(quality, UPDATES["random"])
         return Preset(backbone, AfterstateSettings(), updates)
+
+    @classmethod
+    def suits(cls, task: Task) -> bool:
+        """Where what all agents see says where actions lead."""
+        return task.state_size == 0
 
     @classmethod
     def footprint(cls, settings: AfterstateSettings, backbone: Backbone, task: Task) -> int:
@@ -179,12 +167,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
             batch_size=s.model_batch_size,
             learning_rate=s.model_learning_rate,
         )
-        return learning, Clone(self.agents, s.clone_updates, self._weigh)
-
-    def _weigh(self, variance: Tensor) -> None:
-        """Weighs the anchor by the variance of the behaviour around the clone, `[S]`."""
-        excess = (1.0 / variance.clamp_min(LEAST) - UNIFORM_PRECISION).clamp_min(0.0)
-        self.weight.copy_(self.settings.anchor * excess)
+        return learning, Clone(self.agents, s.clone_updates, self.anchor.measure)
 
     def update(self, batch: Batch, draw: Draw) -> LossTerms:
         """One update of critics and actors, on rows of the data and as many imagined states."""
@@ -229,10 +212,10 @@ class Afterstate(Algorithm[AfterstateSettings]):
         actions = torch.tanh(logits)
         values, _ = self._worth(self.critic.networks, self.model(z, by_row(actions, n)), critics=1)
         value = -values[0].mean(dim=1) / values[0].detach().std(dim=1).clamp_min(LEAST)
-        off = losses.squared_distance(actions[:, : batch.actions.shape[1]], batch.actions)
+        known = actions[:, : batch.actions.shape[1]]
         return {
             "value": value.repeat_interleave(n),
-            "anchor": self.weight.repeat_interleave(n) * off / n,
+            "anchor": self.anchor.term(known, batch.actions) / n,
             "logits": self.settings.logit_penalty * losses.action_norm(logits) / n,
         }
 
@@ -282,14 +265,8 @@ class Afterstate(Algorithm[AfterstateSettings]):
 
 def _check(agents: Agents) -> None:
     """Refuses settings of the backbone that would mean nothing here."""
-    backbone = agents.settings
-    if backbone.critic == "centralized":
-        raise SettingError("critic", "must be independent: the critics of afterstate see all agents anyway")
-    if backbone.input_norm != "dataset":
-        raise SettingError("input_norm", "must be dataset: afterstate normalises by the data alone")
-    if backbone.action_penalty:
-        raise SettingError("action_penalty", "must be 0: afterstate has --logit-penalty instead")
-    if backbone.batch_size < 2:
-        raise SettingError("batch_size", f"must be at least 2, got {backbone.batch_size}")
+    refuse_member_critics("afterstate", agents.settings)
+    if agents.settings.batch_size < 2:
+        raise SettingError("batch_size", f"must be at least 2, got {agents.settings.batch_size}")
     if agents.actor.networks.weights[0].device.type != "cpu":
         raise OmarError("afterstate runs on the CPU: --device cpu")

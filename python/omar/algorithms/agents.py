@@ -132,14 +132,19 @@ class Agents:
         inputs = [torch.cat([joined(self.context(x, y), y), y], dim=2)[:, 0] for x, y in pairs]
         critic.standardize(*(x.repeat(critic.members // self.members, 1) for x in inputs))
 
-    def _optimizer(self, networks: StackedMlp) -> StackedOptimizer:
+    def _optimizer(self, networks: StackedMlp, members: int | None = None) -> StackedOptimizer:
         return StackedOptimizer(
             networks,
-            members=self.members,
+            members=members or self.members,
             learning_rate=self.settings.learning_rate,
             polyak_rate=self.settings.polyak_rate,
             clip_norm=self.settings.clip_norm,
         )
+
+    @property
+    def critics(self) -> StackedOptimizer | None:
+        """Those of the members, or those that the agents of a seed share; None where there are none."""
+        return next((s for name, s in self._stacks().items() if name != "actor"), None)
 
     @property
     def context_size(self) -> int:
@@ -201,11 +206,11 @@ class Agents:
 
     def values(self, context: Observations, actions: Tensor) -> Tensor:
         """All critics' values of one action per state, `[T, M, B]`."""
-        return self._values(self.critic.networks, context, actions)
+        return self.values_of(self.critic.networks, context, actions)
 
     def first_values(self, context: Observations, actions: Tensor) -> Tensor:
         """Q^1 of one action per state, `[M, B]`, with gradients for the actions alone."""
-        return self._values(self.critic.networks, context, actions, critics=1, fixed=True)[0]
+        return self.values_of(self.critic.networks, context, actions, critics=1, fixed=True)[0]
 
     @torch.no_grad()
     def next_values(self, batch: Batch) -> Tensor:
@@ -220,9 +225,9 @@ class Agents:
     @torch.no_grad()
     def target_values(self, context: Observations, actions: Tensor) -> Tensor:
         """The target critics' values of one action per state, `[T, M, B]`."""
-        return self._values(self.critic.target, context, actions)
+        return self.values_of(self.critic.target, context, actions)
 
-    def _values(
+    def values_of(
         self,
         networks: StackedMlp,
         context: Observations,
@@ -231,20 +236,57 @@ class Agents:
         *,
         fixed: bool = False,
     ) -> Tensor:
+        """What critics say of one action per state.
+
+        Args:
+            networks: T critics of each of the members that the other arguments are of.
+            context: `[M, B, C]`.
+            actions: `[M, B, A]`.
+            critics: How many of the T, the first ones; None: all.
+            fixed: Whether gradients are for the actions alone.
+
+        Returns:
+            `[T, M, B]`.
+        """
         candidates, kernels = actions[:, :, None], self.settings.kernels
         values = candidate_values(
             networks, context, candidates, critics=critics, fixed=fixed, kernels=kernels
         )
         return values.squeeze(-1)
 
-    def share(self, critic: StackedOptimizer, kept: Callable[[], dict[str, Tensor]]) -> None:
-        """Takes what the agents of a seed share into the state.
+    def share_critics(
+        self,
+        inputs: int | Statistics,
+        outputs: int,
+        kept: Callable[[], dict[str, Tensor]],
+    ) -> StackedOptimizer:
+        """Gives each seed T critics that its agents share, and takes them into the state.
 
         Args:
-            critic: T critics for each seed.
-            kept: Further tensors by name, `[S, ...]` each.
+            inputs: Numbers that the critics see, or their statistics, `[S, C]` each, to normalise them by.
+            outputs: Numbers that they say.
+            kept: Further tensors of the state by name, `[S, ...]` each.
         """
-        self.shared, self._kept = critic, kept
+        settings, seeds = self.settings, self.seeds[:: self.learners]
+        like = self.actor.networks.weights[0]
+        networks = StackedMlp(
+            settings.num_critics * len(seeds),
+            (
+                inputs if isinstance(inputs, int) else inputs.mean.shape[1],
+                settings.hidden,
+                settings.hidden,
+                outputs,
+            ),
+            seeds=[*seeds] * settings.num_critics,
+            network=CRITIC,
+            layer_norm=settings.critic_norm == "layer",
+            device=like.device,
+            dtype=like.dtype,
+        )
+        if not isinstance(inputs, int):
+            networks.standardize(*(column.repeat(settings.num_critics, 1) for column in inputs))
+        self.shared, self._kept = self._optimizer(networks, networks.members), kept
+        return self.shared
 
     def _stacks(self) -> dict[str, StackedOptimizer]:
         names = ("actor", "critic", "shared")

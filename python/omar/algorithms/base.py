@@ -64,6 +64,8 @@ class Algorithm(ABC, Generic[S]):
         Settings: A frozen dataclass; its fields are options of the command line.
         has_critics: Whether members have critics.
         needs_next_actions: Whether minibatches must hold the data's next actions and their mask.
+        needs_states: Whether minibatches must hold the global states of data that has them.
+        needs_returns: Whether minibatches must hold the returns of the rows' episodes.
         learned_deviation: Whether the policies have a deviation that is learned, `Agents.deviation`.
         needs_facts: Whether the losses ask for `facts` of the data as a whole.
         estimates_values: Whether `estimate` says what actions are worth.
@@ -74,6 +76,8 @@ class Algorithm(ABC, Generic[S]):
     Settings: ClassVar[type[Any]]
     has_critics: ClassVar[bool] = True
     needs_next_actions: ClassVar[bool] = False
+    needs_states: ClassVar[bool] = False
+    needs_returns: ClassVar[bool] = False
     learned_deviation: ClassVar[bool] = False
     needs_facts: ClassVar[bool] = False
     joint_rows: ClassVar[bool] = False
@@ -107,6 +111,11 @@ class Algorithm(ABC, Generic[S]):
         """Numbers of each seed in memory at once beside those of `Agents` and its minibatches, at least."""
         return 0
 
+    @classmethod
+    def suits(cls, task: Task) -> bool:
+        """Whether the matrix of the task has cells of it; it can be trained there in any case."""
+        return True
+
     def stages(self) -> tuple[Stage, ...]:
         """What comes before the first update."""
         return ()
@@ -123,7 +132,7 @@ class Algorithm(ABC, Generic[S]):
         """
         logged = take_steps(
             self.agents.actor,
-            self.agents.critic if self.has_critics else None,
+            self.agents.critics,
             lambda: self.actor_terms(batch, draw),
             lambda: self.critic_terms(batch, draw),
         )

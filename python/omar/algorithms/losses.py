@@ -79,9 +79,13 @@ def gaussian_log_density(actions: Tensor, mean: Tensor, log_deviation: Tensor) -
     return -(0.5 * z.square() + log_deviation + 0.5 * math.log(2.0 * math.pi)).sum(dim=-1)
 
 
-def squared_distance(actions: Tensor, aims: Tensor) -> Tensor:
-    """`mean (pi(o) - a)^2` of actions and fixed aims `[M, B, A]`, over states and dimensions: `[M]`."""
-    return (actions - aims.detach()).square().mean(dim=(-2, -1))
+def squared_distance(actions: Tensor, aims: Tensor, rows: Tensor | None = None) -> Tensor:
+    """`mean (pi(o) - a)^2` of actions and fixed aims `[M, B, A]`, over states and dimensions: `[M]`.
+
+    With `rows` the mean is over those alone, as in `row_mean`.
+    """
+    squares = (actions - aims.detach()).square()
+    return squares.mean(dim=(-2, -1)) if rows is None else row_mean(squares.mean(dim=-1), rows)
 
 
 def negative_value(values: Tensor) -> Tensor:

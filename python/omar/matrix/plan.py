@@ -74,7 +74,7 @@ class Plan:
 
 
 def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_TASKS) -> Plan:
-    """Every registered algorithm on every data set of the tasks.
+    """Every registered algorithm on every data set of the tasks that it suits.
 
     Args:
         lengths: Of every cell.
@@ -89,7 +89,8 @@ def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_T
         for task in dict.fromkeys(tasks)
         for quality in QUALITIES
         if quality in get_task(task).qualities
-        for algorithm in ALGORITHMS
+        for algorithm, kind in ALGORITHMS.items()
+        if kind.suits(get_task(task))
     )
     return Plan(MATRIX, entries, choose(entries, only), lengths)
 

@@ -47,12 +47,15 @@ def facts(datasets: Sequence[Dataset], reward_scale: float, device: torch.device
         return tensor(np.stack(columns))
 
     distinct = {dataset.path: dataset for dataset in datasets}
-    team = {path: dataset.episode_returns().max() for path, dataset in distinct.items()}
+    returns = {path: dataset.episode_returns() for path, dataset in distinct.items()}
+    team = [returns[dataset.path] for dataset in datasets]
     return Facts(
-        tensor(np.array([team[dataset.path] for dataset in datasets]) * reward_scale),
+        tensor(np.array([found.max() for found in team]) * reward_scale),
+        tensor(np.array([np.median(found) for found in team])),
         sample("observations"),
         sample("actions"),
         sample("next_observations"),
+        sample("states") if all("states" in dataset.manifest.columns for dataset in datasets) else None,
     )
 
 
@@ -66,6 +69,8 @@ class Minibatches:
         *,
         joint: bool = False,
         next_actions: bool = False,
+        states: bool = False,
+        returns: bool = False,
     ) -> None:
         """Packs the datasets, one per seed; one that all seeds share is stored once.
 
@@ -74,13 +79,19 @@ class Minibatches:
             device: Where minibatches appear.
             joint: Whether the members of a seed share their rows, as centralised critics need it.
             next_actions: Whether minibatches hold the data's next actions and their mask.
+            states: Whether they hold the global states of data that has them; only joint ones can.
+            returns: Whether they hold the returns of the rows' episodes.
 
         Raises:
             DatasetError: With next actions: rows that do not follow one another within an episode.
         """
         shared = len({dataset.path for dataset in datasets}) == 1
         self._buffer = replay_buffer(
-            datasets[:1] if shared else datasets, next_actions=next_actions, device=device
+            datasets[:1] if shared else datasets,
+            next_actions=next_actions,
+            states=states,
+            returns=returns,
+            device=device,
         )
         self._learners = datasets[0].manifest.columns["rewards"].shape[1]
         self._seeds, self._joint = len(datasets), joint
@@ -105,4 +116,7 @@ class Minibatches:
             terminated=columns["terminated"] if self._terminations else None,
             next_actions=columns.get("next_actions"),
             next_mask=columns.get("next_mask"),
+            states=columns.get("states"),
+            next_states=columns.get("next_states"),
+            returns=columns.get("returns"),
         )

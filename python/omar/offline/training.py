@@ -93,8 +93,14 @@ class Training:
     def minibatches(self) -> Minibatches:
         """What the algorithm learns from."""
         joint = self.config.backbone.critic == "centralized" or self.algorithm.joint_rows
-        following = self.algorithm.needs_next_actions
-        return Minibatches(self.datasets, self.device, joint=joint, next_actions=following)
+        return Minibatches(
+            self.datasets,
+            self.device,
+            joint=joint,
+            next_actions=self.algorithm.needs_next_actions,
+            states=self.algorithm.needs_states,
+            returns=self.algorithm.needs_returns,
+        )
 
     def restore(self, folder: RunFolder, reporter: Reporter) -> bool:
         """Takes over the newest whole checkpoint of the folder.
