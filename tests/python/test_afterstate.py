@@ -188,7 +188,8 @@ def reference(algorithm, batch, seed):
     values = worth(algorithm.critic.networks, 0, after(o, logits.tanh()))[:, 0]
     value = -values.mean() / values.std().detach()
     anchor = [
-        float(algorithm.anchor.weight[seed]) * (logits[:, i].tanh() - a[:, i]).square().mean() / N for i in range(N)
+        float(algorithm.anchor.weight[seed]) * (logits[:, i].tanh() - a[:, i]).square().mean() / N
+        for i in range(N)
     ]
     return td, rewards, value, anchor, [0.01 * logits[:, i].square().mean() / N for i in range(N)]
 

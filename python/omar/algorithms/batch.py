@@ -24,9 +24,7 @@ class Batch:
     terminated: Tensor | None = None  # [M, B], 1 where the episode ended; None where the data has no such row
     next_actions: Tensor | None = None  # [M, B, A] of the data; None unless the algorithm needs them
     next_mask: Tensor | None = None  # [M, B], 0 where the episode has no next action
-    states: Tensor | None = (
-        None  # [S, B, G], global; None where the data has none, or unless needed
-    )
+    states: Tensor | None = None  # [S, B, G], global; None where the data has none, or unless needed
     next_states: Tensor | None = None  # [S, B, G]
     returns: Tensor | None = None  # [M, B] of the rows' whole episodes, as they are in the data
 
