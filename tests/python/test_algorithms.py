@@ -19,7 +19,7 @@ from omar.nets import StackedMlp, candidate_values, normal_candidates, uniform_c
 from omar.random import Draw
 
 N, B, O, A = 3, 16, 6, 2
-# Those that learn from minibatches alone, each member by itself; test_afterstate.py has the other one.
+# Those that learn from minibatches alone, each member by itself: the others have files of their own.
 MEMBERWISE = sorted(name for name, kind in ALGORITHMS.items() if not kind.needs_facts)
 SMALL = Backbone(batch_size=B, hidden=8, learning_rate=0.01, input_norm="dataset")
 

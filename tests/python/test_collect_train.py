@@ -16,6 +16,7 @@ from omar.collect import ShipBehaviors, TrainBehaviors, main
 from omar.data import ensure_dataset
 from omar.data.generate import acting, make_plan
 from omar.envs import HalfCheetahEnv, ParticleEnv
+from omar.envs.half_cheetah import OWN_LEG, TORSO
 from omar.errors import OmarError
 from omar.evaluation.policies import NoisyPolicy
 from omar.evaluation.returns import episode_returns
@@ -446,6 +447,13 @@ def test_rows_of_half_cheetah_follow_each_other_whatever_the_threads():
     assert np.array_equal(after[inner], before_it[1:][inner])
     assert not np.array_equal(after[999], before_it[1_000])
     assert one["truncated"].nonzero()[0].tolist() == [999, 1_999]
+    assert np.array_equal(one["next_states"][inner], one["states"][1:][inner])
+    for states, observations in (("states", "observations"), ("next_states", "next_observations")):
+        legs = [list(leg) for leg in OWN_LEG]
+        assert np.array_equal(one[states][:, legs], one[observations])
+    torso = one["states"][:, list(TORSO)]
+    assert torso[:, 2].mean() > 1.0  # the expert runs forward
+    assert np.abs(torso[[0, 1_000]]).max() < 0.5  # and starts at rest
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -252,6 +252,15 @@ def test_replay_buffer_holds_the_columns():
         np.testing.assert_array_equal(stored["next_actions"], expected)
 
 
+def test_replay_buffer_holds_the_returns_of_episodes():
+    dataset = build(seed=0)
+    stored = replay_buffer([dataset], returns=True).columns(0)["returns"]
+    by_episode = stored.reshape(-1, 25, 3)
+    np.testing.assert_allclose(
+        by_episode, np.broadcast_to(dataset.episode_returns()[:, None, None], by_episode.shape), rtol=1e-6
+    )
+
+
 def test_replay_buffer_refuses_datasets_that_differ():
     with pytest.raises(DatasetError, match="needs at least one dataset"):
         replay_buffer([])

@@ -24,7 +24,8 @@ def presets(algorithm, task, name="released"):
 )
 def test_released_figures(task, updates, alpha, tau):
     omar, cql, bc = (presets(name, task) for name in ("omar", "cql", "bc"))
-    papers = [name for name in ALGORITHMS if name != "afterstate"]  # which the authors do not have
+    ours = {"afterstate", "asymmetric"}  # which the authors do not have
+    papers = [name for name in ALGORITHMS if name not in ours]
     assert all([p.updates for p in presets(name, task)] == updates for name in papers)
     assert [p.settings.alpha for p in omar] == [p.settings.alpha for p in cql] == alpha
     assert [p.settings.tau for p in omar] == tau
@@ -85,6 +86,25 @@ def test_afterstate_has_one_setting_for_all_particle_datasets():
     found = [p for task in tasks for p in presets("afterstate", task)]
     assert len({(p.backbone, p.settings) for p in found}) == 1
     assert [p.updates for p in found] == [4000, 2000, 2000, 2000] * len(tasks)
+
+
+def test_asymmetric_has_one_setting_for_all_datasets():
+    found = [p for task in TASKS for p in presets("asymmetric", task)]
+    assert len({p.settings for p in found}) == 1
+    assert {p.updates for p in found} == {10_000}
+    assert {dataclasses.replace(p.backbone, hidden=64) for p in found} == {
+        Backbone(
+            batch_size=256,
+            learning_rate=1e-3,
+            final_learning_rate=1e-4,
+            decay_updates=10_000,
+            action_penalty=0.0,
+            critic_norm="layer",
+            reward_scale=0.1,
+            input_norm="dataset",
+        )
+    }
+    assert [p.backbone.hidden for p in presets("asymmetric", "half_cheetah")] == [256] * 4
 
 
 def test_cql_has_one_backbone_for_all_particle_datasets():

@@ -144,7 +144,7 @@ def test_the_same_command_twice_gives_the_same_weights(dataset, tmp_path):
 @pytest.mark.parametrize("critic", ["independent", "centralized"])
 def test_every_algorithm_trains_with_both_kinds_of_critic(dataset, tmp_path, capsys, algorithm, critic):
     arguments = ("--algorithm", algorithm, "--critic", critic, "--updates", 5, *short(algorithm))
-    if (algorithm, critic) == ("afterstate", "centralized"):
+    if algorithm in {"afterstate", "asymmetric"} and critic == "centralized":
         assert "--critic must be independent" in fails(capsys, ["--dataset", dataset, *map(str, arguments)])
         return
     assert train(dataset, tmp_path / "two", *arguments) == 0
@@ -215,9 +215,9 @@ def test_a_seed_has_the_same_checkpoint_bytes_whatever_is_trained_beside_it(
 
 def short(algorithm):
     """Options that make what comes before the first update short."""
-    if algorithm != "afterstate":
-        return ()
-    return ("--model-updates", 3, "--model-batch-size", 16, "--model-hidden", 8, "--clone-updates", 4)
+    model = ("--model-updates", 3, "--model-batch-size", 16, "--model-hidden", 8)
+    clone = ("--clone-updates", 4)
+    return {"afterstate": (*model, *clone), "asymmetric": clone}.get(algorithm, ())
 
 
 @contextmanager
@@ -603,7 +603,7 @@ def test_python_settings_are_checked_by_name():
         resolve(TrainConfig(settings={"gamma": "0.9"}), "random")
     with pytest.raises(OmarError, match=r"task must be 'simple_spread', .*_5', got \"chess\""):
         TrainConfig(task="chess")
-    with pytest.raises(OmarError, match=r"algorithm must be 'omar', .* or 'afterstate', got \"ppo\""):
+    with pytest.raises(OmarError, match=r"algorithm must be 'omar', .* or 'asymmetric', got \"ppo\""):
         TrainConfig(algorithm="ppo")
     with pytest.raises(OmarError, match="preset must be 'released' or 'paper', got \"mine\""):
         TrainConfig(preset="mine")
@@ -691,7 +691,7 @@ def test_message_config_damaged(capsys, tmp_path, text, message):
         ({"options": {"updates": None}}, "config.json: `options.updates` must be an integer, got null"),
         (
             {"options": {"algorithm": "ppo"}},
-            "`options.algorithm` must be 'omar', 'cql', 'td3bc', 'icq', 'bc' or 'afterstate'",
+            "`options.algorithm` must be 'omar', 'cql', 'td3bc', 'icq', 'bc', 'afterstate' or 'asymmetric'",
         ),
         ({"options": {"dataset": []}}, "`options.dataset` must name one dataset or one for each"),
         ({"backbone": []}, "config.json: `backbone` must be a JSON object, got []"),
