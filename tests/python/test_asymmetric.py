@@ -56,8 +56,10 @@ def make(data, **changes):
     algorithm = Asymmetric(AsymmetricSettings(clone_updates=8), agents, facts([data, data], 0.1, CPU))
     with torch.no_grad():
         algorithm.anchor.weight.copy_(torch.tensor([0.3, 0.7]))
-        for networks in (algorithm.critic.networks, algorithm.critic.target):
-            networks.norm_scales[0].uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(1))
+        for number, networks in enumerate((algorithm.critic.networks, algorithm.critic.target)):
+            networks.norm_scales[0].uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(number))
+        for parameter in agents.actor.target.parameters():
+            parameter.mul_(1.5)
     return algorithm
 
 
