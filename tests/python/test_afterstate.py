@@ -321,7 +321,9 @@ def test_the_state_of_a_seed_does_not_depend_on_those_beside_it(tmp_path, data):
 
 def test_it_refuses_to_start_from_another_run(tmp_path, data):
     first = train(config(tmp_path / "first", data))
-    with pytest.raises(OmarError, match="afterstate begins with a model of its data and cannot start from"):
+    with pytest.raises(
+        OmarError, match="afterstate prepares its networks from its data and cannot start from"
+    ):
         train(config(tmp_path / "second", data, init_from=first.path))
 
 

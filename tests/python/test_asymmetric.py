@@ -210,6 +210,14 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, data, when):
     assert outcome(again) == outcome(whole)
 
 
+def test_it_refuses_to_start_from_another_run(tmp_path, data):
+    first = train(config(tmp_path / "first", data))
+    with pytest.raises(
+        OmarError, match="asymmetric prepares its networks from its data and cannot start from"
+    ):
+        train(config(tmp_path / "second", data, init_from=first.path))
+
+
 def test_a_seed_does_not_depend_on_those_beside_it(tmp_path, data):
     two, one = (train(config(tmp_path / str(n), data, seeds=n)) for n in (2, 1))
     assert two.policies[0].sha256 == one.policies[0].sha256

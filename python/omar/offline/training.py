@@ -138,7 +138,7 @@ class Training:
         """
         if self.algorithm.stages():
             name = self.config.options.algorithm
-            raise OmarError(f"{name} begins with a model of its data and cannot start from another run")
+            raise OmarError(f"{name} prepares its networks from its data and cannot start from another run")
         folder.config()  # a run of this kind
         found = checkpoint.load(folder.checkpoints)
         if found is None:
