@@ -58,7 +58,7 @@ Workers: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class ReproduceOptions:
-    """Trains every algorithm on every data set of the tasks, several cells at a time."""
+    """Trains every algorithm that suits a task on all of its data sets, several cells at a time."""
 
     out: Folder = ROOT
     """Folder of the results; cells that are there already are not trained again. Another preset, or other

@@ -14,12 +14,13 @@ from ..runs import ranges
 from ..runs.decode import check_types
 from ..runs.memory import COPIES
 from . import losses
-from .backbone import Backbone, refuse_member_critics
+from .backbone import Backbone
 from .base import Algorithm, Preset, Stage, take_steps
 from .batch import by_member, by_row
 from .cloning import LEAST, Anchor, Clone
 from .dynamics import Dynamics, LearnModel, States
 from .presets import by_quality
+from .shared import check_shared_critics, share_critics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,12 +116,14 @@ class Afterstate(Algorithm[AfterstateSettings]):
         self.model = Dynamics(
             self.states, facts, seeds=seeds, hidden=settings.model_hidden, kernels=backbone.kernels
         )
-        self.critics = backbone.num_critics
         self.anchor = Anchor(settings.anchor, torch.zeros(len(seeds)))
         self.pool = torch.zeros(len(seeds), settings.imagined, self.states.size)
         kept = {"weight": self.anchor.weight, "pool": self.pool} | self.states.tensors()
-        self.critic = agents.share_critics(
-            self.states.num_features + self.learners, 2, lambda: kept | self.model.tensors()
+        self.critic = share_critics(
+            agents,
+            inputs=self.states.num_features + self.learners,
+            outputs=2,
+            kept=lambda: kept | self.model.tensors(),
         )
 
     @classmethod
@@ -246,7 +249,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
     def _worth(self, networks: StackedMlp, z: Tensor, critics: int | None = None) -> tuple[Tensor, Tensor]:
         """U and R of states `[S, B, Z]` by the first critics (None: all): `[T, S, B]` each."""
         rows = self._features(z)
-        count = self.critics if critics is None else critics
+        count = self.agents.settings.num_critics if critics is None else critics
         said = networks(rows.repeat(count, 1, 1), self.agents.settings.kernels, count * len(z))
         summed = said.view(count, len(z), -1, self.learners, 2).sum(dim=3)
         return summed[..., 0], summed[..., 1]
@@ -265,7 +268,7 @@ class Afterstate(Algorithm[AfterstateSettings]):
 
 def _check(agents: Agents) -> None:
     """Refuses settings of the backbone that would mean nothing here."""
-    refuse_member_critics("afterstate", agents.settings)
+    check_shared_critics("afterstate", agents.settings)
     if agents.settings.batch_size < 2:
         raise SettingError("batch_size", f"must be at least 2, got {agents.settings.batch_size}")
     if agents.actor.networks.weights[0].device.type != "cpu":

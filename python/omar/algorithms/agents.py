@@ -40,6 +40,7 @@ class Agents:
         actor: M policies.
         critic: T M critics; network t * M + m is Q^(t+1) of member m. Without critics there is no such
             attribute.
+        shared: Critics that the agents of a seed share, where the algorithm makes such (`shared.py`).
     """
 
     actor: StackedOptimizer
@@ -102,7 +103,7 @@ class Agents:
             actor.register_parameter(
                 "deviation", nn.Parameter(torch.zeros(shape, device=device, dtype=dtype))
             )
-        self.actor = self._optimizer(actor)
+        self.actor = self.optimizer(actor)
         if not has_critics:
             return
         critics = settings.num_critics
@@ -119,7 +120,7 @@ class Agents:
             critic.normalize_batches(self.members)  # one for all T
         elif settings.input_norm == "dataset":
             self._standardize(critic, observation_statistics, action_statistics)
-        self.critic = self._optimizer(critic)
+        self.critic = self.optimizer(critic)
 
     def _standardize(self, critic: StackedMlp, observed: Statistics | None, acted: Statistics | None) -> None:
         """Lets the critics normalise by the data's statistics, of which either may be unknown."""
@@ -132,7 +133,8 @@ class Agents:
         inputs = [torch.cat([joined(self.context(x, y), y), y], dim=2)[:, 0] for x, y in pairs]
         critic.standardize(*(x.repeat(critic.members // self.members, 1) for x in inputs))
 
-    def _optimizer(self, networks: StackedMlp, members: int | None = None) -> StackedOptimizer:
+    def optimizer(self, networks: StackedMlp, members: int | None = None) -> StackedOptimizer:
+        """An optimiser with the settings of all; `members`: of how many the networks are, None: M."""
         return StackedOptimizer(
             networks,
             members=members or self.members,
@@ -140,11 +142,6 @@ class Agents:
             polyak_rate=self.settings.polyak_rate,
             clip_norm=self.settings.clip_norm,
         )
-
-    @property
-    def critics(self) -> StackedOptimizer | None:
-        """Those of the members, or those that the agents of a seed share; None where there are none."""
-        return next((s for name, s in self._stacks().items() if name != "actor"), None)
 
     @property
     def context_size(self) -> int:
@@ -254,39 +251,14 @@ class Agents:
         )
         return values.squeeze(-1)
 
-    def share_critics(
-        self,
-        inputs: int | Statistics,
-        outputs: int,
-        kept: Callable[[], dict[str, Tensor]],
-    ) -> StackedOptimizer:
-        """Gives each seed T critics that its agents share, and takes them into the state.
+    def share(self, critics: StackedOptimizer, kept: Callable[[], dict[str, Tensor]]) -> None:
+        """Takes what the agents of a seed share into the state.
 
         Args:
-            inputs: Numbers that the critics see, or their statistics, `[S, C]` each, to normalise them by.
-            outputs: Numbers that they say.
-            kept: Further tensors of the state by name, `[S, ...]` each.
+            critics: T for each seed.
+            kept: Further tensors by name, `[S, ...]` each.
         """
-        settings, seeds = self.settings, self.seeds[:: self.learners]
-        like = self.actor.networks.weights[0]
-        networks = StackedMlp(
-            settings.num_critics * len(seeds),
-            (
-                inputs if isinstance(inputs, int) else inputs.mean.shape[1],
-                settings.hidden,
-                settings.hidden,
-                outputs,
-            ),
-            seeds=[*seeds] * settings.num_critics,
-            network=CRITIC,
-            layer_norm=settings.critic_norm == "layer",
-            device=like.device,
-            dtype=like.dtype,
-        )
-        if not isinstance(inputs, int):
-            networks.standardize(*(column.repeat(settings.num_critics, 1) for column in inputs))
-        self.shared, self._kept = self._optimizer(networks, networks.members), kept
-        return self.shared
+        self.shared, self._kept = critics, kept
 
     def _stacks(self) -> dict[str, StackedOptimizer]:
         names = ("actor", "critic", "shared")

@@ -11,10 +11,11 @@ from ..runs import ranges
 from ..runs.decode import check_types
 from ..runs.memory import COPIES
 from . import losses
-from .backbone import Backbone, refuse_member_critics
+from .backbone import Backbone
 from .base import Algorithm, Preset, Stage
 from .batch import by_row
 from .cloning import Anchor, Clone
+from .shared import check_shared_critics, share_critics
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -53,18 +54,18 @@ class AsymmetricSettings:
 class Asymmetric(Algorithm[AsymmetricSettings]):
     """Asymmetric actor-critic, anchored to the better half of the data.
 
-        beforehand: the policies pi_i imitate the better half of the episodes, those above the median return
+        beforehand: the policies imitate the better half of the episodes, of at least the median return
         s: the global state; where the data has none, what all agents see
         y = r + gamma min_k Qbar^k(s', pibar(o')); r the mean reward, pi(o) the actions of all agents
         critics: descend  sum_k mean (Q^k(s, a) - y)^2
         v = Q^1(s, pi(o))
-        actors: descend  -mean v / mean |v| + anchor max(0, 1 / variance - 3) mean |pi_i(o_i) - a_i|^2
-                         + 0.01 mean logits^2
+        actors: descend  -mean v / mean |v| + anchor max(0, 1 / variance - 3) mean (pi(o) - a)^2
+                         + logit_penalty mean logits^2
         targets: follow critics and actors
 
-    The anchor's mean is over rows of the better half. The variance is that of their actions around the clone;
-    that of uniform ones is 1 / 3. Critics that see more than the policies: Pinto et al. 2018, "Asymmetric
-    Actor Critic for Image-Based Robot Learning".
+    Means over actions are over all agents, too; the anchor's is over rows of the better half. The variance is
+    that of their actions around the clone; that of uniform ones is 1 / 3. Critics that see more than the
+    policies: Pinto et al. 2018, "Asymmetric Actor Critic for Image-Based Robot Learning".
     """
 
     Settings: ClassVar[type[AsymmetricSettings]] = AsymmetricSettings
@@ -78,17 +79,22 @@ class Asymmetric(Algorithm[AsymmetricSettings]):
     def __init__(self, settings: AsymmetricSettings, agents: Agents, facts: Facts | None = None) -> None:
         """As `Algorithm`'s; makes the critics."""
         super().__init__(settings, agents, facts)
-        refuse_member_critics("asymmetric", agents.settings)
+        check_shared_critics("asymmetric", agents.settings)
         assert facts is not None  # noqa: S101 - the base class looks
         self.median_returns = facts.median_returns
         states = facts.observations.flatten(2) if facts.states is None else facts.states
+        seen = self._statistics(states)
         self.anchor = Anchor(settings.anchor, states[:, 0, 0])
-        self.critic = agents.share_critics(
-            inputs=self._inputs(states), outputs=1, kept=lambda: {"weight": self.anchor.weight}
+        self.critic = share_critics(
+            agents,
+            inputs=seen.mean.shape[1],
+            outputs=1,
+            kept=lambda: {"weight": self.anchor.weight},
+            statistics=seen,
         )
 
-    def _inputs(self, states: Tensor) -> Statistics:
-        """How critics normalise states and joint actions: states `[S, R, G]` by these, actions not at all."""
+    def _statistics(self, states: Tensor) -> Statistics:
+        """How critics normalise what they see: states `[S, R, G]` by these, actions not at all."""
         std, mean = torch.std_mean(states, dim=1, correction=0)
         known = Statistics.of(mean, std)
         none = mean.new_zeros(len(mean), self.agents.learners * self.agents.action_size)
@@ -118,9 +124,9 @@ class Asymmetric(Algorithm[AsymmetricSettings]):
 
     @classmethod
     def footprint(cls, settings: AsymmetricSettings, backbone: Backbone, task: Task) -> int:
-        """The critics, and what they make of a minibatch."""
-        h, inputs = backbone.hidden, task.state_size + task.num_learners * task.action_size
-        return backbone.num_critics * (COPIES * h * (inputs + h) + backbone.batch_size * (inputs + 2 * h))
+        """The critics' hidden weights, and what they make of a minibatch; what they see, the data decides."""
+        h = backbone.hidden
+        return backbone.num_critics * (COPIES * h * h + 2 * backbone.batch_size * h)
 
     def stages(self) -> tuple[Stage, ...]:
         """Cloning."""
@@ -147,7 +153,10 @@ class Asymmetric(Algorithm[AsymmetricSettings]):
         return {"td": losses.td_error(values, targets)}
 
     def actor_terms(self, batch: Batch, draw: Draw) -> LossTerms:
-        """The value of what all policies do together, the anchor, and the logits' penalty."""
+        """The value of what all policies do together, the anchor, and the logits' penalty: N times the loss.
+
+        The value stands in the loss of each of the N members; of the other terms each has its agent's own.
+        """
         agents = self.agents
         states = self._joint(batch.observations) if batch.states is None else batch.states
         logits = agents.logits(batch.observations)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from ..errors import SettingError
 from ..nets import Kernels
 from ..runs import ranges
 from ..runs.decode import check_types
@@ -90,16 +89,6 @@ class Backbone:
     def preset(task: str, name: PresetName) -> Backbone:
         """The backbone of a preset in a task; a task without a row gets the defaults."""
         return replace(BACKBONES.get(task, Backbone()), gamma=GAMMA[name])
-
-
-def refuse_member_critics(algorithm: str, backbone: Backbone) -> None:
-    """Refuses settings that mean nothing where the agents of a seed share critics of the algorithm's own."""
-    if backbone.critic == "centralized":
-        raise SettingError("critic", f"must be independent: the critics of {algorithm} see all agents anyway")
-    if backbone.input_norm != "dataset":
-        raise SettingError("input_norm", f"must be dataset: {algorithm} normalises by the data alone")
-    if backbone.action_penalty:
-        raise SettingError("action_penalty", f"must be 0: {algorithm} has --logit-penalty instead")
 
 
 # Rows by task: what the released code and appendix B.1 agree on.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 LossTerms: TypeAlias = "dict[str, Tensor]"
-"""Terms of a loss by name, [M] each, weights included: the loss is their sum."""
+"""Terms of a loss by name, weights included: the loss is their sum. `[M]` each; `[S]` of shared critics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,20 @@ class Algorithm(ABC, Generic[S]):
         """Numbers of each seed in memory at once beside those of `Agents` and its minibatches, at least."""
         return 0
 
+    @property
+    def critics(self) -> StackedOptimizer | None:
+        """Those of the members, or those that the agents of a seed share; None where there are none."""
+        return getattr(self.agents, "critic", None) or getattr(self.agents, "shared", None)
+
+    @classmethod
+    def columns(cls) -> dict[str, bool]:
+        """Which further columns minibatches must hold, by their names in `replay_buffer`."""
+        return {
+            "next_actions": cls.needs_next_actions,
+            "states": cls.needs_states,
+            "returns": cls.needs_returns,
+        }
+
     @classmethod
     def suits(cls, task: Task) -> bool:
         """Whether the matrix of the task has cells of it; it can be trained there in any case."""
@@ -128,11 +142,11 @@ class Algorithm(ABC, Generic[S]):
             draw: Its step is the number of the update.
 
         Returns:
-            All terms of both losses, `[M]` each, not differentiable.
+            All terms of both losses, not differentiable.
         """
         logged = take_steps(
             self.agents.actor,
-            self.agents.critics,
+            self.critics,
             lambda: self.actor_terms(batch, draw),
             lambda: self.critic_terms(batch, draw),
         )

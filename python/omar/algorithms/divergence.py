@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 LOG_EVERY = 50  # updates between two looks at the losses: each makes a GPU wait for the CPU
 
 
-def refuse_divergence(losses: LossTerms, agents: int, update: int) -> None:
+def refuse_divergence(losses: LossTerms, seeds: int, update: int) -> None:
     """Refuses to go on where a loss is not finite.
 
     Args:
-        losses: Terms by name, `[M]` each.
-        agents: Members of each seed.
+        losses: Terms by name, `[M]` or `[S]` each.
+        seeds: S.
         update: That they are of.
 
     Raises:
@@ -26,8 +26,9 @@ def refuse_divergence(losses: LossTerms, agents: int, update: int) -> None:
     for name, term in losses.items():
         finite = term.isfinite().tolist()
         if not all(finite):
-            seeds = sorted({member // agents for member, ok in enumerate(finite) if not ok})
+            each = len(finite) // seeds
+            lost = sorted({index // each for index, ok in enumerate(finite) if not ok})
             raise OmarError(
-                f"the training of seed {', '.join(map(str, seeds))} diverged: at update {update} the loss "
+                f"the training of seed {', '.join(map(str, lost))} diverged: at update {update} the loss "
                 f"{name} is not finite (a lower --learning-rate may help)"
             )

@@ -30,7 +30,7 @@ class Facts:
     """What a loss may need to know of the data as a whole, for every seed."""
 
     largest_returns: Tensor  # [S], of an episode's mean reward, undiscounted, in the losses' scale of rewards
-    median_returns: Tensor  # [S], the same of the median episode, as it is in the data
+    median_returns: Tensor  # [S], of an episode's mean reward, undiscounted, in the data's own scale
     observations: Tensor  # [S, R, N, O]: of a sample of rows, evenly spread over the data
     actions: Tensor  # [S, R, N, A]: of the same rows
     next_observations: Tensor  # [S, R, N, O]: of the same rows

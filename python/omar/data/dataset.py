@@ -27,7 +27,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from .checks import CHUNK_ROWS, check_order
-from .manifest import MANIFEST, STATE_COLUMNS, Manifest, read_manifest
+from .manifest import MANIFEST, Manifest, read_manifest
 from .npy import open_npy
 from .verification import check_columns, is_recorded, remember, take_stamp
 
@@ -219,8 +219,6 @@ def task_shapes(task: Task) -> dict[str, tuple[int, ...]]:
             "prey_rewards": (),
             "prey_next_observations": (task.obs_sizes[-1],),
         }
-    if task.state_size:
-        shapes |= dict.fromkeys(STATE_COLUMNS, (task.state_size,))
     return shapes
 
 

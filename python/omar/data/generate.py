@@ -14,7 +14,8 @@ import torch
 from ..behaviors.policy import Policy
 from ..behaviors.recording import Recording
 from ..behaviors.shipped import BEHAVIORS, load, recording, shipped_prey
-from ..envs import HALF_CHEETAH, ParticleEnv, Transitions, global_states, rollout_into, task_env
+from ..envs import HALF_CHEETAH, ParticleEnv, Transitions, rollout_into, task_env
+from ..envs.half_cheetah import global_states
 from ..errors import DatasetError
 from ..random import Draw, normal_like, uniform_actions
 from ..tasks import Task, get_quality, get_task
@@ -159,7 +160,7 @@ def _part(plan: Plan, number: int, policy: Policy | None, episodes: int) -> Iter
     """The episodes of one policy, in worlds of their own."""
     task = plan.task
     worlds = min(max(CHUNK // task.episode_length, 1), episodes)
-    env = task_env(task, num_envs=worlds, seed=plan.key(f"worlds {number}"), informed=bool(task.state_size))
+    env = task_env(task, num_envs=worlds, seed=plan.key(f"worlds {number}"), informed=True)
     columns = _allocate(task, worlds)
     out = _transitions(columns, FLOAT_COLUMNS)
     prey_out = _transitions(columns, PREY_COLUMNS) if task.has_prey else None

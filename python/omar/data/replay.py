@@ -57,6 +57,16 @@ def replay_buffer(
 ) -> ReplayBuffer:
     """Replay storage filled from S datasets, one for each seed; a dataset given twice is stored twice.
 
+    A row holds the learner's observations, actions, rewards, next_observations and `terminated`.
+
+    Args:
+        datasets: Of one task.
+        next_actions: Whether rows also hold the dataset's own next action and its mask.
+        states: Whether they hold the global states, where the datasets have them; such rows can only be
+            drawn for all learners together.
+        returns: Whether they hold the return of their whole episode.
+        device: Where the rows lie.
+
     Raises:
         DatasetError: No dataset, or datasets of different tasks or shapes. With `next_actions`: a dataset
             whose rows do not follow one another within an episode.

@@ -1,6 +1,6 @@
 """Batched environments: E worlds are stepped together."""
 
-from .half_cheetah import HalfCheetahEnv, global_states
+from .half_cheetah import HalfCheetahEnv
 from .others import joint_env, parallel_env, vector_env
 from .particle import ParticleEnv, State, Step, scenario_names
 from .rollout import Transitions, make_transitions, rollout, rollout_into
@@ -14,7 +14,6 @@ __all__ = [
     "State",
     "Step",
     "Transitions",
-    "global_states",
     "joint_env",
     "make_transitions",
     "parallel_env",

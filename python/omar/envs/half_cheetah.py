@@ -231,13 +231,13 @@ class HalfCheetahEnv:
 
 
 def global_states(observations: torch.Tensor) -> torch.Tensor:
-    """The state of the worlds, but for x: the numbers qpos[1:9], qvel[0:9] of `MaMuJoCo`'s state.
+    """The numbers qpos[1:9], qvel[0:9], all of the state but how far the cheetah has come.
 
     Args:
         observations: [..., 2, 11], as `obs="mamujoco"` has them.
 
     Returns:
-        [..., 17].
+        [..., 17], the state of Multi-Agent MuJoCo.
     """
     states = observations.new_empty(*observations.shape[:-2], 17)
     for agent, leg in enumerate(OWN_LEG):

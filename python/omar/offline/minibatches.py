@@ -35,8 +35,13 @@ def statistics(datasets: Sequence[Dataset], column: str) -> Statistics:
 SAMPLE = 50_000  # rows of each dataset that models are fitted to at first; a small dataset repeats its own
 
 
-def facts(datasets: Sequence[Dataset], reward_scale: float, device: torch.device) -> Facts:
-    """What losses may know of S datasets with N learners each."""
+def facts(
+    datasets: Sequence[Dataset], reward_scale: float, device: torch.device, *, states: bool = False
+) -> Facts:
+    """What losses may know of S datasets with N learners each; with `states` of the global ones, too."""
+
+    def states_in(dataset: Dataset) -> bool:
+        return "states" in dataset.manifest.columns
 
     def tensor(numbers: npt.NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(numbers).to(device, torch.float32)
@@ -49,13 +54,15 @@ def facts(datasets: Sequence[Dataset], reward_scale: float, device: torch.device
     distinct = {dataset.path: dataset for dataset in datasets}
     returns = {path: dataset.episode_returns() for path, dataset in distinct.items()}
     team = [returns[dataset.path] for dataset in datasets]
+    sizes = {dataset.manifest.columns["states"].shape[1:] for dataset in datasets if states_in(dataset)}
+    alike = len(sizes) == 1 and all(map(states_in, datasets))
     return Facts(
-        tensor(np.array([found.max() for found in team]) * reward_scale),
-        tensor(np.array([np.median(found) for found in team])),
-        sample("observations"),
-        sample("actions"),
-        sample("next_observations"),
-        sample("states") if all("states" in dataset.manifest.columns for dataset in datasets) else None,
+        largest_returns=tensor(np.array([found.max() for found in team]) * reward_scale),
+        median_returns=tensor(np.array([np.median(found) for found in team])),
+        observations=sample("observations"),
+        actions=sample("actions"),
+        next_observations=sample("next_observations"),
+        states=sample("states") if states and alike else None,
     )
 
 
@@ -84,7 +91,10 @@ class Minibatches:
 
         Raises:
             DatasetError: With next actions: rows that do not follow one another within an episode.
+            ValueError: States, but not joint.
         """
+        if states and not joint:
+            raise ValueError("[offline.Minibatches] `states` are for `joint` minibatches only")
         shared = len({dataset.path for dataset in datasets}) == 1
         self._buffer = replay_buffer(
             datasets[:1] if shared else datasets,

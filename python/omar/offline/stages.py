@@ -54,7 +54,7 @@ def prepare(
             batch = minibatches.sample(stage.batch_size, seed=key, step=step)
             terms = stage.update(batch.scaled(config.backbone.reward_scale), step)
             if step % LOG_EVERY == 0:
-                refuse_divergence(terms, len(next(iter(terms.values()))) // options.seeds, step)
+                refuse_divergence(terms, options.seeds, step)
             if stop():
                 return False
         stage.finish()

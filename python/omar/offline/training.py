@@ -82,7 +82,8 @@ class Training:
             observation_statistics=statistics(datasets, "observations") if normal else None,
             action_statistics=statistics(datasets, "actions") if normal else None,
         )
-        known = facts(datasets, config.backbone.reward_scale, where) if algorithm.needs_facts else None
+        scale, states = config.backbone.reward_scale, algorithm.needs_states
+        known = facts(datasets, scale, where, states=states) if algorithm.needs_facts else None
         return Training(config, datasets, prey, where, agents, algorithm(config.algorithm, agents, known))
 
     @property
@@ -93,14 +94,7 @@ class Training:
     def minibatches(self) -> Minibatches:
         """What the algorithm learns from."""
         joint = self.config.backbone.critic == "centralized" or self.algorithm.joint_rows
-        return Minibatches(
-            self.datasets,
-            self.device,
-            joint=joint,
-            next_actions=self.algorithm.needs_next_actions,
-            states=self.algorithm.needs_states,
-            returns=self.algorithm.needs_returns,
-        )
+        return Minibatches(self.datasets, self.device, joint=joint, **self.algorithm.columns())
 
     def restore(self, folder: RunFolder, reporter: Reporter) -> bool:
         """Takes over the newest whole checkpoint of the folder.
@@ -232,7 +226,7 @@ class Training:
         Raises:
             OmarError: One is not finite: the training of that seed diverged.
         """
-        refuse_divergence(losses, self.learners, self.update)
+        refuse_divergence(losses, self.config.options.seeds, self.update)
         self.losses = {name: float(term.mean()) for name, term in losses.items()}
 
 

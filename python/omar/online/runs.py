@@ -237,7 +237,7 @@ def _train(
             reporter.updated(training.updates, terms)
         looks = training.updates // LOG_EVERY > before // LOG_EVERY
         if looks or training.finished or training.between_episodes:  # before any policy or checkpoint is kept
-            refuse_divergence(terms, training.roles.trained, training.updates)
+            refuse_divergence(terms, len(training.keys), training.updates)
         if training.updates // config.eval_every > before // config.eval_every or training.finished:
             _evaluate(training, config, folder, reporter, began, terms)
         if training.between_episodes and not training.finished:

@@ -69,9 +69,9 @@ class Task:
     episode_length: int
     references: References  # the paper's
     qualities: Mapping[str, Quality]
-    state_size: int = 0  # G of the global states in its data sets; 0: they have none
     eval_every: int = 250  # updates between two evaluations, unless asked otherwise
     eval_episodes: int = 1000  # of an evaluation, unless asked otherwise
+    state_size: int = 0  # G of the global states in its data sets; 0: they have none
 
     @property
     def obs_size(self) -> int:
