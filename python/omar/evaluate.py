@@ -50,7 +50,7 @@ class EvaluateOptions:
     task: OneTask = None
     """Task in which to evaluate uniform actions; with --policy, the task that the files must be of."""
     episodes: OptionalInt = None
-    """Episodes of each seed. (default: 1000; half_cheetah: 50)"""
+    """Episodes of each policy. (default: 1000; half_cheetah: 50)"""
     prey: OptionalFile = None
     """File of the prey, with --task alone: policies know their own. (default: the shipped one)"""
     seed: int = 0

@@ -39,6 +39,20 @@ def test_help_names_no_value_of_python(capsys, command):
     assert "None" not in said
 
 
+def test_training_says_whose_defaults_it_shows(capsys):
+    main, _ = COMMANDS["train"]
+    for arguments, said in (
+        ([], "those of omar on random data of simple_spread, preset released."),
+        (
+            ["--task", "half_cheetah", "--dataset=expert", "--algorithm", "cql", "--preset", "paper"],
+            "those of cql on expert data of half_cheetah, preset paper.",
+        ),
+    ):
+        with pytest.raises(SystemExit):
+            main([*arguments, "--help"])
+        assert said in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     ("command", "names"),
     [
