@@ -20,6 +20,7 @@ def errors_of(capsys, *, enabled=True, steps=4):
 def clock(monkeypatch):
     """Time that moves by hand."""
     now = [0.0]
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 2.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
