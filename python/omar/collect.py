@@ -49,7 +49,11 @@ class MakeDataset:
 
 @dataclass(frozen=True, slots=True)
 class TrainBehaviors(BehaviorConfig):
-    """Trains behaviour policies with MATD3 in parallel worlds; a prey is trained too, or stays frozen."""
+    """Trains behaviour policies with MATD3 in parallel worlds; a prey is trained too, or stays frozen.
+
+    The defaults are those of the particle tasks. The command that made half_cheetah's policies is in their
+    card.json, in omar/behaviors/half_cheetah.
+    """
 
     resume: OptionalFolder = None
     """Continue the training in this folder, with the settings it was started with."""
@@ -75,7 +79,10 @@ class TrainBehaviors(BehaviorConfig):
 
 @dataclass(frozen=True, slots=True)
 class ShipBehaviors(ShipOptions):
-    """Chooses behaviour policies from a training and writes them with a card, as the package ships them."""
+    """Chooses behaviour policies from a training and writes them with a card, as the package ships them.
+
+    The defaults are those of the particle tasks; half_cheetah's policies were measured in 50 episodes.
+    """
 
     def __call__(self) -> int:
         """Runs the command."""

@@ -25,7 +25,7 @@ from .random import mix
 from .runs import ranges
 from .runs.memory import check_worlds
 from .tasks import ALL_TASKS, TaskName, get_task, normalized_score
-from .terminal.cli import OptionalFile, OptionalFolder, run_options, say
+from .terminal.cli import OptionalFile, OptionalFolder, OptionalInt, run_options, say
 
 if TYPE_CHECKING:
     from .behaviors.policy import Policy
@@ -49,8 +49,8 @@ class EvaluateOptions:
     """Policy files to evaluate side by side."""
     task: OneTask = None
     """Task in which to evaluate uniform actions; with --policy, the task that the files must be of."""
-    episodes: int = 1000
-    """Episodes of each seed."""
+    episodes: OptionalInt = None
+    """Episodes of each policy. (default: 1000; half_cheetah: 50)"""
     prey: OptionalFile = None
     """File of the prey, with --task alone: policies know their own. (default: the shipped one)"""
     seed: int = 0
@@ -76,17 +76,20 @@ class EvaluateOptions:
             raise OmarError("--prey goes with --task alone: a run and a file of policies know their own prey")
         if self.run is None and not self.policy:
             task = get_task(self.task or "")
-            self._check_worlds(task, 1)
-            report(task.name, ["uniform actions"], self._uniform(), as_json=self.json)
+            evaluated = self._uniform(task, self._episodes(task, 1))
+            report(task.name, ["uniform actions"], evaluated, as_json=self.json)
             return 0
         names, policies = self._policies()
-        self._check_worlds(get_task(policies[0].task), len(policies))
-        evaluated = evaluate(policies, episodes=self.episodes, seed=self.seed)
-        report(policies[0].task, names, evaluated, as_json=self.json)
+        task = get_task(policies[0].task)
+        evaluated = evaluate(policies, episodes=self._episodes(task, len(policies)), seed=self.seed)
+        report(task.name, names, evaluated, as_json=self.json)
         return 0
 
-    def _check_worlds(self, task: Task, policies: int) -> None:
-        check_worlds(sum(task.obs_sizes), policies * self.episodes, "--episodes")
+    def _episodes(self, task: Task, policies: int) -> int:
+        """Episodes of each policy, for which there is memory."""
+        episodes = self.episodes or task.eval_episodes
+        check_worlds(sum(task.obs_sizes), policies * episodes, "--episodes")
+        return episodes
 
     def _policies(self) -> tuple[list[str], list[Policy]]:
         """What to evaluate: the name to print each policy with, and the policies."""
@@ -104,11 +107,10 @@ class EvaluateOptions:
             raise OmarError(f"--task is {self.task}, but the policies are of {tasks[0]}")
         return names, found
 
-    def _uniform(self) -> Evaluated:
-        task = get_task(self.task or "")
+    def _uniform(self, task: Task, episodes: int) -> Evaluated:
         prey = choose_prey(task, self.prey)
         actor = UniformPolicy(task.action_size, mix(EVALUATION, self.seed))
-        returns = episode_returns(actor, task, episodes=self.episodes, seed=self.seed, prey=prey)
+        returns = episode_returns(actor, task, episodes=episodes, seed=self.seed, prey=prey, progress=True)
         references = task.references if prey is None else prey.scale
         score = normalized_score(task, float(returns.mean()), references)
         return Evaluated(returns, torch.tensor([score], dtype=torch.float64))

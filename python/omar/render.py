@@ -37,7 +37,7 @@ class RenderOptions:
     seed: int = 0
     """Seed of the start states."""
     steps: OptionalInt = None
-    """Steps of each episode. (default: all)"""
+    """Steps of each episode. (default: all, which are 25, and 1000 in half_cheetah)"""
     fps: OptionalInt = None
     """Pictures a second. (default: as fast as time passes in the task, 10 or 20)"""
     size: int = 480

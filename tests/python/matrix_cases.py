@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omar.matrix.cell import Cell
 from omar.matrix.document import CellResult, DataCard, Document, Made, Point
 from omar.matrix.folder import MatrixFolder
-from omar.matrix.plan import Entry, Plan
+from omar.matrix.plan import Entry, Lengths, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,12 @@ def small_cell(algorithm: str = "bc", **changes: Any) -> Cell:
 
 def plan_of(*cells: Cell) -> Plan:
     """A plan of these cells, all of them selected."""
-    entries = tuple(map(Entry, cells))
-    return Plan("matrix", entries, entries)
+    return plan_with("matrix", tuple(map(Entry, cells)))
+
+
+def plan_with(name: str, entries: tuple[Entry, ...], selected: tuple[Entry, ...] | None = None) -> Plan:
+    """A plan of these entries whatever the lengths; all of them are selected by default."""
+    return Plan(name, entries, entries if selected is None else selected, Lengths(), lambda _: entries)
 
 
 def made_up(cell: Cell, base: float = 50.0) -> Document:

@@ -19,6 +19,7 @@ from omar.evaluation.policies import UniformPolicy, stack
 from omar.evaluation.returns import episode_returns
 from omar.nets import StackedMlp
 from omar.tasks import References, get_task
+from omar.terminal import progress
 
 SPREAD = get_task("simple_spread")
 
@@ -151,6 +152,34 @@ def test_command_with_a_run(capsys, tmp_path, monkeypatch):
         "has no policy yet: policy.safetensors comes with the run's first checkpoint"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(("task", "episodes"), [("simple_spread", 1000), ("half_cheetah", 50)])
+def test_episodes_are_by_default_the_tasks_as_in_training(task, episodes, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def returns_of(policies, task, *, episodes, progress, **_):
+        asked.append((episodes, progress))
+        return torch.zeros(1, 2, dtype=torch.float64)
+
+    for module in ("omar.evaluate", "omar.evaluation.scores"):
+        monkeypatch.setattr(f"{module}.episode_returns", returns_of)
+    save_policies(tmp_path / "file", [some_policy(task)])
+    assert main(["--policy", str(tmp_path / "file")]) == 0
+    assert main(["--task", task]) == 0
+    evaluate([some_policy(task)])
+    evaluate([some_policy(task)], episodes=7, progress=False)
+    assert asked == [*[(episodes, True)] * 3, (7, False)]
+
+
+def test_a_long_evaluation_shows_its_progress(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    episode_returns(UniformPolicy(2), SPREAD, episodes=2, seed=0)
+    assert capsys.readouterr().err == ""
+    assert main(["--task", "simple_spread", "--episodes", "2"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("Evaluating in simple_spread: 4%, ")
+    assert said[-1].startswith("Evaluating in simple_spread: done in ")
 
 
 def test_files_of_policies_are_evaluated_side_by_side(tmp_path, capsys):

@@ -24,6 +24,7 @@ from matrix_cases import SMALL, made_up, made_up_folder, plan_of, small_cell
 from omar.algorithms import ALGORITHMS
 from omar.errors import OmarError
 from omar.matrix import crew
+from omar.matrix.ablations import ablation
 from omar.matrix.cell import Cell
 from omar.matrix.crew import Processes
 from omar.matrix.document import Document
@@ -378,6 +379,37 @@ class TestCommand:
         with pytest.raises(OmarError, match="lists results with --updates 2: choose"):
             folder.check(matrix(Lengths(seeds=1, eval_episodes=2)), told.append)
         assert told == []
+
+    @pytest.mark.parametrize(
+        ("task", "given"),
+        [
+            ("half_cheetah", {"eval_every": 2500, "eval_episodes": 50}),
+            ("simple_world", {"eval_every": 250}),
+        ],
+    )
+    def test_a_default_spelled_out_is_no_other_option(self, tmp_path, task, given):
+        only = f"task={task},quality=medium,algorithm=bc"
+        for first, second in ((Lengths(), Lengths(**given)), (Lengths(**given), Lengths())):
+            plan, again = (matrix(lengths, only, (task,)) for lengths in (first, second))
+            folder = made_up_folder(tmp_path / str(first == Lengths()), plan)
+            assert folder.check(again, pytest.fail) == {}
+            other = replace(second, eval_every=7)
+            with pytest.raises(
+                OmarError, match=r"lists results with(out)? --eval-every[ 0-9]*: choose another"
+            ):
+                folder.check(matrix(other, only, (task,)), pytest.fail)
+
+    def test_a_default_of_one_task_is_another_option_in_others(self, tmp_path):
+        tasks = ("simple_world", "half_cheetah")
+        folder = made_up_folder(tmp_path, matrix(Lengths(), "task=half_cheetah,algorithm=bc", tasks))
+        with pytest.raises(OmarError, match="lists results without --eval-every: choose another"):
+            folder.check(matrix(Lengths(eval_every=2500), "", tasks), pytest.fail)
+
+    def test_a_default_of_an_ablation_spelled_out_is_no_other_option(self, tmp_path):
+        folder = made_up_folder(tmp_path, ablation("agents", Lengths()))
+        assert folder.check(ablation("agents", Lengths(updates=6000)), pytest.fail) == {}
+        with pytest.raises(OmarError, match="lists results without --updates: choose another"):
+            folder.check(ablation("agents", Lengths(updates=2000)), pytest.fail)
 
     def test_results_of_tasks_that_a_call_leaves_out_are_not_overwritten(self, tmp_path):
         folder, told = made_up_folder(tmp_path, matrix(Lengths(seeds=1), FEW[1], ("simple_spread",))), []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+import opengl_case
 from omar import OmarError
 from omar.envs import HalfCheetahEnv, ParticleEnv
 from omar.envs.cheetah_model import model_xml
@@ -30,6 +32,7 @@ from omar.pictures import (
     write_clip,
     write_picture,
 )
+from opengl_case import needs_opengl
 
 
 def color_at(image, extent, x, y):
@@ -184,6 +187,7 @@ def test_a_film_of_half_cheetah_ends_where_the_episode_does():
     np.testing.assert_array_equal(film._places[-1], env.final_qpos.numpy())
 
 
+@needs_opengl
 def test_a_cheetah_moves_over_the_floor_and_stays_in_sight():
     camera = CheetahCamera(model_xml(), 200)
     qpos = np.zeros(9)
@@ -335,6 +339,29 @@ def test_a_missing_pyopengl_is_named(monkeypatch):
         open_context(8, 8)
 
 
+@pytest.mark.parametrize(
+    ("platform", "library", "required", "skipped"),
+    [
+        ("linux", None, "", True),
+        ("linux", None, "1", False),
+        ("linux", "OSMesa", "", False),
+        ("darwin", None, "", False),
+    ],
+)
+def test_pictures_are_skipped_only_where_opengl_is_not_installed(
+    monkeypatch, platform, library, required, skipped
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: name if name == library else None)
+    monkeypatch.setenv(opengl_case.REQUIRED, required)
+    assert opengl_case.is_skipped() is skipped
+
+
+def test_the_main_job_skips_no_pictures():
+    script = Path(__file__).parents[2] / ".ci" / "run"
+    assert f"export {opengl_case.REQUIRED}=1" in script.read_text(encoding="utf-8")
+
+
 class NoContext:
     def __init__(self, width, height):
         raise ImportError("Cannot initialize a EGL device display.\nSecond line")
@@ -372,6 +399,7 @@ def test_osmesa_serves_where_egl_does_not(monkeypatch, chosen, osmesa, works, ki
     assert opengl._context_class.__wrapped__() == kind
 
 
+@needs_opengl
 def test_pictures_need_no_display(tmp_path):
     program = (
         "import os\nfor name in ('DISPLAY', 'WAYLAND_DISPLAY', 'MUJOCO_GL'): os.environ.pop(name, None)\n"

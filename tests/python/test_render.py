@@ -18,6 +18,7 @@ from omar.behaviors.policy_file import save_policies
 from omar.evaluation.clips import Clip, check_video, write_video
 from omar.evaluation.clips import render as render_clip
 from omar.tasks import get_task
+from opengl_case import CHEETAH, needs_opengl
 
 train_main = sys.modules["omar.train"].main
 
@@ -58,6 +59,7 @@ def test_every_step_of_every_episode_is_in_a_clip(policy, tmp_path, capsys):
         assert (clip.n_frames, clip.size, clip.info["duration"]) == (4, (200, 200), 100)
 
 
+@needs_opengl
 def test_half_cheetah_is_rendered(tmp_path):
     save_policies(tmp_path / "policy.safetensors", [some_policy(task="half_cheetah", hidden=4)])
     out = tmp_path / "clip.mp4"
@@ -96,7 +98,7 @@ def test_a_sheet_has_a_row_of_moments_for_each_episode(policy, tmp_path):
         assert image.size == (3 * 160 + 12, 160)  # there are no more moments
 
 
-@pytest.mark.parametrize("task", ["simple_spread", "simple_tag", "simple_world", "half_cheetah"])
+@pytest.mark.parametrize("task", ["simple_spread", "simple_tag", "simple_world", CHEETAH])
 def test_an_episode_is_that_of_an_evaluation(task, tmp_path, monkeypatch):
     """The policy, its prey and the start states are those of `omar.evaluate`."""
     films = []

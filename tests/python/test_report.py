@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix_cases import made_up_folder, plan_of, small_cell
+from matrix_cases import made_up_folder, plan_of, plan_with, small_cell
 from omar.matrix.folder import MatrixFolder
-from omar.matrix.plan import Entry, Plan
+from omar.matrix.plan import Entry
 from omar.report import main
 from omar.reports.background import ablation
 from omar.reports.comparison import overview
@@ -129,9 +129,9 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("results")
     pairs = [(q, a) for q in ("medium-replay", "medium") for a in ("omar", "cql", "bc")]
     plan = plan_of(*(small_cell(a, quality=q) for q, a in pairs))
-    made_up_folder(path, Plan("matrix", plan.entries, plan.entries[:-1]))
+    made_up_folder(path, plan_with("matrix", plan.entries, plan.entries[:-1]))
     entries = tuple(Entry(small_cell("omar", settings={"tau": tau}), f"tau {tau}") for tau in (0.0, 0.5))
-    made_up_folder(path, Plan("ablation-tau", entries, entries))
+    made_up_folder(path, plan_with("ablation-tau", entries))
     return MatrixFolder(path)
 
 
@@ -168,7 +168,7 @@ class TestReport:
         entries = tuple(
             Entry(small_cell(a, task=f"simple_spread_{n}", quality="random"), f"{n} agents") for n, a in pairs
         )
-        folder = made_up_folder(tmp_path, Plan("ablation-agents", entries, entries))
+        folder = made_up_folder(tmp_path, plan_with("ablation-agents", entries))
         sheet = ablation(read_results(folder, "ablation-agents", print))
         assert sheet.columns == ("variant", "random, omar", "random, cql")
         assert [[each.text for each in row] for row in sheet.rows] == [
@@ -206,7 +206,7 @@ class TestReport:
         damaged.write_text(damaged.read_text()[:-9])
         (copy.path / "ablation-mu.json").write_text("[]")
         entry = Entry(small_cell("omar", settings={"sigma": 1.0}), "sigma 1")
-        copy.write_plan(Plan("ablation-sigma", (entry,), ()), {})
+        copy.write_plan(plan_with("ablation-sigma", (entry,), ()), {})
         assert main(["--results", str(copy.path), "--out", str(tmp_path / "out")]) == 0
         said = capsys.readouterr().out.splitlines()
         assert [line for line in said if str(damaged) in line] == said[:1]
@@ -223,6 +223,6 @@ class TestReport:
         assert main(["--results", str(tmp_path)]) == 2
         assert "holds no results: make them with" in capsys.readouterr().err
         plan = plan_of(small_cell())
-        made_up_folder(tmp_path, Plan("matrix", plan.entries, ()))
+        made_up_folder(tmp_path, plan_with("matrix", plan.entries, ()))
         assert main(["--results", str(tmp_path)]) == 2
         assert "holds no cell of matrix that is done" in capsys.readouterr().err

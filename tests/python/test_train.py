@@ -37,6 +37,7 @@ from omar.offline.options import NewRun, Resumption, parse
 from omar.runs.files import seal, to_json, unseal
 from omar.runs.reporting import Silent
 from omar.tasks import ALL_TASKS, get_task
+from omar.terminal import progress
 from omar.terminal.cli import INTERRUPTED
 from omar.train import main
 
@@ -316,6 +317,20 @@ def test_a_moved_run_goes_on_with_a_moved_dataset(dataset, tmp_path, capsys, mon
     assert main([str(a) for a in [*again, tmp_path / "moved"]]) == 0
     assert main(["--resume", str(tmp_path / "elsewhere")]) == 0  # it knows the new place
     assert lines(tmp_path / "elsewhere")[-1]["update"] == 8
+
+
+def test_the_library_shows_progress_of_data_to_those_who_ask(dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OMAR_HOME", str(tmp_path / "home"))  # where no check is remembered
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    settings = {"batch_size": 32, "hidden": 8}
+    config = TrainConfig(dataset=str(dataset), seeds=1, updates=0, eval_episodes=3, settings=settings)
+    for reporter, shown in ((None, False), (Silent(), True)):
+        path = omar.train(replace(config, out=tmp_path / str(shown)), reporter).path
+        assert ("Checking simple_spread random: done in" in capsys.readouterr().err) is shown
+        shutil.rmtree(tmp_path / "home", ignore_errors=True)
+        omar.resume(path, updates=1, reporter=reporter)
+        assert ("Checking simple_spread random: done in" in capsys.readouterr().err) is shown
+        shutil.rmtree(tmp_path / "home", ignore_errors=True)
 
 
 def test_a_run_can_start_from_the_networks_of_another(dataset, tmp_path, capsys):

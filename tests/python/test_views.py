@@ -15,6 +15,7 @@ from pettingzoo.utils.conversions import parallel_to_aec
 import omar
 from omar import OmarError
 from omar.envs import HalfCheetahEnv, ParticleEnv, joint_env, parallel_env, vector_env
+from opengl_case import CHEETAH
 
 with warnings.catch_warnings():  # PettingZoo's tests import games of its own that it calls deprecated
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -39,7 +40,7 @@ def test_pettingzoo_finds_nothing(task, with_prey):
     parallel_seed_test(lambda: parallel_env(task, **own), num_cycles=60)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [*PARTICLES, CHEETAH])
 def test_pettingzoo_renders(task):
     render_test(lambda render_mode: parallel_to_aec(parallel_env(task, render_mode=render_mode)))
 
@@ -121,7 +122,7 @@ def test_half_cheetah_as_one_agent_and_in_many_worlds():
     assert (one.shape, many.shape) == ((12,), (3, 12))
 
 
-@pytest.mark.parametrize("task", ["simple_tag", "half_cheetah"])
+@pytest.mark.parametrize("task", ["simple_tag", CHEETAH])
 def test_a_window_follows_by_itself(task, monkeypatch):
     """Mode "human": reset and step draw, as Gymnasium and PettingZoo want it."""
     shown = []
@@ -142,7 +143,7 @@ def test_a_window_follows_by_itself(task, monkeypatch):
         shown.clear()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [*PARTICLES, CHEETAH])
 def test_a_closed_environment_draws_nothing(task):
     env = parallel_env(task, render_mode="rgb_array")
     env.reset(seed=4)

@@ -42,7 +42,7 @@ class Backbone:
     learning_rate: float = 0.01
     """Adam's, for actors and critics; at the first update where it falls."""
     final_learning_rate: float = 0.001
-    """The learning rate after decay_updates."""
+    """The learning rate once it has fallen."""
     decay_updates: int = 0
     """Updates over which the learning rate falls linearly to the final one; 0: it never falls."""
     polyak_rate: float = 0.01

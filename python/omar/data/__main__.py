@@ -41,7 +41,7 @@ class Choice:
     task: TaskName = "simple_spread"  # the task to act in
     quality: QualityName = "random"  # how well the behaviour policies act
     seed: DataSeed = 0  # data seed
-    steps: OptionalInt = None  # transitions (default: the published size)
+    steps: OptionalInt = None  # transitions, whole episodes (default: the published size)
     prey: OptionalFile = None
     """file of the prey: a policy file, or the authors' pretrained_adv_model.pt (default: the shipped one)"""
     folder: OptionalFolder = None  # a dataset's folder instead of task, quality, seed, steps and prey

@@ -48,7 +48,7 @@ def ensure_dataset(
         steps: Transitions, a multiple of the episode length; the published size when None.
         prey: Who moves the prey of a task that has one; the shipped prey when None.
         rebuild: Generate it again even if it exists; the old one stays until the new one takes its place.
-        progress: Show a progress bar when generating takes longer than two seconds.
+        progress: Whether generating shows, on standard error, once it takes longer than two seconds.
 
     Raises:
         DatasetError: The cached dataset is damaged and `rebuild` is not set, or it cannot be generated.

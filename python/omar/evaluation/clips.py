@@ -75,7 +75,7 @@ def render(policy: Policy, path: Path, clip: Clip | None = None, *, progress: bo
         policy: Of a task's learners; it meets its own prey.
         path: Of the file, whose ending says which kind it is. It appears whole or not at all.
         clip: What to show; None: one episode.
-        progress: Whether a bar shows on a terminal.
+        progress: Whether playing and drawing that take longer than two seconds show, on standard error.
 
     Returns:
         The number of pictures.
@@ -101,7 +101,7 @@ def render(policy: Policy, path: Path, clip: Clip | None = None, *, progress: bo
     _check_drawing(task)
     film = _play(policy, task, clip, steps, progress)
     try:
-        with progress_bar("drawing", total, enabled=progress) as advance:
+        with progress_bar("Drawing", total, enabled=progress) as advance:
 
             def draw(episode: int) -> Iterator[Image]:
                 title = f"episode {episode + 1} of {clip.episodes}" if clip.episodes > 1 else task.name
@@ -150,7 +150,7 @@ def write_video(path: Path, policy: Policy) -> None:
 def _play(policy: Policy, task: Task, clip: Clip, steps: int, progress: bool) -> Film:
     check_worlds(sum(task.obs_sizes), clip.episodes * (steps + 1), "--episodes")
     film = Film(clip.size)
-    with progress_bar("playing", steps, enabled=progress) as advance:
+    with progress_bar("Playing", steps, enabled=progress) as advance:
         for _ in play([policy], task, worlds=clip.episodes, seed=clip.seed, steps=steps, film=film):
             advance(1)
     return film

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import OmarError
+from ..terminal.progress import progress_bar
 from .play import play
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def episode_returns(
     seed: int,
     seeds: int | None = None,
     prey: Policy | None = None,
+    progress: bool = False,
 ) -> Tensor:
     """Undiscounted returns of whole episodes: sums over the steps of the mean reward over the learners.
 
@@ -40,6 +42,7 @@ def episode_returns(
         seed: Key of the start states.
         seeds: S of an actor; 1 by default.
         prey: Who moves the prey of a task that has one; by default each policy meets its own.
+        progress: Whether it shows, on standard error, once it takes longer than two seconds.
 
     Returns:
         `[S, episodes]`, float64.
@@ -53,8 +56,9 @@ def episode_returns(
         raise OmarError(f"an evaluation needs at least 1 episode, got {episodes}")
     steps = task.episode_length
     moments = play(policies, task, worlds=episodes, seed=seed, steps=steps, seeds=seeds, prey=prey)
-    rewards = (moment.rewards.mean(dim=2, dtype=torch.float64) for moment in moments)
-    returns = next(rewards)
-    for reward in rewards:
-        returns += reward
+    returns = torch.zeros((), dtype=torch.float64)
+    with progress_bar(f"Evaluating in {task.name}", steps, enabled=progress) as advance:
+        for moment in moments:
+            returns = returns + moment.rewards.mean(dim=2, dtype=torch.float64)
+            advance(1)
     return returns

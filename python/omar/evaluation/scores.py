@@ -39,15 +39,21 @@ class Evaluated:
 
 
 def evaluate(
-    policies: Sequence[Policy], *, episodes: int = 1000, seed: int = 0, prey: Policy | None = None
+    policies: Sequence[Policy],
+    *,
+    episodes: int | None = None,
+    seed: int = 0,
+    prey: Policy | None = None,
+    progress: bool = True,
 ) -> Evaluated:
     """Returns and normalized scores of policies of one task, each in its own parallel worlds.
 
     Args:
         policies: S of them, such as `omar.load_policies` gives.
-        episodes: Episodes of each policy.
+        episodes: Episodes of each policy; None: the task's `eval_episodes`, as in training.
         seed: Key of the start states.
         prey: Who moves the prey; by default each policy meets its own.
+        progress: Whether it shows, on standard error, once it takes longer than two seconds.
 
     Raises:
         OmarError: No policy, policies of several tasks, or fewer than 1 episode.
@@ -55,7 +61,9 @@ def evaluate(
     if not policies:
         raise OmarError("an evaluation needs at least one policy")
     task = get_task(policies[0].task)
-    returns = episode_returns(policies, task, episodes=episodes, seed=seed, prey=prey)
+    if episodes is None:
+        episodes = task.eval_episodes
+    returns = episode_returns(policies, task, episodes=episodes, seed=seed, prey=prey, progress=progress)
     pairs = zip(policies, returns.mean(dim=1).tolist(), strict=True)
     scores = [normalized_score(task, value, policy.scale) for policy, value in pairs]
     return Evaluated(returns, torch.tensor(scores, dtype=torch.float64))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ..algorithms.backbone import preset_updates
 from ..tasks import QUALITIES, TASKS, VARIANTS
-from .plan import Entry, Plan, choose
+from .plan import Entry, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -52,8 +52,8 @@ def ablation(name: AblationName, lengths: Lengths, only: str = "") -> Plan:
     Raises:
         OmarError: `only` is no choice of cells.
     """
-    entries = tuple(_ENTRIES.get(name, _setting(name))(lengths))
-    return Plan(f"ablation-{name}", entries, choose(entries, only), lengths)
+    entries = _ENTRIES.get(name, _setting(name))
+    return Plan.of(f"ablation-{name}", lambda lengths: tuple(entries(lengths)), lengths, only)
 
 
 def _setting(name: str) -> Callable[[Lengths], Iterator[Entry]]:

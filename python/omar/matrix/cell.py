@@ -102,10 +102,7 @@ class Cell:
 
     def datasets(self) -> list[Dataset]:
         """The data set of every seed, generated where it is not there."""
-        return [
-            ensure_dataset(self.task, self.quality, seed, steps=self.steps, progress=False)
-            for seed in range(self.seeds)
-        ]
+        return [ensure_dataset(self.task, self.quality, seed, steps=self.steps) for seed in range(self.seeds)]
 
 
 @cache

@@ -180,7 +180,7 @@ class MatrixFolder:
         lost = dict.fromkeys(f"of {task}" for task in done if task not in plan.tasks)
         differing = [
             f"without {spelled(name)}" if value is None else f"with {spelled(name)} {value}"
-            for name, value in plan.lengths.differing(index.lengths).items()
+            for name, value in plan.differing(index.lengths).items()
         ]
         if done and (lost or differing):
             found = ", ".join([*lost, *differing])

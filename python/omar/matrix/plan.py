@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..algorithms import ALGORITHMS, PresetName
 from ..envs import HALF_CHEETAH
@@ -12,14 +12,14 @@ from ..tasks import QUALITIES, TASKS, get_task
 from .cell import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from ..tasks import QualityName
 
 MATRIX = "matrix"
 # Hours on a CPU, not days.
 PARTICLE_TASKS = tuple(name for name, task in TASKS.items() if task.environment != HALF_CHEETAH)
-Axes: TypeAlias = "Mapping[str, tuple[str, ...]]"
+Entries: TypeAlias = "Callable[[Lengths], tuple[Entry, ...]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,6 @@ class Lengths:
         own = {name: getattr(self, name) for name in self.__slots__}
         return Cell(task=task, quality=quality, algorithm=algorithm, **own | more)
 
-    def differing(self, other: Lengths) -> dict[str, object]:
-        """What other lengths have, by name, where it is not the same; the device decides nothing."""
-        names = [name for name in self.__slots__ if name != "device"]
-        return {n: getattr(other, n) for n in names if getattr(other, n) != getattr(self, n)}
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -65,12 +60,36 @@ class Plan:
     name: str  # "matrix", or "ablation-" and its name
     entries: tuple[Entry, ...]
     selected: tuple[Entry, ...]
-    lengths: Lengths = field(default_factory=Lengths)
+    lengths: Lengths
+    make: Entries  # what gave `entries`
+
+    @staticmethod
+    def of(name: str, make: Entries, lengths: Lengths, only: str) -> Plan:
+        """A plan of the cells that a function makes, of which a text chooses some, as `choose` takes it.
+
+        Raises:
+            OmarError: `only` is no choice of cells.
+        """
+        entries = make(lengths)
+        return Plan(name, entries, choose(entries, only), lengths, make)
 
     @property
     def tasks(self) -> set[str]:
         """Names of the tasks of all cells."""
         return {entry.cell.task for entry in self.entries}
+
+    def differing(self, other: Lengths) -> dict[str, object]:
+        """What other lengths have, by name, where it would make other cells: a default may be spelled out."""
+        have = {name: getattr(other, name) for name in Lengths.__slots__ if name != "device"}
+        changed = {name: value for name, value in have.items() if value != getattr(self.lengths, name)}
+        if not self._changes(**changed):
+            return {}
+        return {name: value for name, value in changed.items() if self._changes(**{name: value})} or changed
+
+    def _changes(self, **lengths: Any) -> bool:
+        """Whether the cells would be others with these lengths."""
+        made = self.make(replace(self.lengths, **lengths))
+        return [entry.cell.key for entry in made] != [entry.cell.key for entry in self.entries]
 
 
 def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_TASKS) -> Plan:
@@ -84,15 +103,18 @@ def matrix(lengths: Lengths, only: str = "", tasks: tuple[str, ...] = PARTICLE_T
     Raises:
         OmarError: `only` is no choice of cells.
     """
-    entries = tuple(
-        Entry(lengths.cell(task, quality, algorithm))
-        for task in dict.fromkeys(tasks)
-        for quality in QUALITIES
-        if quality in get_task(task).qualities
-        for algorithm, kind in ALGORITHMS.items()
-        if kind.suits(get_task(task))
-    )
-    return Plan(MATRIX, entries, choose(entries, only), lengths)
+
+    def make(lengths: Lengths) -> tuple[Entry, ...]:
+        return tuple(
+            Entry(lengths.cell(task, quality, algorithm))
+            for task in dict.fromkeys(tasks)
+            for quality in QUALITIES
+            if quality in get_task(task).qualities
+            for algorithm, kind in ALGORITHMS.items()
+            if kind.suits(get_task(task))
+        )
+
+    return Plan.of(MATRIX, make, lengths, only)
 
 
 def choose(entries: tuple[Entry, ...], only: str) -> tuple[Entry, ...]:

@@ -60,7 +60,7 @@ class TrainConfig:
     prey: Annotated[
         Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: the shipped one)")
     ] = None
-    """File of the prey to chase: a policy file, or the authors' pretrained_adv_model.pt."""
+    """File of the prey, in a task that has one: a policy file, or the authors' pretrained_adv_model.pt."""
     init_from: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Start from the networks of the run in this folder instead of random ones."""
     seed: int = 0

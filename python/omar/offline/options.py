@@ -24,7 +24,10 @@ from .config import TrainConfig
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ABOUT = "Trains offline multi-agent policies on a dataset, several seeds at once, and evaluates them."
+ABOUT = """Trains offline multi-agent policies on a dataset, several seeds at once, and evaluates them.
+
+The defaults below are those of {algorithm} on {dataset} data of {task}, preset {preset}.
+Give --algorithm, --task, --dataset or --preset beside --help for those of another choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def parse(arguments: Sequence[str] | None = None) -> NewRun | Resumption:
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _first_choices(words)
     algorithm = ALGORITHMS[chosen.algorithm]
-    preset = algorithm.preset(chosen.task, _quality(chosen.datasets[0]), chosen.preset)
+    quality = _quality(chosen.datasets[0])
+    preset = algorithm.preset(chosen.task, quality, chosen.preset)
     given = frozenset(_name(word) for word in words if word.startswith("--"))
     _refuse_options_of_others(given, chosen.algorithm)
     parts = {
@@ -82,7 +86,9 @@ def parse(arguments: Sequence[str] | None = None) -> NewRun | Resumption:
         config=(tyro.conf.OmitArgPrefixes,),
         args=words,
         prog="python -m omar.train",
-        description=ABOUT,
+        description=ABOUT.format(
+            algorithm=chosen.algorithm, dataset=quality, task=chosen.task, preset=chosen.preset
+        ),
     )
     settings = {
         f.name: getattr(part, f.name)

@@ -59,7 +59,7 @@ def train(
 
     Args:
         config: What to train, on what, for how long; datasets are made on first use.
-        reporter: Is told of the progress.
+        reporter: Is told of the progress; without one, making and checking datasets show none either.
         stop: Asked between two updates; True ends the training early, with a checkpoint to go on from.
 
     Returns:
@@ -78,7 +78,7 @@ def train(
     if config.datasets[0] in QUALITIES:  # settings are refused before a dataset is made
         check_memory(resolve(config, config.datasets[0]), task, device(config.device))
     prey = choose_prey(task, config.prey)
-    datasets = find_datasets(config, prey)
+    datasets = find_datasets(config, prey, progress=reporter is not None)
     resolved = resolve(config, datasets[0].quality)
     check_memory(resolved, task, device(config.device))
     smallest = min(len(dataset) for dataset in datasets)
@@ -132,7 +132,7 @@ def resume(
             options = replace(options, dataset=dataset if isinstance(dataset, str) else tuple(dataset))
         config = replace(config, options=replace(options, updates=updates or config.updates))
         prey = _own_prey(path, config)
-        datasets = find_datasets(config.options, prey)
+        datasets = find_datasets(config.options, prey, progress=reporter is not None)
         if [found.manifest.sha256 for found in datasets] != [known.sha256 for known in identities]:
             raise OmarError(f"the dataset of {path} is not the one the run began with: its checksum differs")
         training = _build(config, datasets, prey, tells)
@@ -150,11 +150,11 @@ def resume(
         return _run(training, folder, tells, stop)
 
 
-def find_datasets(config: TrainConfig, prey: Policy | None) -> list[Dataset]:
+def find_datasets(config: TrainConfig, prey: Policy | None, *, progress: bool) -> list[Dataset]:
     """The verified dataset of each seed."""
     shared = config.data_seed
     seeds = list(range(config.seeds)) if shared is None else [shared] * config.seeds
-    return resolve_datasets(config.task, config.dataset, seeds, prey=prey)
+    return resolve_datasets(config.task, config.dataset, seeds, prey=prey, progress=progress)
 
 
 def _build(

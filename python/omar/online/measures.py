@@ -25,7 +25,9 @@ class Measured:
     episodes: int
 
 
-def measure(actor: Actor, task: Task, prey: Policy | None, episodes: int, key: int) -> Measured:
+def measure(
+    actor: Actor, task: Task, prey: Policy | None, episodes: int, key: int, *, progress: bool = False
+) -> Measured:
     """Returns of one policy.
 
     Args:
@@ -34,7 +36,8 @@ def measure(actor: Actor, task: Task, prey: Policy | None, episodes: int, key: i
         prey: Who moves the prey of a task that has one.
         episodes: How many.
         key: Of the start states.
+        progress: Whether it shows, on standard error, once it takes longer than two seconds.
     """
-    returns = episode_returns(actor, task, episodes=episodes, seed=mix(key, 0), prey=prey)
+    returns = episode_returns(actor, task, episodes=episodes, seed=mix(key, 0), prey=prey, progress=progress)
     std = float(returns.std()) if episodes > 1 else 0.0
     return Measured(float(returns.mean()), std / math.sqrt(episodes), std, episodes)

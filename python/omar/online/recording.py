@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..behaviors.policy import Policy
+    from ..evaluation.policies import Actor
     from ..tasks import Task
 
 LARGEST = 680_000  # bytes of the policies of a recording
@@ -119,9 +120,9 @@ def choose_recording(
     # Rounded before they are measured: it is the rounded ones that act in the set.
     rounded = record(picked, [updates[i] for i in chosen], [1.0, *(0.0 for _ in chosen)])
     prey = policies[0].prey
-    returns = [measure(UniformPolicy(task.action_size), task, prey, episodes, RECORDING)]
-    for policy in rounded.policies:
-        returns.append(measure(NoisyPolicy(policy, noise, mix(RECORDING)), task, prey, episodes, RECORDING))
+    noisy = (NoisyPolicy(policy, noise, mix(RECORDING)) for policy in rounded.policies)
+    actors: list[Actor] = [UniformPolicy(task.action_size), *noisy]
+    returns = [measure(actor, task, prey, episodes, RECORDING, progress=True) for actor in actors]
     means = [found.mean for found in returns]
     before = SHARES.get(task.name, PARTICLE_SHARES)
     shares = weigh(means, task.qualities["medium-replay"].returns.mean, before)

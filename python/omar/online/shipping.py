@@ -79,7 +79,7 @@ def ship(options: ShipOptions) -> dict[str, Any]:
     selection = PolicySelection(options, source)
     names = {quality: selection.nearest(task.qualities[quality].returns) for quality in BEHAVIORS}
     scale = task.references if prey is None else prey.scale
-    uniform = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING)
+    uniform = measure(UniformPolicy(task.action_size), task, prey, options.episodes, REPORTING, progress=True)
     entry: dict[str, Any] = {
         "task": task.name,
         "noise": options.noise,
@@ -94,7 +94,7 @@ def ship(options: ShipOptions) -> dict[str, Any]:
         whole = replace(policy, source={**policy.source, "quality": quality})
         save_policies(options.out / f"{quality}.safetensors", [whole])
         found = selection.report(name)
-        noiseless = measure(policy, task, prey, options.episodes, REPORTING)
+        noiseless = measure(policy, task, prey, options.episodes, REPORTING, progress=True)
         entry[quality] = {
             "sha256": policy.sha256,
             "update": source.update(name),
@@ -202,7 +202,7 @@ class PolicySelection:
     def _return(self, name: str, key: int) -> Measured:
         source, options = self.source, self.options
         policy = NoisyPolicy(source.policy(name), options.noise, mix(key))
-        return measure(policy, source.task, source.prey, options.episodes, key)
+        return measure(policy, source.task, source.prey, options.episodes, key, progress=True)
 
 
 def training_command(settings: Mapping[str, Any]) -> str:
