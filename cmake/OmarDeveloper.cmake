@@ -10,11 +10,15 @@ endif()
 set(OMAR_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-psabi)
 set(OMAR_SANITIZE_FLAGS "")
 if(OMAR_SANITIZE)
-  set(OMAR_SANITIZE_FLAGS -fsanitize=${OMAR_SANITIZE} -fno-omit-frame-pointer -g)
+  set(OMAR_SANITIZE_FLAGS -fsanitize=${OMAR_SANITIZE} -fno-omit-frame-pointer -g1) # lines for the traces
   add_link_options(-fsanitize=${OMAR_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # Under sanitizers GCC takes the undefined operands of its own intrinsics for uninitialised variables.
     list(APPEND OMAR_SANITIZE_FLAGS -Wno-maybe-uninitialized)
+    # Checks of memory as calls: the unrolled particle kernels compile three times as fast as with checks in place.
+    if("${OMAR_SANITIZE}" MATCHES "address")
+      list(APPEND OMAR_SANITIZE_FLAGS "SHELL:--param asan-instrumentation-with-call-threshold=0")
+    endif()
   endif()
 endif()
 

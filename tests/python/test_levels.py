@@ -120,8 +120,9 @@ def test_levels_agree(level: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_oracles_hold(level: str) -> None:
     need(level)
-    tests = [str(HERE / f"test_{name}.py") for name in ("particle_oracle", "particle_rollout")]
-    tests.append(f"{HERE / 'test_batch_norm.py'}::test_the_search_normalises_every_round")
+    tests = [f"{HERE / 'test_batch_norm.py'}::test_the_search_normalises_every_round"]
+    if level not in ("bf16", "amx"):  # they step worlds with avx512's kernels
+        tests += [str(HERE / f"test_{name}.py") for name in ("particle_oracle", "particle_rollout")]
     run = at_level(level, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert run.returncode == 0, run.stdout[-2000:]
 
