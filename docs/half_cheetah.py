@@ -1,4 +1,4 @@
-"""HalfCheetah's curves: `python docs/half_cheetah.py` draws results/half_cheetah.png from half_cheetah.json there."""
+"""The curves of HalfCheetah: `python docs/half_cheetah.py` draws results/half_cheetah.png from the JSON."""
 
 from __future__ import annotations
 
