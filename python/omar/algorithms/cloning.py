@@ -62,7 +62,9 @@ class Clone(Stage):
 
     def finish(self) -> None:
         """Training starts from the clone: its optimiser knows nothing, and the targets are equal to it."""
-        by_member = torch.stack(self._losses).mean(dim=0)
+        # One after the other: a mean over the rows of a matrix depends on how many columns it has.
+        by_member = sum(loss.double() for loss in self._losses[1:]) + self._losses[0].double()
+        by_member = (by_member / len(self._losses)).to(self._losses[0])
         self._cloned(by_member.view(-1, self.agents.learners).mean(dim=1))
         self.agents.actor.restart()
         self.agents.actor.set_learning_rate(self.agents.settings.learning_rate)
