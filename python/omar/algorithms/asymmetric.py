@@ -140,9 +140,9 @@ class Asymmetric(Algorithm[AsymmetricSettings]):
 
     def critic_terms(self, batch: Batch, draw: Draw) -> LossTerms:
         """The TD error."""
-        agents, states, following = self.agents, batch.states, batch.next_states
-        if states is None or following is None:
-            states, following = self._joint(batch.observations), self._joint(batch.next_observations)
+        agents = self.agents
+        states = self._seen(batch.states, batch.observations)
+        following = self._seen(batch.next_states, batch.next_observations)
         with torch.no_grad():
             next_actions = self._joint(agents.act_as_target(batch.next_observations))
             next_values = agents.values_of(self.critic.target, following, next_actions)
@@ -158,7 +158,7 @@ class Asymmetric(Algorithm[AsymmetricSettings]):
         The value stands in the loss of each of the N members; of the other terms each has its agent's own.
         """
         agents = self.agents
-        states = self._joint(batch.observations) if batch.states is None else batch.states
+        states = self._seen(batch.states, batch.observations)
         logits = agents.logits(batch.observations)
         actions = torch.tanh(logits)
         values = agents.values_of(self.critic.networks, states, self._joint(actions), critics=1, fixed=True)
@@ -168,6 +168,10 @@ class Asymmetric(Algorithm[AsymmetricSettings]):
             "anchor": self.anchor.term(actions, batch.actions, self._better(batch)),
             "logits": self.settings.logit_penalty * losses.action_norm(logits),
         }
+
+    def _seen(self, states: Tensor | None, observations: Tensor) -> Tensor:
+        """What critics see beside actions: the global states, or where there are none all observations."""
+        return self._joint(observations) if states is None else states
 
     def _joint(self, column: Tensor) -> Tensor:
         """`[S, B, N O]` of all agents' columns `[M, B, O]`."""
